@@ -1,0 +1,57 @@
+# mirror_depth_ros: each target makes its own .venv on first use. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_SECONDS ?= 10
+DEMO_OUTPUT ?= demo_output
+PYTEST_ARGS ?=
+
+# The .venv has a ROS 2 of its own: one that the calling shell has sourced must not leak into it.
+ifdef AMENT_PREFIX_PATH
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
+unexport RMW_IMPLEMENTATION ROS_DISTRO
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format builtin clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: $(STAMP) ## camera -> depth and point cloud over real ROS 2, pictures in demo_output/
+	$(BIN)/mirror_depth demo --seconds $(DEMO_SECONDS) --output $(DEMO_OUTPUT)
+	@echo 'Look into $(DEMO_OUTPUT)/: pictures (PNG), the point cloud (cloud.ply) and summary.json.'
+
+test: lint ## linters, types, import arrows and all tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## linters, types and import arrows only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+builtin: $(STAMP) ## train the built-in model anew from its seed (hours on a CPU)
+	$(BIN)/python -m mirror_depth_ros.training.builtin
+
+clean: ## remove .venv and everything built
+	rm -rf $(VENV) build install log demo_output *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# An existing .venv is adopted where its Python and pip work, and repaired where they do not.
+$(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo 'got "$(PYTHON)" missing or older than Python 3.10; install a newer one' \
+	        'and run: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { \
+	    echo 'could not make $(VENV); on Debian and Ubuntu: apt install python3-venv,' \
+	        'then run: rm -rf $(VENV) and try again' >&2; exit 1; }
+	@echo 'Installing into $(VENV); the first time this downloads PyTorch and ROS 2 and takes minutes.'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,train,test]'
+	@touch $@

@@ -1,0 +1,85 @@
+"""Package metadata, read by pip and by colcon alike."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'mirror_depth_ros'
+SHARE = f'share/{PACKAGE}'
+
+RUNTIME = [
+    'numpy',
+    'opencv-python-headless',
+    'torch',
+    'open_clip_torch',
+    'safetensors',
+    'typer',
+    'rich',
+    'plyfile',
+]
+EXTRAS = {
+    # Real ROS 2 from the package registry, for machines without a ROS installation.
+    'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-diagnostic-msgs', 'ros-std-srvs'],
+    'train': ['lightning', 'tensorboard'],
+    'test': [
+        'colcon-core',
+        'colcon-ros',
+        'hypothesis',
+        'import-linter',
+        'mypy',
+        'pytest',
+        'pytest-timeout',
+        'PyYAML',
+        'ruff',
+        'types-PyYAML',
+        # colcon runs setup.py with the environment's own setuptools.
+        'setuptools',
+    ],
+}
+
+
+def shared_files(*folders):
+    """Return (target folder, files) for every file below these source folders."""
+    return [
+        (f'{SHARE}/{folder.as_posix()}', sorted(str(f) for f in folder.iterdir() if is_shared(f)))
+        for top in filter(Path.is_dir, map(Path, folders))
+        for folder in [top, *sorted(p for p in top.rglob('*') if p.is_dir())]
+        if folder.name != '__pycache__' and any(is_shared(f) for f in folder.iterdir())
+    ]
+
+
+def is_shared(path):
+    """Say whether a file is part of the installation: no compiled or hidden file is."""
+    return path.is_file() and path.suffix != '.pyc' and not path.name.startswith('.')
+
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    description='Metric depth and point clouds from any calibrated RGB camera, with a frozen CLIP',
+    long_description=Path('README.md').read_text(encoding='utf-8')
+    if Path('README.md').is_file()
+    else '',
+    long_description_content_type='text/markdown',
+    maintainer='mirror_depth_ros maintainers',
+    maintainer_email='maintainers@mirror-depth-ros.example',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={PACKAGE: ['py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (SHARE, ['package.xml']),
+        *shared_files('launch', 'config', 'resource/models'),
+    ],
+    install_requires=RUNTIME,
+    extras_require=EXTRAS,
+    zip_safe=False,
+    entry_points={
+        'console_scripts': [
+            'depth_node = mirror_depth_ros.ros.depth_node:main',
+            'scene_camera = mirror_depth_ros.ros.scene_camera:main',
+            'mirror_depth = mirror_depth_ros.cli.main:main',
+        ],
+    },
+)
