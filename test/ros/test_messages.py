@@ -1,0 +1,122 @@
+import array
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import PointField
+from std_msgs.msg import Header
+
+from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.ros.messages import (
+    apply_range,
+    cloud_message,
+    depth_message,
+    depth_millimetres_message,
+    rgb_message,
+)
+
+H, W = 3, 5
+HEADER = Header(stamp=Time(sec=12, nanosec=34), frame_id='camera_optical_frame')
+NAN, INF = np.nan, np.inf
+
+
+@pytest.fixture
+def depth():
+    return np.linspace(0.5, 7.5, H * W, dtype=np.float32).reshape(H, W)
+
+
+@pytest.fixture
+def rgb():
+    return np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
+
+
+def pixels(image, dtype):
+    """The pixels of an Image, read as its own fields say."""
+    assert (image.header, image.height, image.width) == (HEADER, H, W)
+    assert isinstance(image.data, array.array)
+    assert len(image.data) == image.step * image.height
+    order = '>' if image.is_bigendian else '<'
+    return np.frombuffer(image.data, np.dtype(dtype).newbyteorder(order)).reshape(H, -1)
+
+
+def test_range_is_marked_as_rep_117_has_it():
+    depth = np.array([[0.2, 0.5, 8.0, 8.1, NAN]], np.float32)
+    ranged = apply_range(depth, min_range=0.5, max_range=8.0)
+    np.testing.assert_array_equal(ranged, np.array([[-INF, 0.5, 8.0, INF, NAN]], np.float32))
+    assert ranged.dtype == np.float32
+    assert depth[0, 0] == np.float32(0.2)  # the input is as it was
+
+
+def test_depth_is_metres_as_32fc1(depth):
+    depth[0, :3] = NAN, INF, -INF
+    image = depth_message(HEADER, depth)
+    assert (image.encoding, image.step) == ('32FC1', 4 * W)
+    np.testing.assert_array_equal(pixels(image, np.float32), depth)
+
+
+def test_raw_depth_is_millimetres_with_zero_for_invalid(depth):
+    depth[0, :4] = NAN, INF, -INF, 1.2344
+    image = depth_millimetres_message(HEADER, depth)
+    assert (image.encoding, image.step) == ('16UC1', 2 * W)
+    millimetres = pixels(image, np.uint16)
+    assert millimetres[0, :4].tolist() == [0, 0, 0, 1234]
+    assert millimetres[-1, -1] == 7500
+
+
+def test_colour_passes_unchanged(rgb):
+    image = rgb_message(HEADER, rgb[:, ::-1])  # a view with negative strides
+    assert (image.encoding, image.step) == ('rgb8', 3 * W)
+    np.testing.assert_array_equal(pixels(image, np.uint8).reshape(H, W, 3), rgb[:, ::-1])
+
+
+def read_cloud(cloud):
+    """The points ``[H, W, 3]`` and the colours ``[H, W]`` of a cloud, read through its fields."""
+    assert (cloud.header, cloud.height, cloud.width) == (HEADER, H, W)
+    assert isinstance(cloud.data, array.array)
+    assert (cloud.point_step, cloud.row_step) == (16, 16 * W)
+    assert len(cloud.data) == cloud.row_step * cloud.height
+    assert [(f.name, f.offset, f.count) for f in cloud.fields] == [
+        ('x', 0, 1),
+        ('y', 4, 1),
+        ('z', 8, 1),
+        ('rgb', 12, 1),
+    ]
+    assert {f.datatype for f in cloud.fields} == {PointField.FLOAT32}
+    order = '>' if cloud.is_bigendian else '<'
+    values = np.frombuffer(cloud.data, f'{order}f4').reshape(H, W, 4)
+    return values[..., :3], values.view(f'{order}u4')[..., 3]
+
+
+def test_cloud_has_hand_computed_points_in_the_optical_frame(rgb):
+    camera = CameraModel(W, H, fx=4.0, fy=5.0, cx=1.0, cy=2.0)
+    depth = np.full((H, W), 2.0, np.float32)
+    cloud = cloud_message(HEADER, depth, camera.rays, rgb)
+    points, _ = read_cloud(cloud)
+    # Row 0, column 4: x = (4 - 1) / 4 * 2, right; y = (0 - 2) / 5 * 2, up; z forward.
+    np.testing.assert_allclose(points[0, 4], (1.5, -0.8, 2.0), atol=1e-6)
+    np.testing.assert_allclose(points[2, 1], (0.0, 0.0, 2.0), atol=1e-6)
+    assert cloud.is_dense
+
+
+def test_cloud_packs_colour_as_00rrggbb(depth, rgb):
+    rgb[1, 2] = 0x12, 0x34, 0x56
+    _, colours = read_cloud(cloud_message(HEADER, depth, np.zeros((H, W, 2), np.float32), rgb))
+    assert colours[1, 2] == 0x00123456
+    r, g, b = (rgb[..., i].astype(np.uint32) for i in range(3))
+    np.testing.assert_array_equal(colours, (r << 16) + (g << 8) + b)
+
+
+def test_points_that_are_not_finite_are_nan_in_all_coordinates(depth, rgb):
+    camera = CameraModel(W, H, fx=4.0, fy=5.0, cx=1.0, cy=2.0)
+    rays = camera.rays.copy()
+    depth[0, :3] = NAN, INF, -INF
+    depth[2, 1] = INF  # on the optical axis, where x = 0 * inf
+    rays[1, 4] = NAN  # beyond the lens's valid field
+    cloud = cloud_message(HEADER, depth, rays, rgb)
+    points, colours = read_cloud(cloud)
+    expected = np.zeros((H, W), bool)
+    expected[0, :3] = expected[2, 1] = expected[1, 4] = True
+    np.testing.assert_array_equal(np.isnan(points), np.repeat(expected[..., None], 3, axis=-1))
+    assert np.isfinite(points[~expected]).all()
+    assert not cloud.is_dense
+    assert colours[0, 0] != 0
