@@ -55,7 +55,7 @@ class CameraModel:
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise ValueError(
-                f'got an image size of {self.width} x {self.height} pixels, expected at least 1 x 1'
+                f'got an image of {self.width} x {self.height} pixels, expected at least 1 x 1'
             )
         if not (_is_positive(self.fx) and _is_positive(self.fy)):
             raise ValueError(

@@ -174,7 +174,7 @@ def test_back_projection_fills_a_strided_array_and_carries_invalid_depth():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'width': 0}, 'got an image size of 0 x 75 pixels, expected at least 1 x 1'),
+        ({'width': 0}, 'got an image of 0 x 75 pixels, expected at least 1 x 1'),
         ({'fx': 0.0}, 'got focal lengths fx=0.0, fy=100.0, expected positive pixels; calibrate'),
         ({'fy': math.nan}, 'got focal lengths fx=80.0, fy=nan'),
         ({'cx': math.inf}, 'got a principal point cx=inf'),

@@ -1,0 +1,192 @@
+"""Folders of photographs, with or without true depth."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.data.sample import DepthSample
+
+#: Files with these suffixes are images.
+IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
+
+_META_NAME = 'meta.json'
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where one sample lies."""
+
+    name: str
+    image: Path
+    #: Of a frame with intrinsics; None for a plain image.
+    meta: Path | None
+
+
+class FrameFolder(Sequence[DepthSample]):
+    """The photographs below a folder, opened when asked for.
+
+    Two layouts are understood. ``ROOT/.../FRAME/{rgb.png|rgb.jpg, depth.png, meta.json}``, nested
+    as deep as one likes: ``meta.json`` holds ``camera`` (fx, fy, cx, cy, width, height),
+    ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth) and, for frames
+    with other file names, ``rgb`` and ``depth``. Or plain image files in ``ROOT``, which need
+    ``hfov_deg``. Other files are skipped with a log message.
+
+    :param hfov_deg: horizontal field of view of plain images [degrees].
+    :raises FileNotFoundError: if the folder does not exist.
+    :raises ValueError: if it holds no image, or plain images and no field of view.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], *, hfov_deg: float | None = None) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise FileNotFoundError(
+                f'got {self.root}, expected a folder of images; check the path'
+            )
+        self._hfov_deg = hfov_deg
+        self._frames = _find_frames(self.root)
+        if not self._frames:
+            raise ValueError(
+                f'got no image in {self.root}, expected FRAME/meta.json folders or files of '
+                f'{", ".join(sorted(IMAGE_SUFFIXES))}'
+            )
+        plain = [frame.name for frame in self._frames if frame.meta is None]
+        if plain and hfov_deg is None:
+            raise ValueError(
+                f'got images without meta.json in {self.root} ({plain[0]}, {len(plain)} in all), '
+                'expected intrinsics; give --fov, the horizontal field of view in degrees'
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The samples' names, without opening them."""
+        return [frame.name for frame in self._frames]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @overload
+    def __getitem__(self, index: int) -> DepthSample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[DepthSample]: ...
+
+    def __getitem__(self, index: int | slice) -> DepthSample | list[DepthSample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        frame = self._frames[index]
+        if frame.meta is not None:
+            return _read_frame(frame.name, frame.image, frame.meta)
+        rgb = read_rgb(frame.image)
+        assert self._hfov_deg is not None  # the constructor has seen to it
+        camera = CameraModel.from_fov(rgb.shape[1], rgb.shape[0], self._hfov_deg)
+        return DepthSample(rgb, None, camera, frame.name)
+
+
+def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read an image file as RGB uint8 ``[H, W, 3]``, turned upright as its EXIF data say.
+
+    :raises FileNotFoundError: if there is no such file.
+    :raises ValueError: if it cannot be decoded.
+    """
+    image = _decode(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(
+            f'got {path}, which OpenCV cannot decode, expected an image; is it damaged or renamed?'
+        )
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_depth(path: str | os.PathLike[str], scale: float) -> NDArray[np.float32]:
+    """Read a 16-bit PNG as metres along Z, float32 ``[H, W]``, NaN where it is 0.
+
+    :param scale: metres per unit.
+    :raises FileNotFoundError: if there is no such file.
+    :raises ValueError: if it is no 16-bit image of one channel.
+    """
+    image = _decode(path, cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != np.uint16 or image.ndim != 2:
+        got = 'no image' if image is None else f'{image.dtype} {image.shape}'
+        raise ValueError(f'got {got} in {path}, expected a 16-bit PNG of one channel')
+    depth = image.astype(np.float32) * np.float32(scale)
+    depth[image == 0] = np.nan
+    return depth
+
+
+def _find_frames(root: Path) -> list[_Frame]:
+    """Return all frames below ``root`` and plain images in it, sorted by name."""
+    frames = []
+    for meta in sorted(root.rglob(_META_NAME)):
+        image = _image_beside(meta)
+        name = meta.parent.relative_to(root).as_posix()
+        frames.append(_Frame(root.resolve().name if name == '.' else name, image, meta))
+    if (root / _META_NAME).is_file():
+        return frames  # ROOT is itself a frame: its rgb.png and depth.png are no plain images
+    for path in sorted(p for p in root.iterdir() if p.is_file() and not p.name.startswith('.')):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            frames.append(_Frame(path.name, path, None))
+        else:
+            _log.warning('skipped %s: not an image by its suffix', path)
+    return frames
+
+
+def _image_beside(meta: Path) -> Path:
+    """Return the photograph that belongs to a ``meta.json``."""
+    named = _read_meta(meta).get('rgb')
+    candidates = [named] if named else ['rgb.png', 'rgb.jpg']
+    for name in candidates:
+        if (meta.parent / name).is_file():
+            return meta.parent / name
+    raise FileNotFoundError(
+        f'got {meta} without its image, expected {" or ".join(candidates)} beside it'
+    )
+
+
+def _read_frame(name: str, image: Path, meta_path: Path) -> DepthSample:
+    meta = _read_meta(meta_path)
+    depth_path = meta_path.parent / meta.get('depth', 'depth.png')
+    try:
+        camera = _camera(meta['camera'])
+        scale = float(meta['depth_scale']) if depth_path.is_file() else 0.0
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'got {meta_path} with {type(error).__name__} {error}, expected camera (fx, fy, cx, '
+            'cy, width, height) and, with a depth.png, depth_scale'
+        ) from error
+    depth = read_depth(depth_path, scale) if depth_path.is_file() else None
+    return DepthSample(read_rgb(image), depth, camera, name)
+
+
+def _camera(values: dict[str, Any]) -> CameraModel:
+    fx, fy, cx, cy = (float(values[key]) for key in ('fx', 'fy', 'cx', 'cy'))
+    return CameraModel(int(values['width']), int(values['height']), fx, fy, cx, cy)
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text(encoding='utf-8'))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f'got {path}, expected JSON: {error}') from error
+    if not isinstance(meta, dict):
+        raise ValueError(f'got a {type(meta).__name__} in {path}, expected a JSON object')
+    return meta
+
+
+def _decode(path: str | os.PathLike[str], flags: int) -> NDArray[Any] | None:
+    """Return the image in a file, None where it holds none."""
+    data = np.fromfile(path, np.uint8)
+    try:
+        return cv2.imdecode(data, flags)
+    except cv2.error:  # an empty file, or one that claims an absurd size
+        return None

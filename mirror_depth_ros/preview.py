@@ -1,0 +1,119 @@
+"""Pictures of depth for people: fixed-range colours, error maps, labelled panels.
+
+A preview is never depth: nothing measures on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# Share of its brightness that the far colour keeps where depth lies beyond the range.
+_BEYOND_RANGE_BRIGHTNESS = 0.45
+# An error of this size and above has the strongest colour (|p - g| / g).
+_MAX_RELATIVE_ERROR = 0.5
+_LABEL_HEIGHT_PX = 26
+
+
+def colorize_depth(
+    depth: NDArray[np.floating], *, min_depth: float = 0.3, max_depth: float = 10.0
+) -> NDArray[np.uint8]:
+    """Return a colour picture of depth: near is red, far is blue, the same in every image.
+
+    The scale is logarithmic, so that a tenth more distance is the same step everywhere.
+
+    :param depth: metres along Z, ``[H, W]``; +Inf and what lies beyond ``max_depth`` becomes dark
+        blue, NaN and -Inf (no measurement, too close) black.
+    :returns: RGB uint8 ``[H, W, 3]``.
+    :raises ValueError: for a range that is empty or not positive.
+    """
+    if not 0 < min_depth < max_depth:
+        raise ValueError(
+            f'got a range of {min_depth} to {max_depth} m, expected 0 < min_depth < max_depth'
+        )
+    with np.errstate(invalid='ignore', divide='ignore'):
+        nearness = 1 - np.log(depth / min_depth) / np.log(max_depth / min_depth)
+    # Depth of 0 or less has no logarithm: it is nearer than everything else.
+    nearness = np.where(depth > min_depth, nearness, 1.0)
+    picture = _turbo(nearness)
+    beyond = depth > max_depth
+    picture[beyond] = (picture[beyond] * _BEYOND_RANGE_BRIGHTNESS).astype(np.uint8)
+    picture[np.isnan(depth) | np.isneginf(depth)] = 0
+    return picture
+
+
+def colorize_error(
+    prediction: NDArray[np.floating], truth: NDArray[np.floating]
+) -> NDArray[np.uint8]:
+    """Return a picture of the relative error |p - g| / g: blue is 0, red 0.5 and more.
+
+    :param prediction: metres along Z, ``[H, W]``.
+    :param truth: the same; black where it is not finite and positive.
+    :returns: RGB uint8 ``[H, W, 3]``.
+    :raises ValueError: if the shapes differ.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(
+            f'got a prediction of shape {prediction.shape}, expected {truth.shape} as the truth '
+            'has; resize the prediction first'
+        )
+    has_truth = np.isfinite(truth) & (truth > 0)
+    error = np.abs(prediction - np.where(has_truth, truth, 1.0)) / np.where(has_truth, truth, 1.0)
+    picture = _turbo(np.nan_to_num(error / _MAX_RELATIVE_ERROR, nan=1.0))
+    picture[~has_truth] = 0
+    return picture
+
+
+def side_by_side(
+    panels: Sequence[tuple[str, NDArray[np.uint8]]], *, height: int | None = None, gap: int = 4
+) -> NDArray[np.uint8]:
+    """Return labelled pictures in one row, all of one height.
+
+    :param panels: label and RGB uint8 ``[H, W, 3]`` of each.
+    :param height: of the pictures [pixels]; the first one's by default.
+    :param gap: columns between pictures [pixels].
+    :returns: RGB uint8 ``[height + 26, W', 3]``.
+    :raises ValueError: without a panel, or for one that is not RGB uint8.
+    """
+    if not panels:
+        raise ValueError('got no panels, expected at least one')
+    for label, rgb in panels:
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(
+                f'got {rgb.dtype} {rgb.shape} for panel {label!r}, expected uint8 [H, W, 3]'
+            )
+    height = height or panels[0][1].shape[0]
+    columns: list[NDArray[np.uint8]] = []
+    for label, rgb in panels:
+        if columns:
+            columns.append(np.full((height + _LABEL_HEIGHT_PX, gap, 3), 255, np.uint8))
+        columns.append(_labelled(label, rgb, height))
+    return np.concatenate(columns, axis=1)
+
+
+def _labelled(label: str, rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    """Return a picture of the given height below its label, cut where it is too long."""
+    width = max(1, round(rgb.shape[1] * height / rgb.shape[0]))
+    strip = np.full((_LABEL_HEIGHT_PX, width, 3), 255, np.uint8)
+    cv2.putText(strip, label, (5, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    if rgb.shape[:2] != (height, width):
+        shrinks = height < rgb.shape[0]
+        rgb = np.asarray(
+            cv2.resize(
+                rgb,
+                (width, height),
+                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST,
+            ),
+            np.uint8,
+        )
+    return np.concatenate([strip, rgb], axis=0)
+
+
+def _turbo(value: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return the turbo colours of values in 0..1, RGB uint8 ``[H, W, 3]``."""
+    # The map's two ends are dark and would look like missing depth.
+    index = np.round(16 + 223 * np.nan_to_num(value).clip(0, 1)).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(index, cv2.COLORMAP_TURBO)[..., ::-1].copy(), np.uint8)

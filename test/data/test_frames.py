@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.data.frames import FrameFolder, read_depth, read_rgb
+from mirror_depth_ros.writers import write_rgb_png
+
+RGB = np.zeros((15, 21, 3), np.uint8)
+RGB[..., 0], RGB[3, 4] = 200, (10, 20, 30)
+CAMERA = {'fx': 19.0, 'fy': 18.0, 'cx': 10.5, 'cy': 6.5, 'width': 21, 'height': 15}
+
+
+def write_frame(folder, *, rgb_name='rgb.png', depth=True, **meta):
+    folder.mkdir(parents=True)
+    write_rgb_png(folder / rgb_name, RGB)
+    if depth:
+        values = np.zeros((15, 21), np.uint16)
+        values[3, 4] = 7000
+        cv2.imwrite(str(folder / 'depth.png'), values)
+    meta = {'camera': CAMERA, 'depth_scale': 0.0002, **meta}
+    (folder / 'meta.json').write_text(json.dumps(meta))
+
+
+def test_frames_with_intrinsics_and_truth_at_any_depth(tmp_path):
+    write_frame(tmp_path / 'kitchen' / 'b')
+    write_frame(tmp_path / 'kitchen' / 'a', rgb_name='photo.png', rgb='photo.png')
+    write_frame(tmp_path / 'street', depth=False)
+    frames = FrameFolder(tmp_path)
+    assert frames.names == ['kitchen/a', 'kitchen/b', 'street']
+    first, second, third = frames
+    assert first.name == 'kitchen/a'
+    np.testing.assert_array_equal(first.rgb, RGB)
+    assert first.camera == CameraModel(21, 15, 19.0, 18.0, 10.5, 6.5)
+    # 7000 * 0.0002 = 1.4 m, and NaN where the file holds 0
+    assert second.depth[3, 4] == pytest.approx(1.4)
+    assert np.isnan(second.depth).sum() == 15 * 21 - 1
+    assert third.depth is None
+
+
+def test_a_frame_itself_is_a_folder_of_one(tmp_path):
+    write_frame(tmp_path / 'frame')
+    frames = FrameFolder(tmp_path / 'frame')
+    assert frames.names == ['frame']
+    assert frames[0].depth is not None
+
+
+def test_plain_images_take_the_field_of_view(tmp_path, caplog):
+    for name in ('b.png', 'a.JPG', 'c.png'):
+        cv2.imwrite(str(tmp_path / name), RGB)
+    (tmp_path / 'notes.txt').write_text('not an image')
+    frames = FrameFolder(tmp_path, hfov_deg=90.0)
+    assert frames.names == ['a.JPG', 'b.png', 'c.png']
+    assert frames[-1].camera == CameraModel.from_fov(21, 15, 90.0)
+    assert [sample.name for sample in frames[1:]] == ['b.png', 'c.png']
+    assert 'notes.txt: not an image by its suffix' in caplog.text
+
+
+def test_images_are_opened_only_when_asked_for(tmp_path):
+    write_rgb_png(tmp_path / 'a.png', RGB)
+    (tmp_path / 'b.png').write_text('not an image')
+    frames = FrameFolder(tmp_path, hfov_deg=90.0)
+    assert frames[0].rgb.shape == (15, 21, 3)
+    with pytest.raises(ValueError, match=r'got .*b.png, which OpenCV cannot decode'):
+        frames[1]
+    with pytest.raises(IndexError):
+        frames[2]
+
+
+def test_missing_or_empty_folders_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match='absent, expected a folder of images'):
+        FrameFolder(tmp_path / 'absent')
+    (tmp_path / 'notes.txt').write_text('not an image')
+    with pytest.raises(ValueError, match='got no image in .*, expected FRAME/meta.json folders'):
+        FrameFolder(tmp_path)
+
+
+def test_plain_images_without_a_field_of_view_are_refused(tmp_path):
+    write_rgb_png(tmp_path / 'a.png', RGB)
+    with pytest.raises(
+        ValueError, match=r'images without meta.json in .* \(a.png, 1 in all\).*--'
+    ):
+        FrameFolder(tmp_path)
+
+
+def test_a_frame_without_its_image_is_refused(tmp_path):
+    write_frame(tmp_path / 'a', rgb_name='other.png')
+    with pytest.raises(FileNotFoundError, match=r'expected rgb.png or rgb.jpg beside it'):
+        FrameFolder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('meta', 'message'),
+    [
+        ({'camera': {**CAMERA, 'fx': 0.0}}, 'meta.json with ValueError got focal lengths fx=0.0'),
+        ({'camera': {'fx': 3.0}}, "meta.json with KeyError 'fy', expected camera"),
+        ({'depth_scale': None}, 'meta.json with TypeError .* expected camera'),
+        ({'camera': {**CAMERA, 'width': 20}}, r'uint8 \(15, 21, 3\) as the image of a'),
+    ],
+)
+def test_bad_metadata_is_refused(tmp_path, meta, message):
+    write_frame(tmp_path / 'a', **meta)
+    frames = FrameFolder(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        frames[0]
+
+
+def test_metadata_that_is_no_json_object_is_refused(tmp_path):
+    write_frame(tmp_path / 'a')
+    for text, message in (('{', 'meta.json, expected JSON'), ('[]', 'got a list in')):
+        (tmp_path / 'a' / 'meta.json').write_text(text)
+        with pytest.raises(ValueError, match=message):
+            FrameFolder(tmp_path)
+
+
+def test_files_that_are_no_images_are_refused(tmp_path):
+    (tmp_path / 'empty.png').write_bytes(b'')
+    encoded = cv2.imencode('.png', RGB)[1].tobytes()
+    (tmp_path / 'cut.png').write_bytes(encoded[: len(encoded) // 2])
+    for name in ('empty.png', 'cut.png'):
+        with pytest.raises(ValueError, match=f'{name}, which OpenCV cannot decode'):
+            read_rgb(tmp_path / name)
+    with pytest.raises(ValueError, match='got no image in .*cut.png, expected a 16-bit PNG'):
+        read_depth(tmp_path / 'cut.png', 0.001)
+    write_rgb_png(tmp_path / 'colour.png', RGB)
+    with pytest.raises(
+        ValueError, match=r'got uint8 \(15, 21, 3\) in .*colour.png, expected a 16'
+    ):
+        read_depth(tmp_path / 'colour.png', 0.001)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from mirror_depth_ros.preview import colorize_depth, colorize_error, side_by_side
+
+
+def test_near_is_red_and_far_is_blue():
+    near, middle, far = colorize_depth(np.array([[0.35, 1.73, 9.5]]))[0].astype(int)
+    assert near[0] > 150 > near[2]
+    assert middle[1] > max(middle[0], middle[2])  # sqrt(0.3 * 10) = 1.73 is the map's green centre
+    assert far[2] > far[0] + 30
+
+
+def test_the_scale_is_the_same_for_every_image():
+    lone = colorize_depth(np.full((3, 5), 2.0, np.float32))
+    among = colorize_depth(np.array([[0.5, 2.0, 50.0]], np.float32))
+    np.testing.assert_array_equal(lone[0, 0], among[0, 1])
+
+
+def test_what_is_no_measurement_is_black_and_beyond_range_is_dark_blue():
+    depth = np.array([[np.nan, -np.inf, 10.0, 12.0, np.inf, 0.0]], np.float32)
+    nan, too_close, far, beyond, infinite, zero = colorize_depth(depth)[0].astype(int)
+    assert nan.sum() == too_close.sum() == 0
+    np.testing.assert_array_equal(beyond, infinite)
+    assert 0 < beyond.sum() < far.sum()
+    np.testing.assert_array_equal(zero, colorize_depth(np.array([[0.3]]))[0, 0])
+
+
+def test_an_empty_range_is_refused():
+    with pytest.raises(ValueError, match='expected 0 < min_depth < max_depth'):
+        colorize_depth(np.ones((3, 5)), min_depth=2.0, max_depth=2.0)
+
+
+def test_errors_are_relative_to_the_truth():
+    prediction = np.array([[2.0, 3.0, 15.0, np.nan, 1.0, 1.0]])
+    truth = np.array([[2.0, 2.0, 10.0, 2.0, np.nan, 0.0]])
+    right, half, also_half, missing, *unknown = colorize_error(prediction, truth)[0]
+    assert int(right[2]) > int(right[0])
+    np.testing.assert_array_equal(half, also_half)
+    np.testing.assert_array_equal(half, missing)
+    assert int(half[0]) > int(half[2])
+    assert not np.any(unknown)
+    with pytest.raises(ValueError, match=re.escape('shape (3, 5), expected (5, 3)')):
+        colorize_error(np.ones((3, 5)), np.ones((5, 3)))
+
+
+def test_panels_stand_in_one_row_under_their_labels():
+    red = np.zeros((21, 35, 3), np.uint8)
+    red[..., 0] = 200
+    blue = np.zeros((63, 33, 3), np.uint8)
+    blue[..., 2] = 200
+    row = side_by_side([('image', red), ('depth', blue)], gap=4)
+    # The second panel shrinks to 33 * 21 / 63 = 11 columns; 26 rows of label above.
+    assert row.shape == (21 + 26, 35 + 4 + 11, 3)
+    assert (row[26:, :35] == (200, 0, 0)).all()
+    assert (row[26:, 35:39] == 255).all()
+    assert (row[26:, 39:] == (0, 0, 200)).all()
+    assert (row[:26, :35] < 128).any()  # letters
+
+
+def test_panels_that_are_no_pictures_are_refused():
+    with pytest.raises(ValueError, match='got no panels'):
+        side_by_side([])
+    with pytest.raises(ValueError, match=r"got float64 \(3, 5\) for panel 'depth'"):
+        side_by_side([('depth', np.ones((3, 5)))])
