@@ -1,0 +1,75 @@
+"""``mirror_depth``: one command, its subcommands, and how their errors look.
+
+Nothing heavy is imported here or at the top of a subcommand's module: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from mirror_depth_ros import __version__
+from mirror_depth_ros.cli.demo import demo
+from mirror_depth_ros.cli.predict import predict
+
+
+class _OneLineErrors(TyperGroup):
+    """Ends a subcommand's expected errors with one line and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader has gone: the base class ends that quietly
+            raise
+        except (ValueError, OSError, ModuleNotFoundError) as error:
+            if ctx.params.get('debug'):
+                raise
+            message = ' '.join(str(error).split()) or type(error).__name__
+            if isinstance(error, ModuleNotFoundError):
+                message += '; install this package with pip into the Python that runs it'
+            typer.echo(f'mirror_depth: {message}', err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    name='mirror_depth',
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode='markdown',
+    context_settings={'help_option_names': ['-h', '--help']},
+)
+app.command()(demo)
+app.command()(predict)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f'mirror_depth {__version__}')
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, '--version', callback=_print_version, is_eager=True, help='Print the version.'
+    ),
+    debug: bool = typer.Option(False, '--debug', help='Show where in the code an error arose.'),
+) -> None:
+    """Metric depth from any calibrated RGB camera.
+
+    Begin with `mirror_depth demo`, or with a photograph:
+    `mirror_depth predict photo.jpg --fov 65`.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name='mirror_depth')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,166 @@
+"""``mirror_depth predict``: images, folders and videos to depth, previews and clouds."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mirror_depth_ros.data.media import CameraOf, Medium
+    from mirror_depth_ros.estimator import DepthEstimator
+    from mirror_depth_ros.prediction import Failure, Prediction, PredictionSettings
+
+
+def predict(
+    inputs: list[Path] = typer.Argument(
+        ..., metavar='INPUT', help='Images, videos, and folders of them (searched deeply).'
+    ),
+    output: Path = typer.Option(Path('predictions'), '--output', '-o', help='Folder of results.'),
+    fov: float | None = typer.Option(
+        None, help='Horizontal field of view of the camera [degrees].', metavar='DEG'
+    ),
+    focal: float | None = typer.Option(
+        None, help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'
+    ),
+    model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
+    precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+    max_depth: float = typer.Option(
+        10.0, help='Where previews, clouds and figures end [m]; about 80 for streets.'
+    ),
+    ply: bool = typer.Option(True, '--ply/--no-ply', help='Write point clouds.'),
+    every: int = typer.Option(1, help='Take only every N-th frame of a video.', metavar='N'),
+    json_file: Path | None = typer.Option(
+        None, '--json', help='Also write what was done and measured there.', metavar='FILE'
+    ),
+) -> None:
+    """Turn images, folders and videos into metric depth.
+
+    Writes `NAME_depth.png` (16-bit millimetres, 0 = invalid), `NAME_preview.png` (red is near,
+    blue is far) and `NAME.ply` (a coloured cloud in metres) for each image; for a video, a folder
+    of them. Metric depth needs the camera: give `--fov` (a phone's main camera has about 65
+    degrees) or `--focal`. Folders with a `meta.json` bring their own, and are measured against
+    their `depth.png`.
+
+    For example:
+
+    - `mirror_depth predict photo.jpg --fov 65`
+
+    - `mirror_depth predict drive.mp4 --focal 920 --every 10 --max-depth 80 --no-ply`
+
+    - `mirror_depth predict recordings/ -o depth/ --json depth/summary.json`
+    """
+    from rich.console import Console
+
+    from mirror_depth_ros.data.media import find_media
+    from mirror_depth_ros.prediction import Failure, PredictionSettings, summarize
+
+    console = Console(stderr=True)
+    settings = PredictionSettings(output, max_depth=max_depth, ply=ply, every=every)
+    media = find_media(inputs, excluded=output)
+    camera_of = _cameras(fov, focal, media)
+    with console.status('loading the model'):
+        from mirror_depth_ros.estimator import DepthEstimator
+
+        estimator = DepthEstimator.load(model, device=device, precision=precision)
+    outcomes = _run(estimator, media, settings, camera_of, console)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    predictions = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+    summary = {
+        'model': estimator.model_name,
+        'device': str(estimator.device),
+        'precision': estimator.precision,
+        'max_depth_m': max_depth,
+        **summarize(predictions, failures),
+    }
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
+    _print_result(predictions, output)
+    if failures:
+        console.print(f'{len(failures)} of {len(media)} inputs failed', style='red')
+        raise typer.Exit(1)
+
+
+def _cameras(fov: float | None, focal: float | None, media: list[Medium]) -> CameraOf:
+    """Return what gives pictures without intrinsics their camera."""
+    from mirror_depth_ros.camera import CameraModel
+    from mirror_depth_ros.data.media import Kind
+
+    if fov is not None and focal is not None:
+        raise ValueError('got --fov and --focal, expected one of them')
+    if fov is not None:
+        CameraModel.from_fov(1, 1, fov)  # a wrong angle is told before a model is loaded
+        return lambda width, height: CameraModel.from_fov(width, height, fov)
+    if focal is not None:
+        CameraModel(1, 1, focal, focal, 0.0, 0.0)
+        return lambda width, height: CameraModel(
+            width, height, focal, focal, (width - 1) / 2, (height - 1) / 2
+        )
+    for medium in media:
+        if medium.kind is not Kind.FRAME:
+            raise ValueError(
+                f'got {medium.path} without intrinsics, expected to know its camera; give --fov '
+                '(horizontal field of view in degrees, about 65 for a phone) or --focal (pixels)'
+            )
+    return partial(CameraModel.from_fov, hfov_deg=math.nan)  # never asked: frames have cameras
+
+
+def _run(
+    estimator: DepthEstimator,
+    media: list[Medium],
+    settings: PredictionSettings,
+    camera_of: CameraOf,
+    console: Console,
+) -> list[Prediction | Failure]:
+    """Predict everything below a progress bar; name what failed as it fails."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    from mirror_depth_ros.prediction import Failure, predict_media
+
+    columns = [TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()]
+    outcomes: list[Prediction | Failure] = []
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        total = sum(medium.count(settings.every) for medium in media)
+        task = progress.add_task('depth', total=total)
+        for outcome in predict_media(estimator, media, settings, camera_of):
+            outcomes.append(outcome)
+            progress.advance(task)
+            if isinstance(outcome, Failure):
+                console.print(f'failed: {outcome.input}: {outcome.error}', markup=False)
+        progress.update(task, total=len(outcomes))  # a video's own count may have been wrong
+    return outcomes
+
+
+def _print_result(predictions: list[Prediction], output: Path) -> None:
+    """Print where the results lie and how they compare with the truth, where there is one."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mirror_depth_ros.prediction import FIGURES
+
+    console = Console()
+    measured = [p for p in predictions if p.metrics is not None]
+    if measured:
+        table = Table('frame', 'median [m]', *FIGURES)
+        for p in measured:
+            figures = [f'{(p.metrics or {})[name]:.3f}' for name in FIGURES]
+            table.add_row(p.name, f'{p.median_depth_m:.2f}', *figures)
+        console.print(table)
+    for p in predictions:
+        if p.has_truth and p.metrics is None:
+            console.print(f'{p.name}: no truth below --max-depth, not measured', markup=False)
+    console.print(f'{len(predictions)} depth images in {output}', markup=False)

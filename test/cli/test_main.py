@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mirror_depth_ros import __version__
+from mirror_depth_ros.cli.main import app
+
+
+def test_help_names_the_subcommands_and_version_the_version():
+    result = CliRunner().invoke(app, ['--help'])
+    assert result.exit_code == 0
+    assert 'demo' in result.output
+    assert 'predict' in result.output
+    assert CliRunner().invoke(app, ['--version']).output == f'mirror_depth {__version__}\n'
+
+
+def test_help_needs_nothing_heavy():
+    # What takes long to import would make `mirror_depth --help` slow.
+    code = (
+        'import sys; import mirror_depth_ros.cli.main; '
+        "print(sorted({'cv2', 'lightning', 'numpy', 'open_clip', 'plyfile', 'rclpy', 'torch'}"
+        ' & set(sys.modules)))'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout == '[]\n'
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (ValueError('got this,\n  expected that'), 'mirror_depth: got this, expected that\n'),
+        (FileNotFoundError('got nothing'), 'mirror_depth: got nothing\n'),
+        (ModuleNotFoundError("No module named 'open_clip'"), 'install this package with pip'),
+    ],
+)
+def test_expected_errors_are_one_line(monkeypatch, error, message):
+    def fail():
+        raise error
+
+    command = typer.models.CommandInfo(name='fail', callback=fail)
+    monkeypatch.setattr(app, 'registered_commands', [*app.registered_commands, command])
+    result = CliRunner().invoke(app, ['fail'])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count('\n') == 1
+    with pytest.raises(type(error)):
+        CliRunner().invoke(app, ['--debug', 'fail'], catch_exceptions=False)
+
+
+def test_unknown_options_exit_with_2():
+    assert CliRunner().invoke(app, ['predict', '--what']).exit_code == 2

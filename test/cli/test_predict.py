@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from mirror_depth_ros.cli.main import app
+from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.writers import write_rgb_png
+
+RGB = np.full((15, 21, 3), (200, 100, 0), np.uint8)
+
+
+class TwoMetres:
+    """Stands in for a model: everything is two metres away."""
+
+    model_name, device, precision = 'stand-in', torch.device('cpu'), 'fp32'
+
+    def estimate(self, rgb, focal_px):
+        return np.full(rgb.shape[:2], 2.0, np.float32)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return a function that runs `mirror_depth predict` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(DepthEstimator, 'load', lambda *_, **__: TwoMetres())
+    return lambda *arguments: CliRunner().invoke(app, ['predict', *map(str, arguments)])
+
+
+def write_frame(folder):
+    folder.mkdir(parents=True)
+    write_rgb_png(folder / 'rgb.png', RGB)
+    cv2.imwrite(str(folder / 'depth.png'), np.full((15, 21), 2500, np.uint16))
+    camera = {'fx': 19.0, 'fy': 18.0, 'cx': 10.5, 'cy': 6.5, 'width': 21, 'height': 15}
+    (folder / 'meta.json').write_text(json.dumps({'camera': camera, 'depth_scale': 0.001}))
+
+
+def test_an_image_becomes_three_files(run, tmp_path):
+    write_rgb_png(tmp_path / 'photo.png', RGB)
+    result = run('photo.png', '--fov', 60)
+    assert result.exit_code == 0, result.output
+    written = {path.name for path in (tmp_path / 'predictions').iterdir()}
+    assert written == {'photo_depth.png', 'photo_preview.png', 'photo.ply'}
+
+
+def test_frames_with_truth_are_measured(run, tmp_path):
+    write_frame(tmp_path / 'desk' / 'a')
+    write_frame(tmp_path / 'desk' / 'b')
+    result = run('desk', '-o', 'out', '--json', 'figures/summary.json', '--no-ply')
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / 'figures' / 'summary.json').read_text())
+    # |2 - 2.5| / 2.5 = 0.2; 2.5 / 2 = 1.25 is not below 1.25
+    assert summary['mean'] == pytest.approx({'abs_rel': 0.2, 'delta1': 0.0})
+    assert [p['name'] for p in summary['predictions']] == ['desk/a', 'desk/b']
+    # sqrt(19 * 18)
+    assert summary['predictions'][0]['focal_px'] == pytest.approx(18.493242)
+    assert (summary['model'], summary['device'], summary['precision']) == (
+        'stand-in',
+        'cpu',
+        'fp32',
+    )
+    assert '0.200' in result.stdout
+
+
+def test_a_broken_image_is_named_and_the_rest_goes_on(run, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in' / 'bad.png').write_text('not an image')
+    write_rgb_png(tmp_path / 'in' / 'good.png', RGB)
+    result = run('in', '--focal', 20, '--json', 'summary.json')
+    assert result.exit_code == 1
+    assert '1 of 2 inputs failed' in result.stderr
+    assert 'bad.png' in result.stderr
+    assert (tmp_path / 'predictions' / 'in' / 'good_depth.png').is_file()
+    assert len(json.loads((tmp_path / 'summary.json').read_text())['failures']) == 1
+
+
+def test_a_second_run_does_not_predict_its_own_results(run, tmp_path):
+    write_rgb_png(tmp_path / 'photo.png', RGB)
+    for _ in range(2):
+        assert run('.', '--fov', 60).exit_code == 0
+    assert len(list((tmp_path / 'predictions').rglob('*_depth.png'))) == 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ((), 'got photo.png without intrinsics, expected to know its camera; give --fov'),
+        (('--fov', 60, '--focal', 20), 'got --fov and --focal, expected one of them'),
+        (('--fov', 190), 'got a horizontal field of view of 190.0 degrees'),
+        (('--focal', -1), 'got focal lengths fx=-1.0'),
+        (('--fov', 60, '--every', 0), 'got every 0 frames'),
+    ],
+)
+def test_an_unknown_camera_or_option_is_refused_before_anything_is_done(
+    run, tmp_path, options, message
+):
+    write_rgb_png(tmp_path / 'photo.png', RGB)
+    result = run('photo.png', *options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert not (tmp_path / 'predictions').exists()
