@@ -1,0 +1,227 @@
+"""``mirror_depth demo``: a camera, the depth node and a recorder as processes over real DDS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mirror_depth_ros.cli.processes import (
+    Child,
+    ChildFailedError,
+    Children,
+    interruptible,
+    lines_of,
+)
+from mirror_depth_ros.cli.ros_environment import missing_ros, private_environment
+
+_PACKAGE = 'mirror_depth_ros.ros'
+_CAMERA, _NODE = '/camera', '/mirror_depth'
+# Metrics and colours reach this far: what NYU and KITTI are evaluated to [m].
+_MAX_DEPTH = {'indoor': 10.0, 'outdoor': 80.0}
+
+
+class Kind(str, Enum):
+    """Kinds of scenes."""
+
+    INDOOR = 'indoor'
+    OUTDOOR = 'outdoor'
+
+
+def demo(
+    seconds: float = typer.Option(10.0, min=0.5, help='How long to record, once depth arrives.'),
+    output: Path = typer.Option(Path('demo_output'), help='Folder for pictures, cloud, figures.'),
+    scene: Kind = typer.Option(
+        Kind.INDOOR, help='What is seen; figures and colours reach 10 m indoors, 80 m outdoors.'
+    ),
+    seed: int | None = typer.Option(None, help='Which scene; test scenes begin at 11000000.'),
+    images: Path | None = typer.Option(None, help='Play the photographs of this folder instead.'),
+    fov: float | None = typer.Option(
+        None, help='Horizontal field of view of photographs without meta.json (degrees).'
+    ),
+    model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
+    precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+    rate: float = typer.Option(10.0, min=0.1, max=120.0, help='Frames per second of the camera.'),
+    json_file: Path | None = typer.Option(None, '--json', help='Also copy the figures there.'),
+) -> None:
+    """Turn a simulated camera, or photographs, into metric depth through the real ROS 2 node."""
+    console = Console(stderr=True)
+    output = output.absolute()
+    logs = output / 'logs'
+    try:
+        if (remedy := missing_ros()) is not None:
+            raise ValueError(remedy)
+        if images is not None:
+            images = images.absolute()
+            _check_images(images, fov)
+        _make_folder(logs)
+        source = {'images': str(images), 'fov': fov or 0.0} if images else {}
+        commands = {
+            'camera': _camera(source, scene.value, seed, rate),
+            'depth node': _depth_node(model, device, precision, _MAX_DEPTH[scene.value]),
+            'recorder': _recorder(source, output, seconds, _MAX_DEPTH[scene.value]),
+        }
+        environment = private_environment(os.environ, logs)
+        with interruptible(), Children(logs, environment) as children:
+            console.print(f'ROS_DOMAIN_ID={environment["ROS_DOMAIN_ID"]}', style='dim')
+            sources = [children.start(name, commands[name]) for name in ('camera', 'depth node')]
+            recorder = children.start('recorder', commands['recorder'], read_output=True)
+            _follow(recorder, sources, console)
+        if not (output / 'summary.json').is_file():
+            recorder.check_success()
+        summary = json.loads((output / 'summary.json').read_text(encoding='utf-8'))
+        Console().print(_table(summary, output))
+        if json_file is not None:
+            shutil.copyfile(output / 'summary.json', json_file)
+    except KeyboardInterrupt:
+        _fail(console, 'interrupted', status=130)
+    except (OSError, ValueError, ChildFailedError) as error:
+        _fail(console, str(error))
+    if summary['missing']:
+        _fail(
+            console, f'no depth came for {", ".join(summary["missing"])}; see the logs in {logs}'
+        )
+
+
+def _check_images(folder: Path, fov: float | None) -> None:
+    """Refuse a folder that is no camera before any process starts."""
+    from mirror_depth_ros.data.frames import FrameFolder  # loads OpenCV
+
+    FrameFolder(folder, hfov_deg=fov)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f'could not make the folder {folder}: {error.strerror}; choose another --output'
+        ) from error
+
+
+def _camera(source: Mapping[str, Any], scene: str, seed: int | None, rate: float) -> list[str]:
+    parameters = {'rate_hz': rate, 'scene': scene, **source}
+    if seed is not None:
+        parameters['seed'] = seed
+    if source:
+        parameters['hold'] = True  # no photograph is skipped, however slow the model is
+    remaps = {
+        'image': f'{_CAMERA}/image_raw',
+        'camera_info': f'{_CAMERA}/camera_info',
+        'true_depth': f'{_CAMERA}/true_depth',
+        'depth/camera_info': f'{_NODE}/depth/camera_info',
+    }
+    return _ros_command('scene_camera', remaps, parameters)
+
+
+def _depth_node(model: str, device: str, precision: str, max_depth: float) -> list[str]:
+    is_file = os.sep in model or Path(model).exists()
+    parameters = {
+        'model': str(Path(model).absolute()) if is_file else model,
+        'device': device,
+        'precision': precision,
+        'preview_min_depth': 0.03 * max_depth,
+        'preview_max_depth': max_depth,
+    }
+    remaps = {'image': f'{_CAMERA}/image_raw', 'camera_info': f'{_CAMERA}/camera_info'}
+    return _ros_command('depth_node', remaps, parameters)
+
+
+def _recorder(
+    source: Mapping[str, Any], output: Path, seconds: float, max_depth: float
+) -> list[str]:
+    parameters = {
+        'output': str(output),
+        'seconds': seconds,
+        'max_depth': max_depth,
+        'status': True,
+        **source,
+    }
+    remaps = {
+        'image': f'{_CAMERA}/image_raw',
+        'camera_info': f'{_CAMERA}/camera_info',
+        'true_depth': f'{_CAMERA}/true_depth',
+        'depth/image': f'{_NODE}/depth/image',
+        'depth/preview': f'{_NODE}/depth/preview',
+        'points': f'{_NODE}/points',
+    }
+    return _ros_command('recorder', remaps, parameters)
+
+
+def _ros_command(
+    module: str, remaps: Mapping[str, str], parameters: Mapping[str, Any]
+) -> list[str]:
+    """Return the command line of a node; JSON is the YAML that parameter values are read as."""
+    command = [sys.executable, '-m', f'{_PACKAGE}.{module}', '--ros-args']
+    for name, target in remaps.items():
+        command += ['-r', f'{name}:={target}']
+    for name, value in parameters.items():
+        command += ['-p', f'{name}:={json.dumps(value, ensure_ascii=False)}']
+    return command
+
+
+def _follow(recorder: Child, sources: Sequence[Child], console: Console) -> None:
+    """Show the recorder's progress until it ends.
+
+    :raises ChildFailedError: if a process that it listens to ends before.
+    """
+    columns = (SpinnerColumn(), TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task('starting camera, depth node and recorder', total=None)
+        for line in lines_of(recorder.process.stdout):
+            if line.startswith('{'):
+                status = json.loads(line)
+                if status['stage'] == 'waiting':
+                    sources[-1].check_no_error()
+                progress.update(
+                    task,
+                    description=_describe(status, sources[0]),
+                    total=status.get('of'),
+                    completed=status.get('done', 0),
+                )
+            for child in sources:
+                child.check_running()
+    recorder.process.wait()
+
+
+def _describe(status: Mapping[str, Any], camera: Child) -> str:
+    if status['stage'] == 'waiting':
+        if f'{_CAMERA}/image_raw' in status['silent']:
+            return f'waiting for the camera: {camera.last_message()}'
+        return 'waiting for the depth node'
+    if status['stage'] == 'recording':
+        missing = f', {status["missing"]} photographs to come' if status['missing'] else ''
+        return f'recording: {status["frames"]} frames{missing}'
+    return 'writing pictures'
+
+
+def _table(summary: Mapping[str, Any], output: Path) -> Table:
+    def show(value: float | None, unit: str = '') -> str:
+        return 'no truth' if value is None else f'{value:.3g}{unit}'
+
+    latency = summary['latency_ms']
+    table = Table(title='Depth through ROS 2', show_header=False)
+    table.add_row('images received', str(summary['frames_published']))
+    table.add_row('depth images', f'{summary["frames_processed"]} ({show(summary["fps"])} per s)')
+    table.add_row('latency', f'p50 {latency["p50"]:.0f} ms, p95 {latency["p95"]:.0f} ms')
+    table.add_row('Abs Rel (smaller is better)', show(summary['abs_rel']))
+    table.add_row('delta < 1.25 (larger is better)', show(summary['delta1']))
+    table.add_row('pictures', f'{output / "overview.png"}')
+    table.add_row('point cloud', f'{output / "cloud.ply"}')
+    return table
+
+
+def _fail(console: Console, message: str, *, status: int = 1) -> NoReturn:
+    console.print(message, style='bold red', markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(status)

@@ -1,0 +1,79 @@
+"""The environment of ROS processes that a command starts on this machine, for itself alone."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+# RTPS: the ports of domain d begin at 7400 + 250 d; above 101 they may meet ephemeral ports.
+_PORT_BASE, _PORTS_PER_DOMAIN, _LAST_DOMAIN = 7400, 250, 101
+_FIRST_UNICAST_PORT = 10
+
+
+def missing_ros() -> str | None:
+    """Return what to do if ROS's Python packages cannot be found, None if they can."""
+    missing = [name for name in ('rclpy', 'sensor_msgs') if find_spec(name) is None]
+    if not missing:
+        return None
+    return (
+        f'got no Python package {" and ".join(missing)}, expected ROS 2: source its set-up file '
+        '(source /opt/ros/$ROS_DISTRO/setup.bash), or install it from the package registry '
+        '(pip install "mirror_depth_ros[ros]")'
+    )
+
+
+def private_environment(environment: Mapping[str, str], log_folder: Path) -> dict[str, str]:
+    """Return an environment for ROS processes that meet only each other.
+
+    What the user has set stays: the domain, the discovery range, the DDS profile, the log folder.
+
+    :param environment: the present environment.
+    :param log_folder: where ROS puts its own logs.
+    """
+    private = {'ROS_LOG_DIR': str(log_folder)}
+    if 'ROS_DOMAIN_ID' not in environment:
+        private['ROS_DOMAIN_ID'] = str(free_domain())
+    if not environment.keys() & {'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY'}:
+        # Releases since Iron warn of the variable that Humble understands.
+        if environment.get('ROS_DISTRO') == 'humble':
+            private['ROS_LOCALHOST_ONLY'] = '1'
+        else:
+            private['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    # Humble and Jazzy know the second name only.
+    names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+    profile = find_config('fastdds.xml')
+    if profile is not None and not any(name in environment for name in names):
+        private |= dict.fromkeys(names, str(profile))
+    return {**private, **environment}
+
+
+def find_config(name: str) -> Path | None:
+    """Find a file of the package's configuration, in the source tree or where it is installed."""
+    here = Path(__file__).resolve()
+    for folder in here.parents:
+        for candidate in (
+            folder / 'config' / name,
+            folder / 'share' / 'mirror_depth_ros' / 'config' / name,
+        ):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def free_domain() -> int:
+    """Return a ROS domain that no process of this machine seems to use."""
+    domains = random.SystemRandom().sample(range(1, _LAST_DOMAIN + 1), _LAST_DOMAIN)
+    return next((domain for domain in domains if _is_free(domain)), domains[0])
+
+
+def _is_free(domain: int) -> bool:
+    port = _PORT_BASE + _PORTS_PER_DOMAIN * domain + _FIRST_UNICAST_PORT
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(('', port))
+        except OSError:
+            return False
+    return True
