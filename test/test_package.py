@@ -19,6 +19,7 @@ import mirror_depth_ros
 
 ROOT = Path(__file__).parents[1]
 SHARED_FOLDERS = ('config', 'launch', 'resource/models')
+LINT_IMPORTS = 'from importlinter.cli import lint_imports_command as main; main()'
 
 
 SETUP = ast.parse((ROOT / 'setup.py').read_text())
@@ -64,8 +65,7 @@ def test_the_changelog_has_a_section_for_what_comes_next():
 
 def test_imports_point_downward():
     result = subprocess.run(
-        [sys.executable, '-c', 'from importlinter.cli import lint_imports_command as main; main()']
-        + ['--no-cache'],
+        [sys.executable, '-c', LINT_IMPORTS, '--no-cache'],
         cwd=ROOT,
         capture_output=True,
         text=True,
