@@ -115,16 +115,23 @@ class CalibrationTracker:
         with self._lock:
             self._recent.append(info)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no ``CameraInfo`` has come yet."""
+        return not self._recent
+
     def find(self, header: Header, width: int, height: int, *, rectified: bool) -> Calibration:
         """Return an image's calibration: that of the same stamp if there is one, or the latest.
 
-        :raises LookupError: if no ``CameraInfo`` has come yet.
-        :raises ValueError: as :func:`camera_from_info`.
+        :raises ValueError: if no ``CameraInfo`` has come yet, or as :func:`camera_from_info`.
         """
         with self._lock:
             recent = list(self._recent)
         if not recent:
-            raise LookupError('no CameraInfo has come yet')
+            raise ValueError(
+                'got an image before any CameraInfo, expected the camera to publish both; check '
+                'that camera_info is remapped to its topic'
+            )
         same_stamp = (info for info in reversed(recent) if info.header.stamp == header.stamp)
         info = next(same_stamp, recent[-1])
         key = (_fingerprint(info), width, height, rectified)

@@ -137,10 +137,12 @@ def find(tracker, sec=0, size=(640, 480), rectified=False):
 
 def test_an_image_gets_the_info_of_its_stamp_or_the_latest():
     tracker = CalibrationTracker(capacity=2)
-    with pytest.raises(LookupError, match='no CameraInfo has come yet'):
+    assert tracker.is_empty
+    with pytest.raises(ValueError, match='got an image before any CameraInfo'):
         find(tracker)
     for sec in (1, 2, 3):
         tracker.add(stereo_info(header=Header(stamp=Time(sec=sec))))
+    assert not tracker.is_empty
     assert find(tracker, sec=2).info.header.stamp.sec == 2
     assert find(tracker, sec=1).info.header.stamp.sec == 3  # forgotten: capacity 2
     assert find(tracker, sec=9).info.header.stamp.sec == 3

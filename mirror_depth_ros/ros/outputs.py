@@ -1,0 +1,62 @@
+"""What the depth node publishes: one row per topic, each made only when somebody subscribes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from mirror_depth_ros.preview import colorize_depth
+from mirror_depth_ros.ros import messages
+from mirror_depth_ros.ros.camera_info import info_for_image
+from mirror_depth_ros.ros.parameters import DepthParameters
+from mirror_depth_ros.ros.pipeline import DepthFrame
+
+
+@dataclass(frozen=True)
+class Output:
+    """A topic of the depth node."""
+
+    topic: str
+    message_type: type[Any]
+    #: Makes the message of a frame.
+    encode: Callable[[DepthFrame, DepthParameters], Any]
+
+
+def _depth(frame: DepthFrame, _: DepthParameters) -> Image:
+    return messages.depth_message(frame.header, frame.depth)
+
+
+def _depth_raw(frame: DepthFrame, _: DepthParameters) -> Image:
+    return messages.depth_millimetres_message(frame.header, frame.depth)
+
+
+def _camera_info(frame: DepthFrame, _: DepthParameters) -> CameraInfo:
+    height, width = frame.depth.shape
+    return info_for_image(frame.calibration.info, frame.header, width, height)
+
+
+def _preview(frame: DepthFrame, parameters: DepthParameters) -> Image:
+    picture = colorize_depth(
+        frame.depth,
+        min_depth=parameters.preview_min_depth,
+        max_depth=parameters.preview_max_depth,
+    )
+    return messages.rgb_message(frame.header, picture)
+
+
+def _points(frame: DepthFrame, _: DepthParameters) -> PointCloud2:
+    rays = frame.calibration.camera.rays
+    return messages.cloud_message(frame.header, frame.depth, rays, frame.rgb)
+
+
+#: All topics. CameraInfo stands before the image it belongs to, for those who pair the two.
+OUTPUTS = (
+    Output('~/depth/camera_info', CameraInfo, _camera_info),
+    Output('~/depth/image', Image, _depth),
+    Output('~/depth/image_raw', Image, _depth_raw),
+    Output('~/depth/preview', Image, _preview),
+    Output('~/points', PointCloud2, _points),
+)

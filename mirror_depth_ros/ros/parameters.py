@@ -1,0 +1,162 @@
+"""Every parameter of the depth node, once: type, default, range, description, mutability."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """What a ROS parameter descriptor says beside name and type."""
+
+    #: Shown by ``ros2 param describe`` and rqt.
+    description: str
+    #: Smallest and largest value, inclusive.
+    limits: tuple[float, float] | None = None
+    #: The only values allowed.
+    choices: tuple[str, ...] = ()
+    #: Why the value is fixed once the node runs; empty where it may change.
+    read_only: str = ''
+
+
+def _parameter(default: Any, description: str, **spec: Any) -> Any:
+    return field(default=default, metadata={'spec': ParameterSpec(description, **spec)})
+
+
+_LOADED_ONCE = 'the model is loaded for it; restart the node'
+
+
+@dataclass(frozen=True)
+class DepthParameters:
+    """The depth node's parameters.
+
+    :raises ValueError: for a value outside its range or choices.
+    """
+
+    model: str = _parameter(
+        'builtin',
+        'Depth model: "builtin", or the path of a checkpoint (.safetensors).',
+        read_only=_LOADED_ONCE,
+    )
+    device: str = _parameter(
+        'auto',
+        'Where the model runs: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".',
+        read_only=_LOADED_ONCE,
+    )
+    precision: str = _parameter(
+        'auto',
+        'Number format of the model; "auto" takes the fastest that the device computes natively.',
+        choices=('auto', 'fp32', 'bf16', 'fp16'),
+        read_only=_LOADED_ONCE,
+    )
+    image_transport: str = _parameter(
+        'raw',
+        'Subscribe to image (raw) or to image/compressed (compressed).',
+        choices=('raw', 'compressed'),
+        read_only='subscriptions are made for it; restart the node',
+    )
+    autostart: bool = _parameter(
+        True,
+        'Configure and activate without being told to by a lifecycle manager.',
+        read_only='it acts at start only; use ros2 lifecycle set',
+    )
+    rectified: bool = _parameter(
+        False,
+        'The images are rectified: P of camera_info describes them, in place of K and D.',
+    )
+    min_range: float = _parameter(
+        0.1, 'Nearer depths are published as -Inf: too close [m].', limits=(0.0, 100.0)
+    )
+    max_range: float = _parameter(
+        80.0, 'Farther depths are published as +Inf: beyond range [m].', limits=(0.1, 1000.0)
+    )
+    preview_min_depth: float = _parameter(
+        0.3, 'Depth of the nearest colour in the preview [m].', limits=(0.01, 100.0)
+    )
+    preview_max_depth: float = _parameter(
+        10.0, 'Depth of the farthest colour in the preview [m].', limits=(0.1, 1000.0)
+    )
+
+    def __post_init__(self) -> None:
+        for name, spec in parameter_specs().items():
+            _check(name, getattr(self, name), spec)
+        for low, high in (('min_range', 'max_range'), ('preview_min_depth', 'preview_max_depth')):
+            if not getattr(self, low) < getattr(self, high):
+                raise ValueError(
+                    f'got {low} {getattr(self, low)} m and {high} {getattr(self, high)} m, '
+                    f'expected {low} < {high}; change the other one first'
+                )
+
+
+def parameter_specs() -> dict[str, ParameterSpec]:
+    """Return the description of every parameter by name."""
+    return {f.name: f.metadata['spec'] for f in fields(DepthParameters)}
+
+
+class ParameterServer:
+    """Declares the parameters at a node and follows their changes."""
+
+    def __init__(self, node: Node) -> None:
+        """Declare the parameters.
+
+        :raises ValueError: for an initial value that is not allowed.
+        :raises rclpy.exceptions.ParameterException: for one of a wrong type or outside its range.
+        """
+        defaults = DepthParameters()
+        for name, spec in parameter_specs().items():
+            node.declare_parameter(name, getattr(defaults, name), _descriptor(spec))
+        #: The values now in force; replaced as a whole, so any thread may read it.
+        self.values = DepthParameters(
+            **{name: node.get_parameter(name).value for name in parameter_specs()}
+        )
+        node.add_on_set_parameters_callback(self._set)
+
+    def _set(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Take over all of the changes, or none and say why."""
+        own = {p.name: p.value for p in parameters if p.name in parameter_specs()}
+        try:
+            self.values = replace(self.values, **own)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def _check(name: str, value: Any, spec: ParameterSpec) -> None:
+    if spec.choices and value not in spec.choices:
+        raise ValueError(
+            f'got {name} {value!r}, expected one of {", ".join(spec.choices)}; correct the '
+            'parameter'
+        )
+    if spec.limits is not None:
+        low, high = spec.limits
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(
+                f'got {name} {value}, expected {low} to {high}; correct the parameter'
+            )
+
+
+def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    constraints = []
+    if spec.choices:
+        constraints.append(f'One of: {", ".join(spec.choices)}.')
+    if spec.read_only:
+        constraints.append(f'Read-only: {spec.read_only}.')
+    descriptor = ParameterDescriptor(
+        description=spec.description,
+        read_only=bool(spec.read_only),
+        additional_constraints=' '.join(constraints),
+    )
+    if spec.limits is not None:
+        low, high = spec.limits
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return descriptor

@@ -1,0 +1,82 @@
+"""From a camera message to depth: the path of one image, without any ROS communication."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
+from mirror_depth_ros.ros.decoding import decode_compressed, decode_image
+from mirror_depth_ros.ros.messages import apply_range
+from mirror_depth_ros.ros.parameters import DepthParameters
+
+
+class Estimator(Protocol):
+    """What the node needs of :class:`mirror_depth_ros.estimator.DepthEstimator`."""
+
+    @property
+    def device(self) -> object:
+        """Where it runs."""
+
+    @property
+    def precision(self) -> str:
+        """Its number format."""
+
+    def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
+        """Return metres along Z, ``[H, W]``, for RGB ``[H, W, 3]``."""
+
+
+class EstimatorLoader(Protocol):
+    """Loads an estimator."""
+
+    def __call__(self, model: str, *, device: str, precision: str) -> Estimator:
+        """Load a model.
+
+        :raises ValueError: or OSError, saying what to do.
+        """
+
+
+@dataclass(frozen=True)
+class DepthFrame:
+    """One image and what was made of it."""
+
+    #: The image's own header.
+    header: Header
+    #: The image, uint8 ``[H, W, 3]``.
+    rgb: NDArray[np.uint8]
+    #: Metres along Z, ``[H, W]``, out of range as in REP-117.
+    depth: NDArray[np.float32]
+    #: Of the camera at the image's size.
+    calibration: Calibration
+
+
+def load_estimator(model: str, *, device: str, precision: str) -> Estimator:
+    """Load the real estimator; PyTorch is imported here, not before."""
+    from mirror_depth_ros.estimator import DepthEstimator
+
+    return DepthEstimator.load(model, device=device, precision=precision)
+
+
+def make_frame(
+    message: Image | CompressedImage,
+    *,
+    estimator: Estimator,
+    calibrations: CalibrationTracker,
+    parameters: DepthParameters,
+) -> DepthFrame:
+    """Estimate the depth of one image.
+
+    :raises ValueError: for a malformed image or a calibration that does not fit it.
+    """
+    is_raw = isinstance(message, Image)
+    rgb = decode_image(message) if is_raw else decode_compressed(message)
+    height, width = rgb.shape[:2]
+    calibration = calibrations.find(message.header, width, height, rectified=parameters.rectified)
+    depth = estimator.estimate(rgb, calibration.camera.focal_px)
+    ranged = apply_range(depth, min_range=parameters.min_range, max_range=parameters.max_range)
+    return DepthFrame(message.header, rgb, ranged, calibration)

@@ -1,0 +1,51 @@
+"""Runs a node as a process that ends promptly, quietly and with a meaningful exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: str) -> int:
+    """Spin a node until the process is interrupted.
+
+    :param make_node: creates the node, once rclpy is initialised.
+    :param arguments: the process's arguments, with those of ROS.
+    :param name: of the executable, for errors.
+    :returns: the exit code: 0 after Ctrl-C or SIGTERM, 1 if the node refused its parameters.
+    """
+    # Before rclpy.init, whose own handlers go on to these: loading a model can be interrupted too.
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _interrupt)
+    node = None
+    try:
+        rclpy.init(args=list(arguments))
+        try:
+            node = make_node()
+        except (ValueError, ParameterException) as error:
+            print(f'{name}: {error}', file=sys.stderr)
+            return 1
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the ways a node is meant to end
+    finally:
+        if node is not None:
+            node.destroy_node()
+        if rclpy.ok():
+            rclpy.shutdown()
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    """End the program wherever it is; a second signal must not disturb its clearing up."""
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -1,0 +1,128 @@
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import yaml
+from rcl_interfaces.msg import ParameterType
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from mirror_depth_ros.ros.parameters import DepthParameters, ParameterServer, parameter_specs
+
+CONFIG = Path(__file__).parents[2] / 'config' / 'depth.yaml'
+
+
+def test_the_config_file_states_every_parameter_at_its_default():
+    text = CONFIG.read_text(encoding='utf-8')
+    assert yaml.safe_load(text) == {'/**': {'ros__parameters': asdict(DepthParameters())}}
+
+
+def test_the_config_file_says_which_parameters_are_fixed():
+    lines = CONFIG.read_text(encoding='utf-8').splitlines()
+    comments = {line.split(':')[0].strip(): lines[i - 1] for i, line in enumerate(lines)}
+    for name, spec in parameter_specs().items():
+        assert comments[name].endswith('Fixed.') == bool(spec.read_only), name
+
+
+@pytest.mark.parametrize(
+    ('change', 'error'),
+    [
+        ({'precision': 'int8'}, "got precision 'int8', expected one of auto, fp32, bf16, fp16"),
+        ({'image_transport': 'theora'}, "got image_transport 'theora', expected one of raw, comp"),
+        ({'max_range': float('nan')}, r'got max_range nan, expected 0\.1 to 1000\.0'),
+        ({'min_range': -0.1}, r'got min_range -0\.1, expected 0\.0 to 100\.0'),
+        (
+            {'min_range': 5.0, 'max_range': 5.0},
+            r'got min_range 5\.0 m and max_range 5\.0 m, expected min_range < max_range',
+        ),
+        ({'preview_min_depth': 10.0}, 'expected preview_min_depth < preview_max_depth'),
+    ],
+)
+def test_values_out_of_range_are_refused(change, error):
+    with pytest.raises(ValueError, match=error):
+        replace(DepthParameters(), **change)
+
+
+@pytest.fixture
+def make_node(ros_context):
+    nodes = []
+
+    def make(**overrides):
+        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
+        nodes.append(Node('settings', context=ros_context, parameter_overrides=parameters))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+
+
+def test_initial_values_come_from_ros(make_node):
+    server = ParameterServer(make_node(max_range=20.0, device='cpu', rectified=True))
+    expected = DepthParameters(max_range=20.0, device='cpu', rectified=True)
+    assert server.values == expected
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'exception', 'error'),
+    [
+        ({'precision': 'int8'}, ValueError, "got precision 'int8'"),
+        ({'max_range': 20}, InvalidParameterTypeException, "'max_range'.*expecting type 'DOUBLE'"),
+        ({'min_range': -1.0}, InvalidParameterValueException, 'min_range out of range'),
+    ],
+)
+def test_initial_values_that_are_not_allowed_are_refused(make_node, overrides, exception, error):
+    with pytest.raises(exception, match=error):
+        ParameterServer(make_node(**overrides))
+
+
+def test_descriptors_tell_tools_what_is_allowed(make_node):
+    node = make_node()
+    ParameterServer(node)
+    limits = node.describe_parameter('max_range').floating_point_range[0]
+    assert (limits.from_value, limits.to_value) == (0.1, 1000.0)
+    assert node.describe_parameter('max_range').type == ParameterType.PARAMETER_DOUBLE
+    precision = node.describe_parameter('precision')
+    assert precision.read_only
+    assert precision.additional_constraints == (
+        'One of: auto, fp32, bf16, fp16. Read-only: the model is loaded for it; restart the node.'
+    )
+    for name, spec in parameter_specs().items():
+        descriptor = node.describe_parameter(name)
+        assert descriptor.description == spec.description
+        assert descriptor.read_only == bool(spec.read_only)
+
+
+def set_all(node, **values):
+    return node.set_parameters_atomically([Parameter(n, value=v) for n, v in values.items()])
+
+
+def test_changes_are_taken_over_all_or_none(make_node):
+    node = make_node()
+    server = ParameterServer(node)
+    assert set_all(node, min_range=90.0, max_range=95.0, preview_max_depth=5.0).successful
+    assert server.values == DepthParameters(min_range=90.0, max_range=95.0, preview_max_depth=5.0)
+    before = server.values
+    refused = set_all(node, preview_max_depth=7.0, max_range=80.0)
+    assert not refused.successful
+    assert 'got min_range 90.0 m and max_range 80.0 m, expected min_range' in refused.reason
+    assert server.values == before
+    assert node.get_parameter('preview_max_depth').value == 5.0
+
+
+def test_other_parameters_of_the_node_are_left_alone(make_node):
+    node = make_node()
+    ParameterServer(node)
+    assert set_all(node, use_sim_time=True).successful
+
+
+@pytest.mark.parametrize('name', [n for n, spec in parameter_specs().items() if spec.read_only])
+def test_fixed_parameters_are_refused_by_name(make_node, name):
+    node = make_node()
+    server = ParameterServer(node)
+    value = getattr(server.values, name)
+    result = set_all(node, **{name: (not value) if isinstance(value, bool) else value})
+    assert not result.successful
+    assert 'read-only' in result.reason
+    assert name in result.reason
