@@ -18,7 +18,7 @@ endif
 .PHONY: help demo test lint format builtin clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## camera -> depth and point cloud over real ROS 2, pictures in demo_output/
 	$(BIN)/mirror_depth demo --seconds $(DEMO_SECONDS) --output $(DEMO_OUTPUT)

@@ -57,10 +57,6 @@ setup(
     name=PACKAGE,
     version='0.1.0',
     description='Metric depth and point clouds from any calibrated RGB camera, with a frozen CLIP',
-    long_description=Path('README.md').read_text(encoding='utf-8')
-    if Path('README.md').is_file()
-    else '',
-    long_description_content_type='text/markdown',
     maintainer='mirror_depth_ros maintainers',
     maintainer_email='maintainers@mirror-depth-ros.example',
     license='Apache-2.0',
