@@ -68,6 +68,20 @@ def write_ply(
     _replace(path, plyfile.PlyData([element], byte_order='<').write)
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file that must survive a power cut: it is on the disk before it gets its name.
+
+    :raises OSError: naming the file and the reason.
+    """
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+    _replace(path, write)
+
+
 def _write_png(path: str | os.PathLike[str], image: NDArray[np.generic]) -> None:
     """Encode and write: cv2.imwrite would fail without saying so."""
     encoded, data = cv2.imencode('.png', image)

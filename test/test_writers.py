@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mirror_depth_ros.writers import (
     depth_to_millimetres,
+    write_bytes,
     write_depth_png,
     write_ply,
     write_rgb_png,
@@ -63,6 +64,12 @@ def test_a_ply_holds_the_finite_points_with_their_colours(tmp_path):
     assert [vertex[name][1] for name in ('red', 'green', 'blue')] == [106, 107, 108]
 
 
+def test_bytes_replace_what_was_there(tmp_path):
+    write_bytes(tmp_path / 'file', b'a longer text')
+    write_bytes(tmp_path / 'file', b'abc')
+    assert (tmp_path / 'file').read_bytes() == b'abc'
+
+
 def test_an_empty_cloud_is_a_valid_file(tmp_path):
     write_ply(tmp_path / 'cloud.ply', np.full((3, 5, 3), np.nan), np.zeros((3, 5, 3), np.uint8))
     assert len(plyfile.PlyData.read(str(tmp_path / 'cloud.ply'))['vertex']) == 0
@@ -78,6 +85,7 @@ def test_a_cloud_without_a_colour_for_each_point_is_refused(tmp_path):
     [
         lambda path: write_depth_png(path, np.ones((3, 5), np.float32)),
         lambda path: write_rgb_png(path, np.zeros((3, 5, 3), np.uint8)),
+        lambda path: write_bytes(path, b'abc'),
         lambda path: write_ply(path, np.zeros((3, 3)), np.zeros((3, 3), np.uint8)),
     ],
 )

@@ -61,6 +61,7 @@ def predict(
 
     from mirror_depth_ros.data.media import find_media
     from mirror_depth_ros.prediction import Failure, PredictionSettings, summarize
+    from mirror_depth_ros.writers import write_bytes
 
     console = Console(stderr=True)
     settings = PredictionSettings(output, max_depth=max_depth, ply=ply, every=every)
@@ -82,7 +83,7 @@ def predict(
     }
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
+        write_bytes(json_file, (json.dumps(summary, indent=1) + '\n').encode())
     _print_result(predictions, output)
     if failures:
         console.print(f'{len(failures)} of {len(media)} inputs failed', style='red')

@@ -1,0 +1,1 @@
+"""Data sets: one sample type for all of them."""
