@@ -29,12 +29,10 @@ from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
 from mirror_depth_ros.ros.pipeline import Estimator, EstimatorLoader, load_estimator
 from mirror_depth_ros.ros.process import run_node
 
-# RELIABLE, so that subscribers of either kind are served; few, as clouds are large.
-_OUTPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 # Of images only the newest counts; of calibrations those of the last few images.
-_IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-_CAMERA_INFO_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-
+_IMAGE_DEPTH, _CAMERA_INFO_DEPTH = 1, 10
+# Few, as clouds are large.
+_OUTPUT_DEPTH = 5
 _HINT_PERIOD_S = 10.0
 # How long the process waits for the image at hand when it ends.
 _EXIT_TIMEOUT_S = 5.0
@@ -161,17 +159,19 @@ class DepthNode(LifecycleNode):
         return self.create_lifecycle_publisher(
             output.message_type,
             output.topic,
-            _OUTPUT_QOS,
+            # RELIABLE serves subscribers of either kind. Made anew each time: overrides change it.
+            QoSProfile(depth=_OUTPUT_DEPTH, reliability=ReliabilityPolicy.RELIABLE),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
     def _subscribe(self) -> None:
         compressed = self._settings.values.image_transport == 'compressed'
         image_type = CompressedImage if compressed else Image
-        for message_type, topic, callback, qos in (
-            (image_type, self._image_topic, self._on_image, _IMAGE_QOS),
-            (CameraInfo, 'camera_info', self._on_camera_info, _CAMERA_INFO_QOS),
+        for message_type, topic, callback, depth in (
+            (image_type, self._image_topic, self._on_image, _IMAGE_DEPTH),
+            (CameraInfo, 'camera_info', self._on_camera_info, _CAMERA_INFO_DEPTH),
         ):
+            qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
             options = QoSOverridingOptions.with_default_policies()
             self._inputs.append(
                 self.create_subscription(

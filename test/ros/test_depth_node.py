@@ -1,0 +1,460 @@
+"""The node against real DDS, with an estimator whose depth is known."""
+
+import gc
+import threading
+import time
+import weakref
+
+import cv2
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Log
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool
+
+from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.ros import depth_node, messages
+from mirror_depth_ros.ros.camera_info import info_from_camera
+from mirror_depth_ros.ros.depth_node import DepthNode
+
+H, W = 7, 9
+CAMERA = CameraModel(W, H, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
+FRAME_ID = 'camera_optical_frame'
+PATIENCE_S = 10.0
+EARLIER_TOO = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+TYPES = {
+    'depth/image': Image,
+    'depth/image_raw': Image,
+    'depth/camera_info': CameraInfo,
+    'depth/preview': Image,
+    'points': PointCloud2,
+}
+
+
+class RedIsDepth:
+    """An estimator that takes a pixel's red for its depth in tenths of a metre."""
+
+    device, precision = 'cpu', 'fp32'
+
+    def __init__(self):
+        self.focals_px = []
+        self.may_finish = threading.Event()
+        self.may_finish.set()
+
+    def estimate(self, rgb, focal_px):
+        self.focals_px.append(focal_px)
+        assert self.may_finish.wait(PATIENCE_S)
+        return rgb[..., 0].astype(np.float32) / 10
+
+
+class Rig:
+    """A depth node, and a node beside it that plays camera, user and lifecycle manager."""
+
+    def __init__(self, context, load_estimator=None, arguments=(), **parameters):
+        self.estimator = RedIsDepth()
+        self.received = {}
+        self.node = DepthNode(
+            load_estimator=load_estimator or (lambda model, *, device, precision: self.estimator),
+            context=context,
+            cli_args=['--ros-args', *arguments],
+            parameter_overrides=[Parameter(n, value=v) for n, v in parameters.items()],
+        )
+        self.user = Node('user', context=context)
+        self.images = self.user.create_publisher(Image, 'image', 10)
+        self.infos = self.user.create_publisher(CameraInfo, 'camera_info', 10)
+        self.logs = self.collect('/rosout', Log, EARLIER_TOO)
+        self._executor = SingleThreadedExecutor(context=context)
+        for node in (self.node, self.user):
+            self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self):
+        self.estimator.may_finish.set()
+        self._executor.shutdown()
+        self._thread.join(PATIENCE_S)
+        self.node.destroy_node()
+        self.user.destroy_node()
+
+    def collect(self, topic, message_type, qos=10):
+        """Subscribe; return the list that the messages will be appended to."""
+        received = []
+        self.user.create_subscription(message_type, topic, received.append, qos)
+        return received
+
+    def collect_outputs(self, *names):
+        """Subscribe to outputs of an active node and wait until it knows."""
+        for name in names:
+            topic = f'/mirror_depth/{name}'
+            self.received[name] = self.collect(topic, TYPES[name])
+            wait(lambda topic=topic: self.user.count_publishers(topic) == 1)
+        publishers = {p.topic_name: p for p in self.node.publishers}
+        for name in names:
+            publisher = publishers[f'/mirror_depth/{name}']
+            wait(lambda publisher=publisher: publisher.get_subscription_count() == 1)
+
+    def wait_active(self):
+        wait(lambda: self.node.state == 'active')
+        for publisher in (self.images, self.infos):
+            wait(lambda publisher=publisher: publisher.get_subscription_count() == 1)
+
+    def publish(self, sec, red=20, info=True, **fields):
+        """Publish an image, its calibration first."""
+        header = Header(stamp=Time(sec=sec, nanosec=5), frame_id=FRAME_ID)
+        if info:
+            self.publish_info(info_from_camera(CAMERA, header))
+        rgb = np.full((H, W, 3), red, np.uint8)
+        image = messages.rgb_message(header, rgb)
+        for name, value in fields.items():
+            setattr(image, name, value)
+        self.images.publish(image)
+
+    def publish_info(self, info):
+        """Publish a calibration and wait until the node has it."""
+        self.infos.publish(info)
+        wait(lambda: not self.node._calibrations.is_empty)
+        wait(lambda: self.node._calibrations._recent[-1] == info)
+
+    def depths(self):
+        """Seconds of the stamps of the depth images that have come."""
+        return [message.header.stamp.sec for message in self.received['depth/image']]
+
+    def wait_depths(self, *seconds):
+        wait(lambda: len(self.depths()) >= len(seconds))
+        assert self.depths() == list(seconds)
+
+    def call(self, service_type, name, request):
+        client = self.user.create_client(service_type, f'/mirror_depth/{name}')
+        assert client.wait_for_service(PATIENCE_S)
+        future = client.call_async(request)
+        wait(future.done)
+        self.user.destroy_client(client)
+        return future.result()
+
+    def change(self, transition):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.call(ChangeState, 'change_state', request).success
+
+
+def wait(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, 'waited in vain'
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def make_rig(ros_context):
+    rigs = []
+
+    def make(**options):
+        rigs.append(Rig(ros_context, **options))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.close()
+
+
+@pytest.fixture
+def rig(make_rig):
+    """A rig whose node has configured and activated itself."""
+    rig = make_rig()
+    rig.wait_active()
+    return rig
+
+
+# What is published
+
+
+def test_every_output_fits_the_image(rig):
+    rig.collect_outputs(*TYPES)
+    red = np.arange(H * W, dtype=np.uint8).reshape(H, W) + 10  # 1.0 m, 1.1 m, ...
+    rgb = np.stack([red, red + 1, red + 2], axis=-1)
+    header = Header(stamp=Time(sec=7, nanosec=8), frame_id=FRAME_ID)
+    info = info_from_camera(CAMERA, header)
+    rig.publish_info(info)
+    rig.images.publish(messages.rgb_message(header, rgb))
+    wait(lambda: all(rig.received[name] for name in TYPES))
+    got = {name: rig.received[name][0] for name in TYPES}
+
+    for message in got.values():
+        assert message.header == header
+        assert (message.height, message.width) == (H, W)
+    encodings = {n: m.encoding for n, m in got.items() if isinstance(m, Image)}
+    assert encodings == {
+        'depth/image': '32FC1',
+        'depth/image_raw': '16UC1',
+        'depth/preview': 'rgb8',
+    }
+    depth = np.frombuffer(got['depth/image'].data, np.float32).reshape(H, W)
+    np.testing.assert_array_equal(depth, red.astype(np.float32) / 10)
+    millimetres = np.frombuffer(got['depth/image_raw'].data, np.uint16).reshape(H, W)
+    np.testing.assert_array_equal(millimetres, red.astype(np.uint16) * 100)
+    assert got['depth/camera_info'] == info
+    cloud = np.frombuffer(got['points'].data, np.float32).reshape(H, W, 4)
+    # Last pixel: red 72, so z = 7.2; x = (8 - 4) / 6 z, right; y = (6 - 2) / 5 z, down.
+    np.testing.assert_allclose(cloud[-1, -1, :3], (4.8, 5.76, 7.2), rtol=1e-6)
+    assert cloud.view(np.uint32)[-1, -1, 3] == 0x48494A
+    assert rig.estimator.focals_px == [pytest.approx(CAMERA.focal_px)]
+
+
+def test_out_of_range_follows_rep_117(rig):
+    rig.collect_outputs('depth/image', 'depth/image_raw', 'points')
+    set_parameters(rig, min_range=1.0, max_range=2.0)
+    for sec, red in ((1, 9), (2, 20), (3, 21)):
+        rig.publish(sec, red=red)
+        wait(lambda sec=sec: all(len(m) == sec for m in rig.received.values()))
+    depth, raw, points = (
+        [np.frombuffer(m.data, dtype)[:3] for m in rig.received[name]]
+        for name, dtype in (
+            ('depth/image', np.float32),
+            ('depth/image_raw', np.uint16),
+            ('points', np.float32),
+        )
+    )
+    assert [d[0] for d in depth] == [-np.inf, 2.0, np.inf]
+    assert [r[0] for r in raw] == [0, 2000, 0]
+    assert [bool(np.isnan(p).all()) for p in points] == [True, False, True]
+    assert [m.is_dense for m in rig.received['points']] == [False, True, False]
+
+
+def set_parameters(rig, **values):
+    results = rig.node.set_parameters([Parameter(n, value=v) for n, v in values.items()])
+    assert all(r.successful for r in results)
+
+
+def test_the_calibration_is_that_of_a_smaller_image(rig):
+    """Camera drivers that resize images often publish the full-size CameraInfo."""
+    rig.collect_outputs('depth/image', 'depth/camera_info')
+    double = CAMERA.resized(2 * W, 2 * H)
+    rig.publish_info(info_from_camera(double, Header(stamp=Time(sec=1, nanosec=5))))
+    rig.publish(1, info=False)
+    rig.wait_depths(1)
+    info = rig.received['depth/camera_info'][0]
+    assert (info.width, info.height) == (W, H)
+    assert info.k == pytest.approx(CAMERA.matrix.ravel())
+    assert rig.estimator.focals_px == [pytest.approx(CAMERA.focal_px)]
+
+
+def test_qos_serves_every_kind_of_subscriber(rig):
+    for name, message_type in TYPES.items():
+        (info,) = rig.user.get_publishers_info_by_topic(f'/mirror_depth/{name}')
+        assert info.topic_type == f'sensor_msgs/msg/{message_type.__name__}'
+        assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        assert info.qos_profile.durability == DurabilityPolicy.VOLATILE
+    for name in ('/image', '/camera_info'):
+        (info,) = rig.user.get_subscriptions_info_by_topic(name)
+        assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_qos_can_be_overridden_by_parameters(make_rig):
+    prefix = 'qos_overrides./mirror_depth/depth/image.publisher'
+    rig = make_rig(**{f'{prefix}.reliability': 'best_effort'})
+    rig.wait_active()
+    (info,) = rig.user.get_publishers_info_by_topic('/mirror_depth/depth/image')
+    assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    (other,) = rig.user.get_publishers_info_by_topic('/mirror_depth/points')
+    assert other.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+
+
+def test_compressed_images_come_from_beside_the_remapped_topic(make_rig):
+    rig = make_rig(image_transport='compressed', arguments=['-r', 'image:=/cam/image_raw'])
+    wait(lambda: rig.node.state == 'active')
+    rig.collect_outputs('depth/image')
+    publisher = rig.user.create_publisher(CompressedImage, '/cam/image_raw/compressed', 10)
+    wait(lambda: publisher.get_subscription_count() == 1)
+    header = Header(stamp=Time(sec=3), frame_id=FRAME_ID)
+    rig.publish_info(info_from_camera(CAMERA, header))
+    bgr = np.full((H, W, 3), (0, 0, 35), np.uint8)
+    data = cv2.imencode('.png', bgr)[1].tobytes()
+    publisher.publish(CompressedImage(header=header, format='png', data=data))
+    rig.wait_depths(3)
+    depth = np.frombuffer(rig.received['depth/image'][0].data, np.float32)
+    np.testing.assert_array_equal(depth, np.full(H * W, 3.5, np.float32))
+
+
+# What is not done
+
+
+def test_without_subscribers_nothing_is_estimated(rig):
+    rig.publish(1)
+    wait(lambda: rig.node._n_images == 1)
+    rig.collect_outputs('depth/image')
+    rig.publish(2)
+    rig.wait_depths(2)
+    assert len(rig.estimator.focals_px) == 1
+
+
+def test_outputs_without_subscribers_are_not_made(rig, monkeypatch):
+    made = []
+    monkeypatch.setattr(messages, 'cloud_message', lambda *_: made.append('cloud'))
+    monkeypatch.setattr(messages, 'depth_millimetres_message', lambda *_: made.append('raw'))
+    rig.collect_outputs('depth/image')
+    rig.publish(1)
+    rig.wait_depths(1)
+    assert made == []
+
+
+def test_under_overload_the_newest_image_wins(rig):
+    rig.collect_outputs('depth/image')
+    rig.estimator.may_finish.clear()
+    rig.publish(1)
+    wait(lambda: rig.estimator.focals_px)
+    for sec in (2, 3, 4):
+        rig.publish(sec)
+    wait(lambda: rig.node._worker.dropped == 2)
+    rig.estimator.may_finish.set()
+    rig.wait_depths(1, 4)
+
+
+def test_enable_pauses_and_resumes(rig):
+    rig.collect_outputs('depth/image')
+    response = rig.call(SetBool, 'enable', SetBool.Request(data=False))
+    assert (response.success, response.message) == (True, 'paused; the node is active')
+    rig.publish(1)
+    wait(lambda: rig.node._n_images == 1)
+    response = rig.call(SetBool, 'enable', SetBool.Request(data=True))
+    assert response.message == 'resumed; the node is active'
+    rig.publish(2)
+    rig.wait_depths(2)
+    assert len(rig.estimator.focals_px) == 1
+
+
+# Bad input
+
+
+MALFORMED = {
+    'unknown encoding': {'encoding': 'rgb9'},
+    'data cut short': {'data': b'123'},
+    'zero size': {'width': 0, 'height': 0},
+    'step too short': {'step': 3 * W - 1},
+    'width too large': {'width': 2 * W},
+    'other aspect than CameraInfo': {'height': 2},
+}
+
+
+def test_malformed_images_are_skipped_and_the_next_is_processed(rig):
+    rig.collect_outputs('depth/image')
+    for count, fields in enumerate(MALFORMED.values(), 1):
+        rig.publish(1, **fields)
+        wait(lambda count=count: rig.node._worker.statistics.skipped == count)
+    rig.publish(2)
+    rig.wait_depths(2)
+    wait(lambda: any("image skipped: got encoding 'rgb9'" in log.msg for log in rig.logs))
+    # Throttled: one line for all that came within five seconds.
+    assert sum('image skipped' in log.msg for log in rig.logs) == 1
+
+
+def test_an_uncalibrated_camera_is_reported_until_it_is_calibrated(rig):
+    rig.collect_outputs('depth/image')
+    header = Header(stamp=Time(sec=1, nanosec=5))
+    rig.publish_info(CameraInfo(header=header, width=W, height=H))
+    rig.publish(1, info=False)
+    wait(lambda: any('K is all zero' in log.msg for log in rig.logs))
+    rig.publish(2)
+    rig.wait_depths(2)
+
+
+def test_an_estimator_that_fails_once_is_asked_again(rig, monkeypatch):
+    rig.collect_outputs('depth/image')
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.estimator, 'estimate', lambda *_: 1 / 0)
+        rig.publish(1)
+        wait(lambda: any('ZeroDivisionError: division by' in log.msg for log in rig.logs))
+    rig.publish(2)
+    rig.wait_depths(2)
+
+
+def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, monkeypatch):
+    monkeypatch.setattr(depth_node, '_HINT_PERIOD_S', 0.3)
+    rig = make_rig(arguments=['-r', 'image:=/cam/image_raw'])
+    hint = 'waiting for /cam/image_raw: nobody publishes there; remap image and camera_info'
+    wait(lambda: any(log.msg.startswith(hint) for log in rig.logs))
+    wait(lambda: any('waiting for /camera_info: 1 publishing there' in m.msg for m in rig.logs))
+
+
+# Lifecycle
+
+
+def test_transitions_load_work_stop_and_free(make_rig):
+    loaded = []
+
+    def load(model, *, device, precision):
+        estimator = RedIsDepth()
+        loaded.append((model, device, precision, weakref.ref(estimator)))
+        return estimator
+
+    rig = make_rig(load_estimator=load, autostart=False, device='cpu', precision='bf16')
+    assert (rig.node.state, loaded) == ('unconfigured', [])
+    assert rig.change(Transition.TRANSITION_CONFIGURE)
+    assert rig.node.state == 'inactive'
+    assert loaded[0][:3] == ('builtin', 'cpu', 'bf16')
+    assert rig.user.get_subscriptions_info_by_topic('/image') == []
+
+    for sec in (1, 2):  # a second time just as the first
+        assert rig.change(Transition.TRANSITION_ACTIVATE)
+        rig.wait_active()
+        rig.collect_outputs('depth/image')
+        rig.publish(sec)
+        rig.wait_depths(sec)
+        assert rig.change(Transition.TRANSITION_DEACTIVATE)
+        assert rig.node.state == 'inactive'
+        wait(lambda: rig.images.get_subscription_count() == 0)
+        for subscription in list(rig.user.subscriptions):
+            if 'depth' in subscription.topic_name:
+                rig.user.destroy_subscription(subscription)
+    wait(lambda: any('stopped: 1 images, 1 processed in' in log.msg for log in rig.logs))
+
+    assert rig.change(Transition.TRANSITION_CLEANUP)
+    assert rig.node.state == 'unconfigured'
+    gc.collect()
+    assert loaded[0][3]() is None  # the model's memory is free
+    wait(lambda: rig.user.get_publishers_info_by_topic('/mirror_depth/points') == [])
+    assert rig.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert rig.node.state == 'finalized'
+
+
+def test_shutting_down_an_active_node_ends_its_work(rig):
+    assert rig.change(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert rig.node.state == 'finalized'
+    assert 'depth_worker' not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_model_that_does_not_load_can_be_tried_again(make_rig):
+    attempts = []
+
+    def load(model, **_):
+        attempts.append(model)
+        if len(attempts) == 1:
+            raise FileNotFoundError(f'got model {model}, which does not exist')
+        return RedIsDepth()
+
+    rig = make_rig(load_estimator=load, model='/models/a.safetensors')  # autostart
+    reason = 'not configured: got model /models/a.safetensors, which does not exist. When'
+    wait(lambda: any(log.msg.startswith(reason) for log in rig.logs))
+    assert rig.node.state == 'unconfigured'
+    assert rig.change(Transition.TRANSITION_CONFIGURE)
+    assert rig.change(Transition.TRANSITION_ACTIVATE)
+    rig.wait_active()
+    rig.collect_outputs('depth/image')
+    rig.publish(1)
+    rig.wait_depths(1)
+
+
+def test_a_missing_python_package_names_the_interpreter(make_rig):
+    def load(model, **_):
+        raise ModuleNotFoundError("No module named 'torch'")
+
+    rig = make_rig(load_estimator=load)
+    wait(lambda: any("No module named 'torch' (with /" in log.msg for log in rig.logs))
+    assert not rig.change(Transition.TRANSITION_ACTIVATE)
+    assert rig.node.state == 'unconfigured'
