@@ -158,9 +158,9 @@ class Recorder(Node):
         stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
         self.tally.count(topic)
         if topic == 'image':
-            self.tally.count_image()
+            self.tally.count_image(stamp_ns)
         elif topic == 'depth/image':
-            self.tally.count_depth(time.monotonic(), (now_ns - stamp_ns) / 1e6)
+            self.tally.count_depth(time.monotonic(), stamp_ns, (now_ns - stamp_ns) / 1e6)
         n_bytes = self._share_data(topic, message)
         parts = self._matcher.add(topic, stamp_ns, (message, now_ns), n_bytes)
         if parts is not None:
@@ -262,7 +262,7 @@ def _output_folder(path: str) -> Path:
 def record(node: Recorder) -> int:
     """Record, write, and return the process's exit status."""
     remove_earlier(node.output)
-    executor = SingleThreadedExecutor()
+    executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     next_status_s = 0.0
     while not node.is_finished():

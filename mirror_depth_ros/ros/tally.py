@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Tally:
         #: When the latest depth image arrived, or the start.
         self.last_depth_s = started_s
         self._published = 0
+        self._before_ns: deque[int] = deque(maxlen=1000)
         self._latencies_ms: list[float] = []
 
     @property
@@ -39,16 +40,24 @@ class Tally:
         """Count a message."""
         self.received[topic] += 1
 
-    def count_image(self) -> None:
-        """Count an image if the window is open."""
-        self._published += self.first_depth_s is not None
+    def count_image(self, stamp_ns: int) -> None:
+        """Count an image; those older than the first that is answered do not count in the end."""
+        if self.first_depth_s is None:
+            self._before_ns.append(stamp_ns)
+        else:
+            self._published += 1
 
-    def count_depth(self, now_s: float, latency_ms: float) -> None:
-        """Count a depth image; the first one opens the window."""
+    def count_depth(self, now_s: float, stamp_ns: int, latency_ms: float) -> None:
+        """Count a depth image; the first one opens the window.
+
+        :param now_s: when it arrived [s].
+        :param stamp_ns: of the image that it answers [ns].
+        :param latency_ms: from that stamp to its arrival [ms].
+        """
         self.last_depth_s = now_s
         if self.first_depth_s is None:
             self.first_depth_s = now_s
-            self._published = 1  # the image that this depth answers
+            self._published = sum(before_ns >= stamp_ns for before_ns in self._before_ns)
         self._latencies_ms.append(latency_ms)
 
     def summary(self) -> dict[str, Any]:
@@ -66,6 +75,6 @@ class Tally:
             'seconds': round(self.window_s, 3),
             'fps': round(between / self.window_s, 2) if between else None,
             'latency_ms': {'p50': round(float(p50), 2), 'p95': round(float(p95), 2)},
-            'counting': 'published: images received by a reliable subscriber from the first depth '
-            'image on; latency: from the stamp of an image to the arrival of its depth',
+            'counting': 'published: images received by a reliable subscriber, from the first that '
+            'got a depth; latency: from the stamp of an image to the arrival of its depth',
         }

@@ -1,0 +1,122 @@
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mirror_depth_ros.cli import demo as demo_module
+from mirror_depth_ros.cli import ros_environment
+from mirror_depth_ros.cli.ros_environment import private_environment
+
+H, W = 45, 61
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    """Return a function that runs the command and returns its exit code and messages."""
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    monkeypatch.delenv('ROS_DOMAIN_ID', raising=False)
+    app = typer.Typer()
+    app.command()(demo_module.demo)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        return result.exit_code, result.stdout, ' '.join(result.stderr.split())
+
+    return run
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / 'photographs'
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i, size in enumerate([(H, W), (H + 8, W - 12)]):
+        cv2.imwrite(str(folder / f'{i}.png'), rng.integers(0, 255, (*size, 3), np.uint8))
+    (folder / 'notes.txt').write_text('no image')
+    return folder
+
+
+def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
+    pytest.importorskip('rclpy')
+    output, copy = tmp_path / 'a folder', tmp_path / 'figures.json'
+    code, table, messages = demo(
+        *('--images', photographs, '--fov', 70, '--seconds', 0.5),
+        *('--output', output, '--json', copy),
+    )
+    assert code == 0, messages
+    assert 'latency' in table
+    summary = json.loads(copy.read_text())
+    assert [p['name'] for p in summary['pictures']] == ['0.png', '1.png']
+    assert summary['frames_processed'] >= 2
+    depth = cv2.imread(str(output / 'frames/001/depth.png'), cv2.IMREAD_UNCHANGED)
+    assert depth.shape == (H + 8, W - 12)
+    assert (depth > 0).all()
+    assert (output / 'frames/001/cloud.ply').is_file()
+
+
+def test_says_at_once_why_the_depth_node_cannot_start(demo, photographs, tmp_path):
+    pytest.importorskip('rclpy')
+    missing = tmp_path / 'missing.safetensors'
+    code, _, messages = demo(
+        *('--images', photographs, '--fov', 70, '--output', tmp_path / 'out', '--model', missing)
+    )
+    assert code == 1
+    assert 'The depth node says: not configured' in messages
+    assert 'missing.safetensors' in messages
+
+
+def test_reports_a_photograph_that_cannot_be_read(demo, photographs, tmp_path):
+    pytest.importorskip('rclpy')
+    (photographs / '2.png').write_text('no picture either')
+    code, _, messages = demo('--images', photographs, '--fov', 70, '--output', tmp_path / 'out')
+    assert code == 1
+    assert '2.png' in messages
+    assert 'cannot decode' in messages
+
+
+def test_refuses_folders_without_photographs_before_starting_anything(demo, tmp_path):
+    code, _, messages = demo('--images', tmp_path / 'nowhere', '--output', tmp_path / 'out')
+    assert code == 1
+    assert 'expected a folder of images' in messages
+    (tmp_path / 'notes.txt').write_text('no image')
+    code, _, messages = demo('--images', tmp_path, '--output', tmp_path / 'out')
+    assert code == 1
+    assert 'got no image in' in messages
+    assert not (tmp_path / 'out').exists()
+
+
+def test_refuses_an_output_folder_that_is_a_file(demo, tmp_path):
+    (tmp_path / 'out').write_text('')
+    code, _, messages = demo('--output', tmp_path / 'out')
+    assert code == 1
+    assert 'could not make the folder' in messages
+    assert 'choose another --output' in messages
+
+
+def test_says_how_to_get_ros(demo, monkeypatch, tmp_path):
+    monkeypatch.setattr(ros_environment, 'find_spec', lambda name: None)
+    code, _, messages = demo('--output', tmp_path / 'out')
+    assert code == 1
+    assert 'got no Python package rclpy' in messages
+    assert 'pip install "mirror_depth_ros[ros]"' in messages
+
+
+def test_keeps_to_itself_unless_the_user_says_otherwise(tmp_path):
+    environment = private_environment({'PATH': os.defpath}, tmp_path)
+    assert 1 <= int(environment['ROS_DOMAIN_ID']) <= 101
+    assert environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+    assert environment['PATH'] == os.defpath
+    own = {
+        'ROS_DOMAIN_ID': '7',
+        'ROS_LOCALHOST_ONLY': '0',
+        'FASTRTPS_DEFAULT_PROFILES_FILE': '/mine.xml',
+        'ROS_LOG_DIR': '/logs',
+    }
+    assert private_environment(own, tmp_path) == own
+    humble = private_environment({'ROS_DISTRO': 'humble'}, tmp_path)
+    assert humble['ROS_LOCALHOST_ONLY'] == '1'

@@ -1,0 +1,147 @@
+import time
+
+import cv2
+import numpy as np
+import pytest
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image
+
+from mirror_depth_ros.ros.scene_camera import SceneCamera
+
+H, W = 21, 33
+
+
+def camera(context, **values):
+    small = {'width': W, 'height': H, 'n_frames': 2, 'rate_hz': 50.0}
+    overrides = [Parameter(name, value=value) for name, value in {**small, **values}.items()]
+    return SceneCamera(context=context, parameter_overrides=overrides)
+
+
+class Listener(Node):
+    """Keeps what arrives, as a sensor's usual subscriber."""
+
+    def __init__(self, context):
+        super().__init__('listener', context=context)
+        self.heard = {'image': {}, 'camera_info': {}, 'true_depth': {}}
+        for topic, messages in self.heard.items():
+            self.create_subscription(
+                CameraInfo if topic == 'camera_info' else Image,
+                topic,
+                lambda m, messages=messages: messages.__setitem__(stamp_of(m), m),
+                qos_profile_sensor_data,
+            )
+
+    def complete(self, *topics):
+        """Return the messages of every stamp that came on all of the topics."""
+        chosen = [self.heard[topic] for topic in topics]
+        stamps = sorted(set.intersection(*map(set, chosen)))
+        return [tuple(messages[stamp] for messages in chosen) for stamp in stamps]
+
+
+def stamp_of(message):
+    return message.header.stamp.sec, message.header.stamp.nanosec
+
+
+@pytest.fixture
+def spin(ros_context):
+    """Spin nodes until a condition holds."""
+
+    def spin_until(condition, *nodes, timeout_s=10.0):
+        executor = SingleThreadedExecutor(context=ros_context)
+        for node in nodes:
+            executor.add_node(node)
+        deadline = time.monotonic() + timeout_s
+        while not (done := condition()) and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.05)
+        executor.shutdown()
+        for node in nodes:
+            node.destroy_node()
+        assert done, f'not within {timeout_s} s'
+
+    return spin_until
+
+
+def write_photographs(folder, sizes):
+    rng = np.random.default_rng(0)
+    for i, (height, width) in enumerate(sizes):
+        picture = rng.integers(0, 255, (height, width, 3), np.uint8)
+        cv2.imwrite(str(folder / f'{i}.png'), picture)
+
+
+@pytest.mark.parametrize('scene', ['indoor', 'outdoor'])
+def test_publishes_image_calibration_and_true_depth_of_one_moment(ros_context, spin, scene):
+    listener = Listener(ros_context)
+    topics = ('image', 'camera_info', 'true_depth')
+    node = camera(ros_context, scene=scene, hfov_deg=90.0, frame_id='eye')
+    spin(lambda: len(listener.complete(*topics)) >= 3, node, listener)
+    image, info, truth = listener.complete(*topics)[0]
+
+    assert (image.encoding, image.height, image.width, image.step) == ('rgb8', H, W, 3 * W)
+    assert (truth.encoding, truth.height, truth.width, truth.step) == ('32FC1', H, W, 4 * W)
+    assert {m.header.frame_id for m in (image, info, truth)} == {'eye'}
+    assert (info.height, info.width) == (H, W)
+    # f = (33 / 2) / tan(45 deg) = 16.5; the principal point is the centre of 33 x 21 pixels
+    np.testing.assert_allclose(info.k, [16.5, 0, 16, 0, 16.5, 10, 0, 0, 1])
+    depth = np.frombuffer(truth.data, np.float32)
+    assert not np.isnan(depth).any()
+    assert np.isfinite(depth).any()
+    assert (depth > 0).all()
+
+
+def test_stamps_are_the_time_of_publication(ros_context, spin):
+    listener = Listener(ros_context)
+    node = camera(ros_context)
+    before = time.time()
+    spin(lambda: len(listener.heard['image']) >= 4, node, listener)
+    stamps = [sec + nanosec * 1e-9 for sec, nanosec in sorted(listener.heard['image'])]
+    assert before - 1 < stamps[0] < stamps[-1] < time.time() + 1
+
+
+def test_photographs_go_with_their_own_calibration(ros_context, spin, tmp_path):
+    write_photographs(tmp_path, [(H, W), (15, 41)])
+    (tmp_path / 'notes.txt').write_text('no image')
+    listener = Listener(ros_context)
+    node = camera(ros_context, images=str(tmp_path), fov=90.0)
+    spin(lambda: len(listener.complete('image', 'camera_info')) >= 4, node, listener)
+    pairs = listener.complete('image', 'camera_info')
+    assert {(i.height, i.width) for i, _ in pairs} == {(H, W), (15, 41)}
+    assert all((i.height, i.width) == (c.height, c.width) for i, c in pairs)
+    assert all(c.k[0] == pytest.approx(c.width / 2) for _, c in pairs)  # f = W / 2 at 90 degrees
+    assert not listener.heard['true_depth']
+
+
+def test_holds_a_photograph_until_its_depth_is_there(ros_context, spin, tmp_path):
+    write_photographs(tmp_path, [(H, W), (15, 41)])
+    listener = Listener(ros_context)
+    answers = listener.create_publisher(CameraInfo, 'depth/camera_info', 1)
+    node = camera(ros_context, images=str(tmp_path), fov=90.0, hold=True)
+    heights = []
+
+    def heard_enough():
+        images = [listener.heard['image'][stamp] for stamp in sorted(listener.heard['image'])]
+        heights[:] = [image.height for image in images]
+        if len(images) >= 5:  # only now an answer, as from a slow model
+            answers.publish(CameraInfo(header=images[-1].header))
+        return 15 in heights
+
+    spin(heard_enough, node, listener)
+    assert heights[:5] == [H] * 5
+
+
+def test_refuses_what_it_cannot_show(ros_context, tmp_path):
+    with pytest.raises(ValueError, match='expected a folder of images'):
+        camera(ros_context, images=str(tmp_path / 'missing'))
+    (tmp_path / 'notes.txt').write_text('no image')
+    with pytest.raises(ValueError, match='got no image in'):
+        camera(ros_context, images=str(tmp_path))
+    write_photographs(tmp_path, [(H, W)])
+    with pytest.raises(ValueError, match='give --fov'):
+        camera(ros_context, images=str(tmp_path))
+    with pytest.raises(ValueError, match="got scene kind 'space', expected one of"):
+        camera(ros_context, scene='space')
+    with pytest.raises(InvalidParameterValueException, match='rate_hz'):
+        camera(ros_context, rate_hz=0.0)
