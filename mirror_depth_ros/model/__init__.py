@@ -1,0 +1,1 @@
+"""The network: frozen CLIP, mirror, decoder."""

@@ -1,0 +1,151 @@
+"""Trained weights and their configuration in one safetensors file. No pickle is ever read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.model.resources import BUILTIN_MODEL, model_directory
+from mirror_depth_ros.writers import write_bytes
+
+_FORMAT = 'mirror_depth_ros.checkpoint.v1'
+
+
+def save_checkpoint(
+    model: MirrorDepth,
+    path: str | os.PathLike[str],
+    *,
+    facts: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write mirror, FiLM, decoder and the folded condition; never a half-written file.
+
+    :param model: the trainable (unfolded) network.
+    :param facts: what a reader should know, such as data and metrics; plain JSON values.
+    :param dtype: how the weights are stored.
+    :raises ValueError: for a folded network.
+    :raises OSError: if the file cannot be written.
+    """
+    if model.is_folded:
+        raise ValueError('got a folded network, expected one with its mirror; save before fold()')
+    with torch.no_grad():
+        scale, shift = model.condition()
+    tensors = {'film_scale': scale, 'film_shift': shift}
+    for part in ('mirror', 'film', 'decoder'):
+        for name, tensor in getattr(model, part).state_dict().items():
+            tensors[f'{part}.{name}'] = tensor
+    metadata = {
+        'format': _FORMAT,
+        'config': json.dumps(model.config.to_dict()),
+        'clip_fingerprint': model.image_encoder.fingerprint(),
+        'facts': json.dumps(dict(facts or {})),
+    }
+    # The condition stays in fp32: it is 128 numbers that everything else is multiplied by.
+    stored = {
+        name: tensor.detach().cpu().contiguous().to(torch.float32 if 'film_' in name else dtype)
+        for name, tensor in tensors.items()
+    }
+    write_bytes(path, save(stored, metadata))
+
+
+def load_checkpoint(
+    source: str | os.PathLike[str], *, clip_weights: str | None = None, folded: bool = True
+) -> MirrorDepth:
+    """Load a network.
+
+    :param source: ``builtin`` or the path of a checkpoint.
+    :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere than
+        where the checkpoint was trained.
+    :param folded: without mirror and text encoder, for inference; False to train on.
+    :raises FileNotFoundError: if there is no such file.
+    :raises ValueError: if the file is damaged, foreign, or made with another CLIP.
+    """
+    path = checkpoint_path(source)
+    config, metadata, tensors = _read(path)
+    clip = load_clip(config.clip, clip_weights or config.clip_weights)
+    image_encoder = FrozenImageEncoder(clip, config.taps)
+    model = MirrorDepth(config, image_encoder, None if folded else FrozenTextEncoder(clip))
+    del clip
+    fingerprint = image_encoder.fingerprint()
+    if fingerprint != metadata['clip_fingerprint']:
+        raise ValueError(
+            f'got CLIP {config.clip} with weights {fingerprint}, expected '
+            f'{metadata["clip_fingerprint"]}, which {path.name} was trained with; pass the same '
+            'weights as clip_weights'
+        )
+    wanted = (
+        ('film_scale', 'film_shift', 'decoder.') if folded else ('mirror.', 'film.', 'decoder.')
+    )
+    used = {name: tensor for name, tensor in tensors.items() if name.startswith(wanted)}
+    try:
+        missing, unexpected = model.load_state_dict(used, strict=False)
+    except RuntimeError as error:
+        raise ValueError(
+            f'got weights in {path} that do not fit its configuration: {error}'
+        ) from (error)
+    missing = [name for name in missing if name.startswith(wanted)]
+    if missing or unexpected:
+        raise ValueError(
+            f'got {path} lacking {missing or "nothing"}, with unknown {unexpected or "nothing"}, '
+            'expected the weights its configuration names; save it again'
+        )
+    broken = [name for name, tensor in used.items() if not tensor.isfinite().all()]
+    if broken:
+        raise ValueError(f'got NaN or infinity in {broken} of {path}, expected finite weights')
+    return model.eval()
+
+
+def checkpoint_path(source: str | os.PathLike[str]) -> Path:
+    """Return the file that a model's name or path stands for.
+
+    :raises FileNotFoundError: if there is none.
+    """
+    if str(source) == BUILTIN_MODEL:
+        return model_directory() / f'{BUILTIN_MODEL}.safetensors'
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'got model {str(source)!r}, expected {BUILTIN_MODEL!r} or the path of a '
+            '.safetensors checkpoint'
+        )
+    return path
+
+
+def checkpoint_facts(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what was written down with a checkpoint: data, metrics and the like."""
+    _, metadata, _ = _read(checkpoint_path(source))
+    return json.loads(metadata['facts'])
+
+
+def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework='pt') as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f'got {path}, which is damaged or no safetensors file ({error}); expected a '
+            'checkpoint saved by this package'
+        ) from error
+    if metadata.get('format') != _FORMAT:
+        raise ValueError(
+            f'got {path} of format {metadata.get("format")!r}, expected {_FORMAT!r}: a checkpoint '
+            'saved by this package'
+        )
+    try:
+        config = MirrorDepthConfig.from_dict(json.loads(metadata['config']))
+        json.loads(metadata['facts'])
+        metadata['clip_fingerprint']
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f'got {path} with broken metadata ({error!r}); save it again') from error
+    return config, metadata, tensors

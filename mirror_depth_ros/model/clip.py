@@ -1,0 +1,220 @@
+"""A frozen CLIP, through open_clip: images to tapped features, embeddings to a text feature.
+
+Any open_clip model with a ViT image tower and a transformer text tower serves. Nothing in here
+ever receives a gradient update, although gradients flow *through* the text tower into the mirror.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.transformer import TextTransformer, VisionTransformer
+from torch import Tensor, nn
+
+from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
+
+#: Prefix of an open_clip model name that stands for a folder on disk.
+LOCAL_FOLDER = 'local-dir:'
+
+
+def load_clip(name: str, weights: str | None = None) -> nn.Module:
+    """Build an open_clip model.
+
+    :param name: an open_clip model name, ``local-dir:FOLDER`` with ``open_clip_config.json`` and
+        weights in it, or :data:`BUILTIN_CLIP` for the package's own.
+    :param weights: an open_clip tag (needs network or a cache), a local file, or None for random
+        weights; a folder and the package's own CLIP bring their weights along.
+    :raises ValueError: for an unknown name or tag, or weights that do not fit.
+    :raises FileNotFoundError: for a folder or weights file that does not exist.
+    """
+    if name == BUILTIN_CLIP:
+        name = f'{LOCAL_FOLDER}{model_directory() / BUILTIN_CLIP}'
+    if name.startswith(LOCAL_FOLDER):
+        folder = Path(name.removeprefix(LOCAL_FOLDER))
+        if not (folder / 'open_clip_config.json').is_file() or not [*folder.glob('*.safetensors')]:
+            raise FileNotFoundError(
+                f'got CLIP folder {folder}, expected open_clip_config.json and a .safetensors '
+                'file in it'
+            )
+        weights = None
+    elif name not in open_clip.list_models():
+        raise ValueError(
+            f'got CLIP {name!r}, expected an open_clip model name such as ViT-B-16-quickgelu; '
+            'open_clip.list_models() lists them'
+        )
+    elif weights is not None and not Path(weights).is_file():
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        if weights not in tags:
+            raise FileNotFoundError(
+                f'got CLIP weights {weights!r}, expected an existing file or a tag of {tags}'
+            )
+    try:
+        return open_clip.create_model(name, pretrained=weights)
+    except RuntimeError as error:  # open_clip's report of missing or unexpected weights
+        raise ValueError(
+            f'got CLIP weights that do not fit {name} ({weights or "random"}): {error}; give the '
+            'weights that belong to the model'
+        ) from error
+
+
+class _Frozen(nn.Module):
+    """A module whose parameters never train and that always stays in evaluation mode."""
+
+    def freeze(self) -> None:
+        """Stop every parameter from ever receiving a gradient."""
+        self.requires_grad_(False)
+        super().train(False)
+
+    def train(self, mode: bool = True) -> _Frozen:
+        """Stay in evaluation mode whatever the network around it does."""
+        return self
+
+
+class FrozenImageEncoder(_Frozen):
+    """The image tower up to its last tapped block."""
+
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(self, clip: nn.Module, taps: Sequence[int]) -> None:
+        """Take over a CLIP's image tower; blocks after the last tap are dropped.
+
+        :param taps: 0-based blocks whose outputs are wanted, ascending.
+        :raises ValueError: if the tower is no native ViT or has too few blocks.
+        """
+        super().__init__()
+        visual = clip.visual
+        if not isinstance(visual, VisionTransformer):
+            raise ValueError(
+                f'got an image tower of type {type(visual).__name__}, expected a native open_clip '
+                'ViT (VisionTransformer); choose a ViT-* model'
+            )
+        blocks = visual.transformer.resblocks
+        if (
+            not taps
+            or sorted(set(taps)) != list(taps)
+            or not 0 <= taps[0] <= taps[-1] < len(blocks)
+        ):
+            raise ValueError(
+                f'got taps {tuple(taps)}, expected ascending block numbers between 0 and '
+                f'{len(blocks) - 1}'
+            )
+        self.taps = tuple(taps)
+        self.patch_size: int = visual.patch_size[0]
+        self.width: int = visual.transformer.width
+        self._table_grid: tuple[int, int] = visual.grid_size
+        self.conv1 = visual.conv1
+        self.class_embedding = visual.class_embedding
+        self.positional_embedding = visual.positional_embedding
+        self.ln_pre = visual.ln_pre
+        self.blocks = blocks[: taps[-1] + 1]
+        # Here rather than with the callers, so that node, training and export cannot disagree.
+        mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+        self.register_buffer('image_mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('image_std', torch.tensor(std).view(3, 1, 1), persistent=False)
+        self._tables: dict[tuple[int, int, torch.device], Tensor] = {}
+        self.freeze()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the patch tokens after every tapped block.
+
+        :param images: RGB in 0..1, ``[B, 3, H, W]``, H and W multiples of the patch size.
+        :returns: ``[B, N, C]`` per tap, N patches in rows.
+        """
+        x = self.conv1((images - self.image_mean) / self.image_std)  # [B, C, h, w]
+        table = self.positional_table(x.shape[-2], x.shape[-1])
+        x = x.flatten(2).transpose(1, 2)  # [B, N, C]
+        x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
+        x = self.ln_pre(x + table.to(x.dtype))  # [B, 1 + N, C]
+        tapped = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in self.taps:
+                tapped.append(x[:, 1:])
+        return tapped
+
+    def positional_table(self, rows: int, columns: int) -> Tensor:
+        """Return the positional embeddings for a grid of patches, ``[1 + rows * columns, C]``.
+
+        The learned table is interpolated bicubically, as in DINO and open_clip's own resizing; a
+        grid is computed once and kept.
+        """
+        if (rows, columns) == self._table_grid:
+            return self.positional_embedding
+        key = (rows, columns, self.positional_embedding.device)
+        if key not in self._tables:
+            of_class, of_patches = self.positional_embedding.split(
+                [1, math.prod(self._table_grid)]
+            )
+            grid = of_patches.T.reshape(1, self.width, *self._table_grid)
+            grid = nn.functional.interpolate(
+                grid, (rows, columns), mode='bicubic', antialias=True, align_corners=False
+            )
+            self._tables[key] = torch.cat([of_class, grid.flatten(2)[0].T]).detach()
+        return self._tables[key]
+
+    def fingerprint(self) -> str:
+        """Return a hash of the weights that are used, to tell one CLIP from another."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+class FrozenTextEncoder(_Frozen):
+    """The text tower from token embeddings on: what the mirror is shown to."""
+
+    attn_mask: Tensor | None
+
+    def __init__(self, clip: nn.Module) -> None:
+        """Take over a CLIP's text tower, without its token embeddings.
+
+        :raises ValueError: if the text tower is not open_clip's own transformer.
+        """
+        super().__init__()
+        text = getattr(clip, 'text', clip)  # CustomTextCLIP nests what CLIP holds itself
+        if not isinstance(text, TextTransformer) and text is not clip:
+            raise ValueError(
+                f'got a text tower of type {type(text).__name__}, expected an open_clip '
+                "transformer; choose a model with CLIP's own text tower"
+            )
+        self.transformer = text.transformer
+        self.positional_embedding = text.positional_embedding
+        self.ln_final = text.ln_final
+        self.text_projection = text.text_projection
+        self.register_buffer('attn_mask', text.attn_mask, persistent=False)
+        #: Longest sequence the positional embeddings allow.
+        self.context_length: int = len(text.positional_embedding)
+        #: Width of a token embedding.
+        self.width: int = text.transformer.width
+        #: Width of the joint image-text space.
+        self.embed_dim: int = (
+            text.text_projection.out_features
+            if isinstance(text.text_projection, nn.Linear)
+            else text.text_projection.shape[1]
+        )
+        self.freeze()
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Return the text feature of a sequence of token embeddings.
+
+        The sequence takes the place of embedded words; its last position, which sees all the
+        others through the causal mask, takes the place of the end-of-text token.
+
+        :param embeddings: ``[s, width]``, s at most :attr:`context_length`.
+        :returns: ``[embed_dim]``, not normalised.
+        """
+        tokens = len(embeddings)
+        x = embeddings + self.positional_embedding[:tokens]
+        mask = None if self.attn_mask is None else self.attn_mask[:tokens, :tokens]
+        x = self.transformer(x[None], attn_mask=mask)
+        x = self.ln_final(x)[0, -1]  # [width]
+        if isinstance(self.text_projection, nn.Linear):
+            return self.text_projection(x)
+        return x @ self.text_projection

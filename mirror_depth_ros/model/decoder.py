@@ -1,0 +1,108 @@
+"""Tapped CLIP features and a condition in, one number per pixel out.
+
+The layout follows CLIPSeg (Lueddecke and Ecker, 2022) as CLIP2Depth uses it: every tap is
+projected to a small width and summed with what came before, the condition modulates the features
+(FiLM), one transformer block mixes them, and transposed convolutions go back to pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Film(nn.Module):
+    """Two linear maps from the condition vector to a scale and a shift per feature.
+
+    Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer" (2018).
+    """
+
+    def __init__(self, condition_dim: int, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Linear(condition_dim, width)
+        self.shift = nn.Linear(condition_dim, width)
+        nn.init.ones_(self.scale.bias)  # starts near the identity
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scale and shift, ``[width]`` each, for a condition ``[condition_dim]``."""
+        return self.scale(condition), self.shift(condition)
+
+
+class Decoder(nn.Module):
+    """Features of several taps to one logit per pixel."""
+
+    def __init__(
+        self,
+        *,
+        taps: int,
+        feature_dim: int,
+        width: int,
+        heads: int,
+        mlp_width: int,
+        patch_size: int,
+        pre_norm: bool,
+        film_every_tap: bool,
+    ) -> None:
+        """Build the decoder for ``taps`` feature maps of ``feature_dim`` channels.
+
+        :param patch_size: side of a patch [pixels]; two transposed convolutions undo it.
+        :param pre_norm: pre-norm GELU blocks rather than post-norm ReLU ones.
+        :param film_every_tap: modulate after every tap rather than only after the first.
+        :raises ValueError: for a patch size that is not a multiple of 4.
+        """
+        super().__init__()
+        if patch_size % 4 or patch_size < 8:
+            raise ValueError(
+                f'got a patch size of {patch_size}, expected a multiple of 4 from 8 up'
+            )
+        self.film_every_tap = film_every_tap
+        self.projections = nn.ModuleList(nn.Linear(feature_dim, width) for _ in range(taps))
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width,
+                heads,
+                mlp_width,
+                dropout=0.0,
+                activation='gelu' if pre_norm else 'relu',
+                batch_first=True,
+                norm_first=pre_norm,
+            )
+            for _ in range(taps)
+        )
+        second = patch_size // 4
+        self.head = nn.Sequential(
+            nn.Conv2d(width, width, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, width // 2, kernel_size=4, stride=4),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width // 2, 1, kernel_size=second, stride=second),
+        )
+
+    def forward(
+        self, features: Sequence[Tensor], scale: Tensor, shift: Tensor, grid: tuple[int, int]
+    ) -> Tensor:
+        """Return one logit per pixel, ``[B, 1, H, W]``.
+
+        :param features: ``[B, N, C]`` per tap, in the order they are to be taken in.
+        :param scale: FiLM scale, ``[width]``.
+        :param shift: FiLM shift, ``[width]``.
+        :param grid: rows and columns of patches, N in all.
+        """
+        x: Tensor | None = None
+        for i, (tap, project, block) in enumerate(
+            zip(features, self.projections, self.blocks, strict=True)
+        ):
+            projected = project(tap)
+            x = projected if x is None else x + projected
+            if i == 0 or self.film_every_tap:
+                x = scale * x + shift
+            x = block(x)  # [B, N, width]
+        assert x is not None  # there is at least one tap
+        x = x.transpose(1, 2).unflatten(2, grid)  # [B, width, h, w]
+        return self.head(x)  # [B, 1, H, W]
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Return how many numbers of a module are trained."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,23 @@
+"""The mirror: a learnable prompt in CLIP's own embedding space.
+
+Where a human would write "how far is this location from the camera?", a matrix of token embeddings
+is learned that no word maps to (Kim et al., "CLIP Can Understand Depth").
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Mirror(nn.Module):
+    """Token embeddings ``[tokens, width]`` that replace those of a sentence."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        """Start from the distribution of CLIP's own token embeddings (normal, std 0.02)."""
+        super().__init__()
+        self.embeddings = nn.Parameter(0.02 * torch.randn(tokens, width))
+
+    def forward(self) -> Tensor:
+        """Return the prompt, ``[tokens, width]``."""
+        return self.embeddings

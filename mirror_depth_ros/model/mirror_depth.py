@@ -1,0 +1,244 @@
+"""The whole network: frozen CLIP, mirror, decoder, and the step from canonical to metric depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.decoder import Decoder, Film
+from mirror_depth_ros.model.mirror import Mirror
+
+_CHOICES = {
+    'film': ('deepest', 'every'),
+    'tap_order': ('deepest_first', 'shallowest_first'),
+    'block': ('post_norm_relu', 'pre_norm_gelu'),
+    'output': ('softplus', 'log'),
+}
+
+
+@dataclass(frozen=True)
+class MirrorDepthConfig:
+    """Everything that decides the network's shape and units.
+
+    The defaults are the paper's configuration in its CLIPSeg reading.
+
+    :raises ValueError: for values outside what is named below.
+    """
+
+    #: open_clip model name.
+    clip: str = 'ViT-B-16-quickgelu'
+    #: open_clip weights tag or file; None leaves the weights random.
+    clip_weights: str | None = None
+    #: 0-based blocks whose outputs are decoded, ascending.
+    taps: tuple[int, ...] = (3, 6, 9)
+    #: Rows of the mirror.
+    mirror_tokens: int = 64
+    #: Width of the decoder.
+    width: int = 64
+    #: Attention heads of a decoder block.
+    heads: int = 4
+    #: Hidden width of a decoder block's MLP.
+    mlp_width: int = 2048
+    #: Where the condition modulates: after the first tap taken in (``deepest``, CLIPSeg) or after
+    #: ``every`` tap.
+    film: str = 'deepest'
+    #: ``deepest_first`` (CLIPSeg) or ``shallowest_first``.
+    tap_order: str = 'deepest_first'
+    #: ``post_norm_relu`` (CLIPSeg) or ``pre_norm_gelu``.
+    block: str = 'post_norm_relu'
+    #: ``softplus`` (the paper) or ``log``: depth spread evenly in its logarithm over the range.
+    output: str = 'softplus'
+    #: Height and width the network is trained at [pixels]; others work too.
+    input_size: tuple[int, int] = (352, 352)
+    #: Focal length that the predicted, canonical depth is for, at the network's input [pixels].
+    reference_focal_px: float = 300.0
+    #: Range of the canonical depth [m].
+    min_depth: float = 0.1
+    max_depth: float = 100.0
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f'got {name}={getattr(self, name)!r}, expected one of {", ".join(choices)}'
+                )
+        for name in ('mirror_tokens', 'width', 'heads', 'mlp_width'):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(
+                    f'got {name}={getattr(self, name)!r}, expected an integer from 1 up'
+                )
+        if self.width % self.heads or self.width % 2:
+            raise ValueError(
+                f'got width={self.width} and heads={self.heads}, expected an even width that the '
+                'heads divide'
+            )
+        if not 0 < self.min_depth < self.max_depth < math.inf:
+            raise ValueError(
+                f'got a depth range of {self.min_depth} to {self.max_depth} m, expected '
+                '0 < min_depth < max_depth'
+            )
+        if not 0 < self.reference_focal_px < math.inf:
+            raise ValueError(
+                f'got reference_focal_px={self.reference_focal_px}, expected positive pixels'
+            )
+        if len(self.input_size) != 2 or min(self.input_size) < 1:
+            raise ValueError(
+                f'got input_size={self.input_size}, expected (height, width) in pixels'
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MirrorDepthConfig:
+        """Return the configuration that :meth:`to_dict` gave.
+
+        :raises ValueError: for missing or unknown names, or values of the wrong type.
+        """
+        names = {f.name for f in fields(cls)}
+        if set(values) != names:
+            raise ValueError(
+                f'got configuration entries {sorted(values)}, expected exactly {sorted(names)}; '
+                'the file is of another version'
+            )
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f'got configuration values of the wrong type: {error}') from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON holds them."""
+        return asdict(self)
+
+
+def preset(name: str, **changes: Any) -> MirrorDepthConfig:
+    """Return a published reading of the paper, with changes.
+
+    ``clip2depth`` follows CLIPSeg, the decoder's ancestor; ``clip2depth-every-tap`` is the other
+    reading: the condition at every tap, shallowest first, pre-norm GELU blocks.
+
+    :raises ValueError: for an unknown name.
+    """
+    config = MirrorDepthConfig()
+    if name == 'clip2depth-every-tap':
+        config = replace(config, film='every', tap_order='shallowest_first', block='pre_norm_gelu')
+    elif name != 'clip2depth':
+        raise ValueError(f'got preset {name!r}, expected clip2depth or clip2depth-every-tap')
+    return replace(config, **changes)
+
+
+class MirrorDepth(nn.Module):
+    """RGB and focal length in, metric depth out.
+
+    While training, the condition is computed from the mirror by the frozen text encoder. It
+    depends on no image, so :meth:`fold` replaces all of that by the scale and shift it leads to.
+    """
+
+    film_scale: Tensor
+    film_shift: Tensor
+
+    def __init__(
+        self,
+        config: MirrorDepthConfig,
+        image_encoder: FrozenImageEncoder,
+        text_encoder: FrozenTextEncoder | None,
+    ) -> None:
+        """Assemble the network; without a text encoder it is folded, its condition to be loaded.
+
+        :raises ValueError: if the mirror is longer than the text encoder's context.
+        """
+        super().__init__()
+        self.config = config
+        self.image_encoder = image_encoder
+        self.decoder = Decoder(
+            taps=len(config.taps),
+            feature_dim=image_encoder.width,
+            width=config.width,
+            heads=config.heads,
+            mlp_width=config.mlp_width,
+            patch_size=image_encoder.patch_size,
+            pre_norm=config.block == 'pre_norm_gelu',
+            film_every_tap=config.film == 'every',
+        )
+        self.text_encoder = text_encoder
+        if text_encoder is None:
+            self.register_buffer('film_scale', torch.ones(config.width))
+            self.register_buffer('film_shift', torch.zeros(config.width))
+            return
+        if config.mirror_tokens > text_encoder.context_length:
+            raise ValueError(
+                f'got mirror_tokens={config.mirror_tokens}, expected at most '
+                f'{text_encoder.context_length}, the context length of {config.clip}'
+            )
+        self.mirror = Mirror(config.mirror_tokens, text_encoder.width)
+        self.film = Film(text_encoder.embed_dim, config.width)
+
+    @classmethod
+    def from_config(cls, config: MirrorDepthConfig) -> MirrorDepth:
+        """Build the trainable network on the CLIP that the configuration names."""
+        clip = load_clip(config.clip, config.clip_weights)
+        return cls(config, FrozenImageEncoder(clip, config.taps), FrozenTextEncoder(clip))
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the condition is a stored constant and the text encoder is gone."""
+        return self.text_encoder is None
+
+    def condition(self) -> tuple[Tensor, Tensor]:
+        """Return the FiLM scale and shift that the mirror leads to, ``[width]`` each."""
+        if self.text_encoder is None:
+            return self.film_scale, self.film_shift
+        return self.film(self.text_encoder(self.mirror()))
+
+    @torch.no_grad()
+    def fold(self) -> MirrorDepth:
+        """Compute the condition once and drop the mirror and the text encoder, in place."""
+        if not self.is_folded:
+            scale, shift = self.condition()
+            del self.mirror, self.film
+            self.text_encoder = None
+            self.register_buffer('film_scale', scale.clone())
+            self.register_buffer('film_shift', shift.clone())
+        return self
+
+    def forward(self, images: Tensor, focal_px: Tensor) -> Tensor:
+        """Return metric depth.
+
+        :param images: RGB in 0..1, ``[B, 3, H, W]``, H and W multiples of the patch size.
+        :param focal_px: focal length at this very size [pixels], ``[B]``.
+        :returns: metres along Z, ``[B, 1, H, W]``.
+        :raises ValueError: for a size the patches do not divide.
+        """
+        patch = self.image_encoder.patch_size
+        height, width = images.shape[-2:]
+        if height % patch or width % patch:
+            raise ValueError(
+                f'got images of {height} x {width}, expected multiples of the patch size {patch}'
+            )
+        taps = self.image_encoder(images)
+        canonical = self.decode(taps, (height // patch, width // patch))
+        return canonical * (focal_px / self.config.reference_focal_px).view(-1, 1, 1, 1)
+
+    def decode(self, taps: list[Tensor], grid: tuple[int, int]) -> Tensor:
+        """Return canonical depth, that of a camera with the reference focal length.
+
+        A camera with twice the focal length shows the same picture from twice as far (Metric3D,
+        Yin et al., 2023), so canonical depth is metric depth times
+        ``reference_focal_px / focal_px``.
+
+        :param taps: what the image encoder returns, shallowest first.
+        :param grid: rows and columns of patches.
+        :returns: metres, ``[B, 1, H, W]``, within the configured range.
+        """
+        if self.config.tap_order == 'deepest_first':
+            taps = taps[::-1]
+        scale, shift = self.condition()
+        logits = self.decoder(taps, scale, shift, grid).float()
+        low, high = self.config.min_depth, self.config.max_depth
+        if self.config.output == 'softplus':
+            return (low + nn.functional.softplus(logits)).clamp(max=high)
+        return low * (high / low) ** torch.sigmoid(logits)

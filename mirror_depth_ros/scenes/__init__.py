@@ -1,0 +1,1 @@
+"""Procedural rooms and roads with exact depth: the world the built-in model learns from."""

@@ -1,0 +1,25 @@
+"""A plain camera's sensor: exposure, white balance, noise, eight bits."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def expose(radiance: Tensor, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Turn linear light ``[H, W, 3]`` into an 8-bit photograph with this camera's faults.
+
+    Auto-exposure aims the mean at mid-grey and misses by up to a third of a stop or so; each
+    colour channel is off by a few per cent; blur and noise are those of a cheap camera.
+    """
+    picture = np.ascontiguousarray(radiance.numpy(), np.float32)
+    mean = max(float(picture.mean()), 1e-3)
+    gain = np.clip(0.25 / mean, 0.5, 2.5) * rng.uniform(0.75, 1.3)
+    balance = rng.uniform(0.92, 1.08, 3)
+    picture *= (gain * balance).astype(np.float32)
+    picture = cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.2, 0.9))
+    picture = np.sqrt(picture.clip(0.0, 1.0))  # gamma 2, close to sRGB's curve
+    noise = rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0.0, 0.02))
+    return ((picture + noise) * 255.0 + 0.5).clip(0.0, 255.0).astype(np.uint8)

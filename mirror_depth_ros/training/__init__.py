@@ -1,0 +1,1 @@
+"""Training: what turns data into the weights that the node loads."""

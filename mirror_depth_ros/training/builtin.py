@@ -1,0 +1,203 @@
+"""The recipe of the built-in model, from nothing to the weights in ``resource/models``.
+
+Run with ``make builtin``. Stages: render scenes, pre-train the small CLIP on their captions,
+encode every picture with it once, train mirror and decoder, evaluate on unseen scenes, save. Each
+stage leaves a file in the work folder and is skipped when that file is there, so the same command
+resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import open_clip
+import torch
+import yaml
+from lightning.pytorch.callbacks import (
+    Callback,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import TensorBoardLogger
+from safetensors.torch import load_file, save
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+
+from mirror_depth_ros.data.rendered_scenes import RenderedScenes, render_scenes
+from mirror_depth_ros.model.checkpoint import save_checkpoint
+from mirror_depth_ros.model.clip import LOCAL_FOLDER, FrozenImageEncoder, FrozenTextEncoder
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODEL, model_directory
+from mirror_depth_ros.scenes.video import KINDS
+from mirror_depth_ros.training.clip_pretraining import CaptionedScenes, ClipPretraining
+from mirror_depth_ros.training.depth_training import DepthTraining
+from mirror_depth_ros.training.feature_cache import CachedScenes, cache_features
+from mirror_depth_ros.writers import write_bytes
+
+_RECALL_AMONG = 256
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What the YAML file says, and where intermediate files go."""
+
+    values: dict[str, Any]
+    work: Path
+
+    def __getitem__(self, section: str) -> Any:
+        return self.values[section]
+
+
+def main() -> None:
+    """Follow the recipe named on the command line."""
+    parser = argparse.ArgumentParser(
+        description='Train the built-in model. Interrupted, the same command goes on.',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('--config', type=Path, default=Path('config/train/builtin.yaml'))
+    parser.add_argument(
+        '--work', type=Path, default=Path('build/builtin'), help='intermediate files'
+    )
+    parser.add_argument(
+        '--output',
+        type=Path,
+        default=None,
+        help='folder of the weights (default: resource/models)',
+    )
+    arguments = parser.parse_args()
+    recipe = _Recipe(yaml.safe_load(arguments.config.read_text()), arguments.work)
+    train_builtin(recipe, arguments.output or model_directory())
+
+
+def train_builtin(recipe: _Recipe, output: Path) -> None:
+    """Run all stages and write CLIP and model to ``output``."""
+    lightning.seed_everything(recipe['seed'])
+    size = {name: recipe['scenes'][name] for name in ('height', 'width')}
+    scenes = {
+        split: render_scenes(
+            recipe.work / f'{split}_scenes', split=split, count=recipe['scenes'][split], **size
+        )
+        for split in ('train', 'val')
+    }
+    clip = pretrain_clip(recipe, scenes)
+    model, metrics = train_depth(recipe, scenes, clip)
+    facts = {'data': 'procedural scenes', 'recipe': recipe.values, 'validation': metrics}
+    write_bytes(output / BUILTIN_CLIP / 'open_clip_model.safetensors', save(_half(clip)))
+    save_checkpoint(
+        model, output / f'{BUILTIN_MODEL}.safetensors', facts=facts, dtype=torch.float16
+    )
+    print(json.dumps(metrics, indent=2))
+
+
+def pretrain_clip(recipe: _Recipe, scenes: dict[str, RenderedScenes]) -> nn.Module:
+    """Train the small CLIP on pictures and captions, or load it when that is done."""
+    options = recipe['clip']
+    finished = recipe.work / 'clip.safetensors'
+    clip = open_clip.create_model(
+        f'{LOCAL_FOLDER}{model_directory() / BUILTIN_CLIP}',
+        load_weights=False,
+        force_patch_dropout=options['patch_dropout'],
+    )
+    if not finished.exists():
+        training = ClipPretraining(clip, lr=options['lr'], weight_decay=options['weight_decay'])
+        pairs = {name: CaptionedScenes(s, clip.context_length) for name, s in scenes.items()}
+        # Recall is among as many unseen pairs as the batch below holds.
+        val = Subset(pairs['val'], range(_RECALL_AMONG))
+        _fit(
+            recipe,
+            'clip',
+            training,
+            DataLoader(
+                pairs['train'], options['batch_size'], shuffle=True, drop_last=True, num_workers=1
+            ),
+            DataLoader(val, 64),
+            [],
+        )
+        # Rounded once, here: everything after is trained on the very weights that are shipped.
+        write_bytes(finished, save(_half(clip)))
+    clip.load_state_dict({k: v.float() for k, v in load_file(finished).items()})
+    return clip.eval()
+
+
+def train_depth(
+    recipe: _Recipe, scenes: dict[str, RenderedScenes], clip: nn.Module
+) -> tuple[MirrorDepth, dict[str, float]]:
+    """Train mirror and decoder on the frozen CLIP's features; returns validation metrics too."""
+    options = recipe['depth']
+    # What the recipe leaves out keeps its default.
+    config = MirrorDepthConfig.from_dict({**MirrorDepthConfig().to_dict(), **recipe['model']})
+    encoder = FrozenImageEncoder(clip, config.taps)
+    model = MirrorDepth(config, encoder, FrozenTextEncoder(clip))
+    cached = {
+        name: CachedScenes(
+            s, cache_features(s, encoder, recipe.work / f'{name}_{encoder.fingerprint()}.npy')
+        )
+        for name, s in scenes.items()
+    }
+    height, width = config.input_size
+    grid = (height // encoder.patch_size, width // encoder.patch_size)
+    training = DepthTraining(
+        model, grid=grid, lr=options['lr'], weight_decay=options['weight_decay'], kinds=KINDS
+    )
+    # Entry 2 i is scene i upright, 2 i + 1 its mirror image; the latter only trains.
+    val = [
+        DataLoader(
+            Subset(cached['val'], [2 * i for i, k in enumerate(scenes['val'].kinds) if k == kind]),
+            50,
+        )
+        for kind in KINDS
+    ]
+    trainer = _fit(
+        recipe,
+        'depth',
+        training,
+        DataLoader(
+            cached['train'], options['batch_size'], shuffle=True, drop_last=True, num_workers=1
+        ),
+        val,
+        [EMAWeightAveraging(decay=options['ema_decay'])],
+    )
+    metrics: dict[str, float] = {}
+    for of_kind in trainer.validate(training, val, verbose=False):
+        metrics.update(of_kind)
+    return model, metrics
+
+
+def _fit(
+    recipe: _Recipe,
+    name: str,
+    training: lightning.LightningModule,
+    train: DataLoader[Any],
+    val: DataLoader[Any] | list[DataLoader[Any]],
+    callbacks: list[Callback],
+) -> lightning.Trainer:
+    """Fit with a progress bar, TensorBoard and checkpoints; resumes from the last one."""
+    checkpoints = recipe.work / name
+    last = checkpoints / 'last.ckpt'
+    trainer = lightning.Trainer(
+        max_epochs=recipe[name]['epochs'],
+        precision='bf16-mixed',
+        gradient_clip_val=1.0,
+        accelerator='auto',
+        logger=TensorBoardLogger(recipe.work, name=f'{name}_log'),
+        log_every_n_steps=20,
+        callbacks=[
+            ModelCheckpoint(checkpoints, save_last=True, every_n_train_steps=100),
+            *callbacks,
+        ],
+    )
+    trainer.fit(training, train, val, ckpt_path=last if last.exists() else None)
+    return trainer
+
+
+def _half(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.detach().to(torch.float16).contiguous() for k, v in module.state_dict().items()}
+
+
+if __name__ == '__main__':
+    main()

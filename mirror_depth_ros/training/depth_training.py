@@ -1,0 +1,72 @@
+"""Training of mirror and decoder on the frozen CLIP's features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+from torch import Tensor
+
+from mirror_depth_ros.metrics import METRIC_NAMES, depth_metrics
+from mirror_depth_ros.model.mirror_depth import MirrorDepth
+from mirror_depth_ros.training.loss import silog_loss
+from mirror_depth_ros.training.schedule import adamw_warmup_cosine
+
+_Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class DepthTraining(lightning.LightningModule):
+    """SILog on canonical depth; the sky counts as the farthest depth the model knows."""
+
+    def __init__(
+        self,
+        model: MirrorDepth,
+        *,
+        grid: tuple[int, int],
+        lr: float,
+        weight_decay: float,
+        kinds: tuple[str, ...],
+    ) -> None:
+        """Train ``model`` on features of ``grid`` patches.
+
+        :param kinds: a name for each validation data loader.
+        """
+        super().__init__()
+        self.model, self.kinds = model, kinds
+        self.grid, self.lr, self.weight_decay = grid, lr, weight_decay
+
+    def training_step(self, batch: _Batch, index: int) -> Tensor:
+        """Return the loss of one batch."""
+        features, depth, focal_px = batch
+        config = self.model.config
+        canonical = self.model.decode(list(features.unbind(dim=1)), self.grid)
+        truth = depth * (config.reference_focal_px / focal_px).view(-1, 1, 1, 1)
+        truth = truth.clamp(max=config.max_depth)
+        loss = silog_loss(canonical, truth, truth > config.min_depth)
+        self.log('loss', loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: _Batch, index: int, dataloader_idx: int = 0) -> None:
+        """Log the field's metrics by kind of scene, every image counting the same."""
+        features, depth, focal_px = batch
+        canonical = self.model.decode(list(features.unbind(dim=1)), self.grid)
+        scale = (focal_px / self.model.config.reference_focal_px).view(-1, 1, 1, 1)
+        for prediction, truth in zip(canonical * scale, depth, strict=True):
+            metrics = depth_metrics(prediction[0].numpy(), truth[0].numpy(), max_depth=80.0)
+            for name in METRIC_NAMES:
+                self.log(
+                    f'{self.kinds[dataloader_idx]}/{name}',
+                    metrics[name],
+                    prog_bar=name == 'abs_rel',
+                    batch_size=1,
+                    add_dataloader_idx=False,
+                )
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up and cosine decay."""
+        return adamw_warmup_cosine(
+            self.model.parameters(),
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+        )

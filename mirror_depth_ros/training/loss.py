@@ -1,0 +1,31 @@
+"""The training loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def silog_loss(
+    prediction: Tensor,
+    truth: Tensor,
+    valid: Tensor,
+    *,
+    alpha: float = 10.0,
+    variance_focus: float = 0.85,
+) -> Tensor:
+    """Return the scale-invariant logarithmic loss over the valid pixels of a batch.
+
+    ``alpha sqrt(mean d^2 - variance_focus (mean d)^2)`` with ``d = ln prediction - ln truth``
+    (Eigen et al., 2014, in the form of BTS, Lee et al., 2019).
+
+    :param prediction: positive metres, any shape.
+    :param truth: positive metres where ``valid``, same shape.
+    :param valid: bool, same shape.
+    :raises ValueError: if nothing is valid.
+    """
+    if not valid.any():
+        raise ValueError('got a batch without valid depth, expected some; check the ground truth')
+    d = torch.log(prediction[valid]) - torch.log(truth[valid])
+    # The small constant keeps the square root's gradient finite for a perfect prediction.
+    return alpha * torch.sqrt((d * d).mean() - variance_focus * d.mean() ** 2 + 1e-8)
