@@ -65,8 +65,7 @@ def test_stops_all_children_even_stubborn_ones_when_something_fails(tmp_path, mo
 def test_children_die_with_a_parent_that_is_killed(tmp_path):
     code = (
         'import os, sys, pathlib\n'
-        'from mirror_depth_ros.cli import processes
-from mirror_depth_ros.cli.processes import Children\n'
+        'from mirror_depth_ros.cli.processes import Children\n'
         'with Children(pathlib.Path(sys.argv[1]), os.environ) as children:\n'
         '    child = children.start("c", [sys.executable, "-c", "import time; time.sleep(60)"])\n'
         '    print(child.process.pid, flush=True)\n'
