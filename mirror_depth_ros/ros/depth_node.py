@@ -51,7 +51,6 @@ class DepthNode(LifecycleNode):
         :raises ValueError: for a parameter that is not allowed.
         """
         super().__init__('mirror_depth', **node_options)
-        self._settings = ParameterServer(self)
         self._load_estimator = load_estimator
         self._estimator: Estimator | None = None
         self._calibrations = CalibrationTracker()
@@ -64,6 +63,7 @@ class DepthNode(LifecycleNode):
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._hint_timer = self.create_timer(_HINT_PERIOD_S, self._hint, clock=self._steady_clock)
         self._hint_timer.cancel()
+        self._settings = ParameterServer(self)
         self.create_service(SetBool, '~/enable', self._on_enable)
         if self._settings.values.autostart:
             self._start_timer = self.create_timer(0.0, self._autostart, clock=self._steady_clock)

@@ -27,6 +27,8 @@ class Statistics:
     """What became of the images that the worker was given."""
 
     processed: int = 0
+    #: Not worked on: nobody subscribes, or no CameraInfo has come yet.
+    ignored: int = 0
     #: Malformed, or failed otherwise.
     skipped: int = 0
     #: Time spent on those processed [s].
@@ -72,6 +74,7 @@ class FrameWorker:
     def _process(self, message: Image | CompressedImage) -> None:
         """Publish what is wanted of an image; whatever is wrong with it, the next has its turn."""
         if self._calibrations.is_empty or not self._wanted_outputs():
+            self.statistics.ignored += 1
             return
         started = time.monotonic()
         try:

@@ -47,5 +47,6 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: s
 def _interrupt(*_: object) -> None:
     """End the program wherever it is; a second signal must not disturb its clearing up."""
     for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        # Not SIG_IGN: Python prints a traceback if a signal is pending while it is set to that.
+        signal.signal(number, lambda *_: None)
     raise KeyboardInterrupt

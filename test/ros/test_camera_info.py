@@ -63,9 +63,7 @@ def test_sizes_rounded_by_a_resizer_count_as_the_same_aspect(size):
 
 @pytest.mark.parametrize('size', [(640, 470), (630, 480), (480, 640), (640, 360)])
 def test_another_aspect_is_refused(size):
-    with pytest.raises(
-        ValueError, match=f'got an image of {size[0]} x {size[1]} pixels and a C'
-    ):
+    with pytest.raises(ValueError, match=f'got an image of {size[0]} x {size[1]} pixels and a C'):
         camera_from_info(stereo_info(), rectified=False, size=size)
 
 

@@ -137,9 +137,7 @@ def test_compressed_image_keeps_the_sensors_orientation(rgb):
 
 @pytest.mark.parametrize('data', [b'', b'no picture', b'\xff\xd8\xff\xe0 cut short'])
 def test_corrupt_compressed_data_is_refused(data):
-    with pytest.raises(
-        ValueError, match=rf"got {len(data)} bytes of format 'jpeg' that are no p"
-    ):
+    with pytest.raises(ValueError, match=rf"got {len(data)} bytes of format 'jpeg' that are no p"):
         decode_compressed(CompressedImage(format='jpeg', data=data))
 
 
