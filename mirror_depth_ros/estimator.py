@@ -83,7 +83,7 @@ class DepthEstimator:
         scale = math.sqrt(trained_height * trained_width / (height * width))
         most = trained_height * trained_width // patch**2  # patches, even for a strip of an image
         rows = min(max(1, round(height * scale / patch)), most)
-        columns = min(max(1, round(width * scale / patch)), max(1, round(most / rows)))
+        columns = min(max(1, round(width * scale / patch)), most)
         return rows * patch, columns * patch
 
     @torch.inference_mode()

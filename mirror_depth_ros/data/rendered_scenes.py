@@ -63,7 +63,7 @@ def render_scenes(
     A folder that already holds a finished rendering is opened instead.
 
     :param split: ``train``, ``val`` or ``test``.
-    :param processes: worker processes; one per core by default.
+    :param processes: worker processes; one per core by default, 1 stays in this one.
     """
     if (folder / 'scenes.json').exists():
         return RenderedScenes.load(folder)
@@ -92,6 +92,9 @@ _Picture = tuple[NDArray[np.uint8], NDArray[np.float16], float, str]
 
 
 def _render_in_processes(jobs: list[_Job], processes: int | None) -> Iterator[_Picture]:
+    if processes == 1:
+        yield from map(_render_one, jobs)
+        return
     context = multiprocessing.get_context('spawn')  # forking a process that holds torch can hang
     with context.Pool(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.imap(_render_one, jobs, chunksize=8)

@@ -43,10 +43,13 @@ _RECALL_AMONG = 256
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class Recipe:
     """What the YAML file says, and where intermediate files go."""
 
+    #: The sections of the recipe.
+
     values: dict[str, Any]
+    #: Folder of intermediate files.
     work: Path
 
     def __getitem__(self, section: str) -> Any:
@@ -70,11 +73,11 @@ def main() -> None:
         help='folder of the weights (default: resource/models)',
     )
     arguments = parser.parse_args()
-    recipe = _Recipe(yaml.safe_load(arguments.config.read_text()), arguments.work)
+    recipe = Recipe(yaml.safe_load(arguments.config.read_text()), arguments.work)
     train_builtin(recipe, arguments.output or model_directory())
 
 
-def train_builtin(recipe: _Recipe, output: Path) -> None:
+def train_builtin(recipe: Recipe, output: Path) -> None:
     """Run all stages and write CLIP and model to ``output``."""
     lightning.seed_everything(recipe['seed'])
     size = {name: recipe['scenes'][name] for name in ('height', 'width')}
@@ -94,7 +97,7 @@ def train_builtin(recipe: _Recipe, output: Path) -> None:
     print(json.dumps(metrics, indent=2))
 
 
-def pretrain_clip(recipe: _Recipe, scenes: dict[str, RenderedScenes]) -> nn.Module:
+def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Module:
     """Train the small CLIP on pictures and captions, or load it when that is done."""
     options = recipe['clip']
     finished = recipe.work / 'clip.safetensors'
@@ -125,7 +128,7 @@ def pretrain_clip(recipe: _Recipe, scenes: dict[str, RenderedScenes]) -> nn.Modu
 
 
 def train_depth(
-    recipe: _Recipe, scenes: dict[str, RenderedScenes], clip: nn.Module
+    recipe: Recipe, scenes: dict[str, RenderedScenes], clip: nn.Module
 ) -> tuple[MirrorDepth, dict[str, float]]:
     """Train mirror and decoder on the frozen CLIP's features; returns validation metrics too."""
     options = recipe['depth']
@@ -169,7 +172,7 @@ def train_depth(
 
 
 def _fit(
-    recipe: _Recipe,
+    recipe: Recipe,
     name: str,
     training: lightning.LightningModule,
     train: DataLoader[Any],

@@ -1,0 +1,134 @@
+"""Checkpoints: a round trip, and a clear refusal of everything that is not one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mirror_depth_ros.model.checkpoint import (
+    checkpoint_facts,
+    load_checkpoint,
+    save_checkpoint,
+)
+from mirror_depth_ros.model.mirror_depth import MirrorDepth
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework='pt') as file:
+        return file.metadata()
+
+
+def test_round_trip_folded_and_unfolded(tiny_model: Path) -> None:
+    images, focal = torch.rand(1, 3, 48, 80), torch.tensor([61.0])
+    folded, trainable = load_checkpoint(tiny_model), load_checkpoint(tiny_model, folded=False)
+    assert folded.is_folded
+    assert not trainable.is_folded
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images, focal), trainable(images, focal))
+
+
+def test_saving_again_keeps_weights_and_facts(tiny_model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / 'below' / 'copy.safetensors'
+    copy.parent.mkdir()
+    facts = {'data': 'made up', 'abs_rel': 0.5}
+    save_checkpoint(load_checkpoint(tiny_model, folded=False), copy, facts=facts)
+    assert checkpoint_facts(copy) == facts
+    first, second = load_file(tiny_model), load_file(copy)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor)
+    assert [p.name for p in copy.parent.iterdir()] == ['copy.safetensors']  # nothing left over
+
+
+def test_half_precision_halves_the_file(tiny_model: Path, tmp_path: Path) -> None:
+    half = tmp_path / 'half.safetensors'
+    model = load_checkpoint(tiny_model, folded=False)
+    save_checkpoint(model, half, dtype=torch.float16)
+    assert half.stat().st_size < 0.65 * tiny_model.stat().st_size
+    loaded = load_checkpoint(half)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+
+
+def test_folded_networks_cannot_be_saved(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r'save before fold\(\)'):
+        save_checkpoint(load_checkpoint(tiny_model), tmp_path / 'x.safetensors')
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="expected 'builtin' or the path of a"):
+        load_checkpoint(tmp_path / 'nothing.safetensors')
+
+
+@pytest.mark.parametrize('share', [0.0, 0.001, 0.3, 0.99])
+def test_cut_off_file(tiny_model: Path, tmp_path: Path, share: float) -> None:
+    content = tiny_model.read_bytes()
+    cut = tmp_path / 'cut.safetensors'
+    cut.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match='damaged or no safetensors file'):
+        load_checkpoint(cut)
+
+
+def test_pickle_is_never_read(tmp_path: Path) -> None:
+    pickled = tmp_path / 'model.safetensors'
+    torch.save({'weights': torch.zeros(3)}, pickled)
+    with pytest.raises(ValueError, match='damaged or no safetensors file'):
+        load_checkpoint(pickled)
+
+
+def test_foreign_safetensors(tmp_path: Path) -> None:
+    foreign = tmp_path / 'foreign.safetensors'
+    save_file({'weight': torch.zeros(3)}, foreign)
+    with pytest.raises(ValueError, match='of format None, expected'):
+        load_checkpoint(foreign)
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value', 'message'),
+    [
+        ('config', '{', 'broken metadata'),
+        ('config', '{}', 'the file is of another version'),
+        ('facts', 'none', 'broken metadata'),
+        ('clip_fingerprint', '0123456789abcdef', 'which changed.safetensors was trained with'),
+    ],
+)
+def test_changed_metadata(
+    tiny_model: Path, tmp_path: Path, entry: str, value: str, message: str
+) -> None:
+    changed = tmp_path / 'changed.safetensors'
+    save_file(load_file(tiny_model), changed, {**metadata_of(tiny_model), entry: value})
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(changed)
+
+
+def test_weights_of_another_shape_or_lacking(tiny_model: Path, tmp_path: Path) -> None:
+    changed = tmp_path / 'changed.safetensors'
+    weights = load_file(tiny_model)
+    shrunk = {**weights, 'film_scale': torch.ones(3)}
+    save_file(shrunk, changed, metadata_of(tiny_model))
+    with pytest.raises(ValueError, match='do not fit its configuration'):
+        load_checkpoint(changed)
+    weights.pop('decoder.head.0.bias')
+    save_file(weights, changed, metadata_of(tiny_model))
+    with pytest.raises(ValueError, match='lacking .*head.0.bias'):
+        load_checkpoint(changed)
+
+
+def test_weights_that_are_not_finite(tiny_model: Path, tmp_path: Path) -> None:
+    changed = tmp_path / 'changed.safetensors'
+    weights = load_file(tiny_model)
+    weights['decoder.head.0.bias'][2] = float('nan')
+    save_file(weights, changed, metadata_of(tiny_model))
+    with pytest.raises(ValueError, match=r"got NaN or infinity in \['decoder.head.0.bias'\]"):
+        load_checkpoint(changed)
+
+
+def test_metadata_is_plain_json(tiny_model: Path) -> None:
+    config = json.loads(metadata_of(tiny_model)['config'])
+    assert config['taps'] == [0, 2]
+    assert isinstance(load_checkpoint(tiny_model), MirrorDepth)

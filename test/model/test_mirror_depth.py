@@ -1,0 +1,135 @@
+"""The assembled network: the paper's numbers, folding, canonical depth, what trains."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from mirror_depth_ros.model.decoder import parameter_count
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig, preset
+
+
+@pytest.fixture
+def config(tiny_clip: str) -> MirrorDepthConfig:
+    return MirrorDepthConfig(
+        clip=tiny_clip,
+        taps=(0, 2),
+        mirror_tokens=6,
+        width=16,
+        heads=2,
+        mlp_width=32,
+        input_size=(48, 64),
+        reference_focal_px=50.0,
+    )
+
+
+@pytest.mark.parametrize('name', ['clip2depth', 'clip2depth-every-tap'])
+def test_the_papers_configuration_trains_1_16_million_parameters(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    network = MirrorDepth.from_config(preset(name))
+    # mirror 64 * 512; projections 3 * (768 * 64 + 64); FiLM 2 * (512 * 64 + 64);
+    # blocks 3 * 281,152; head 36,928 + 32,800 + 513
+    expected = 32_768 + 147_648 + 65_664 + 843_456 + 70_241
+    assert parameter_count(network) == expected == 1_159_777
+
+
+@pytest.mark.parametrize('reading', ['clip2depth', 'clip2depth-every-tap'])
+def test_folding_changes_nothing(config: MirrorDepthConfig, reading: str) -> None:
+    fields = ('film', 'tap_order', 'block')
+    changes = {name: getattr(preset(reading), name) for name in fields}
+    network = MirrorDepth.from_config(MirrorDepthConfig(**{**config.to_dict(), **changes})).eval()
+    images, focal = torch.rand(2, 3, 32, 80), torch.tensor([40.0, 90.0])
+    with torch.no_grad():
+        unfolded = network(images, focal)
+        folded = network.fold()(images, focal)
+    assert network.is_folded
+    assert not [
+        name for name, _ in network.named_parameters() if 'mirror' in name or 'text' in name
+    ]
+    torch.testing.assert_close(folded, unfolded, atol=1e-5, rtol=0)
+
+
+def test_depth_is_proportional_to_the_focal_length(config: MirrorDepthConfig) -> None:
+    network = MirrorDepth.from_config(config).eval()
+    images = torch.rand(1, 3, 48, 64).expand(2, -1, -1, -1)
+    with torch.no_grad():
+        depth = network(images, torch.tensor([50.0, 125.0]))
+    assert depth.shape == (2, 1, 48, 64)
+    torch.testing.assert_close(depth[1], depth[0] * 2.5)
+
+
+@pytest.mark.parametrize('output', ['softplus', 'log'])
+def test_canonical_depth_stays_in_range(config: MirrorDepthConfig, output: str) -> None:
+    changes = {'output': output, 'min_depth': 0.5, 'max_depth': 4.0}
+    network = MirrorDepth.from_config(MirrorDepthConfig(**{**config.to_dict(), **changes}))
+    for bias in (-200.0, 0.0, 200.0):
+        torch.nn.init.constant_(network.decoder.head[-1].bias, bias)
+        depth = network(torch.rand(1, 3, 16, 48), torch.tensor([50.0]))
+        assert depth.isfinite().all()
+        assert depth.min() >= 0.5
+        assert depth.max() <= 4.0
+
+
+def test_log_output_is_the_geometric_mean_in_the_middle(config: MirrorDepthConfig) -> None:
+    changes = {'output': 'log', 'min_depth': 0.25, 'max_depth': 16.0}
+    network = MirrorDepth.from_config(MirrorDepthConfig(**{**config.to_dict(), **changes}))
+    torch.nn.init.zeros_(network.decoder.head[-1].weight)
+    torch.nn.init.zeros_(network.decoder.head[-1].bias)
+    depth = network(torch.rand(1, 3, 16, 16), torch.tensor([50.0]))
+    torch.testing.assert_close(depth, torch.full_like(depth, 2.0))  # sqrt(0.25 * 16)
+
+
+def test_only_mirror_film_and_decoder_learn(config: MirrorDepthConfig) -> None:
+    network = MirrorDepth.from_config(config).train()
+    before = {name: p.clone() for name, p in network.named_parameters()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    network(torch.rand(1, 3, 32, 48), torch.tensor([50.0])).log().square().mean().backward()
+    optimizer.step()
+    moved = {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
+    assert 'mirror.embeddings' in moved  # gradients came through the frozen text encoder
+    assert {name.partition('.')[0] for name in moved} == {'mirror', 'film', 'decoder'}
+
+
+def test_refuses_sizes_that_patches_do_not_divide(config: MirrorDepthConfig) -> None:
+    network = MirrorDepth.from_config(config)
+    with pytest.raises(ValueError, match='got images of 33 x 48, expected multiples of the patch'):
+        network(torch.rand(1, 3, 33, 48), torch.tensor([50.0]))
+
+
+def test_refuses_a_mirror_longer_than_the_text_encoder(config: MirrorDepthConfig) -> None:
+    long = MirrorDepthConfig(**{**config.to_dict(), 'mirror_tokens': 11})
+    with pytest.raises(ValueError, match='got mirror_tokens=11, expected at most 10'):
+        MirrorDepth.from_config(long)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'film': 'twice'}, "got film='twice', expected one of deepest, every"),
+        ({'output': 'exp'}, "got output='exp', expected one of softplus, log"),
+        ({'heads': 0}, 'got heads=0, expected an integer from 1 up'),
+        ({'width': 30, 'heads': 4}, 'expected an even width that the heads divide'),
+        ({'min_depth': 5.0, 'max_depth': 5.0}, 'expected 0 < min_depth < max_depth'),
+        ({'reference_focal_px': float('nan')}, 'got reference_focal_px=nan'),
+        ({'input_size': (0, 64)}, r'got input_size=\(0, 64\)'),
+    ],
+)
+def test_configuration_refuses_nonsense(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MirrorDepthConfig(**changes)  # type: ignore[arg-type]
+
+
+def test_configuration_survives_json_and_refuses_other_versions() -> None:
+    config = preset('clip2depth-every-tap', input_size=(96, 128))
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in config.to_dict().items()}
+    assert MirrorDepthConfig.from_dict(values) == config
+    with pytest.raises(ValueError, match='the file is of another version'):
+        MirrorDepthConfig.from_dict({**values, 'colour': 'red'})
+    with pytest.raises(ValueError, match='wrong type'):
+        MirrorDepthConfig.from_dict({**values, 'min_depth': 'near'})
+    with pytest.raises(ValueError, match="got preset 'best', expected clip2depth"):
+        preset('best')
