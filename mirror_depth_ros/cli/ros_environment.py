@@ -42,11 +42,12 @@ def private_environment(environment: Mapping[str, str], log_folder: Path) -> dic
             private['ROS_LOCALHOST_ONLY'] = '1'
         else:
             private['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    # Humble and Jazzy know the second name only.
     names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-    profile = find_config('fastdds.xml')
-    if profile is not None and not any(name in environment for name in names):
-        private |= dict.fromkeys(names, str(profile))
+    is_chosen = any(name in environment for name in (*names, 'FASTDDS_BUILTIN_TRANSPORTS'))
+    if not is_chosen and (profile := find_config('fastdds.xml')) is not None:
+        # Later releases warn of the name that these ones know.
+        is_former = environment.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
+        private[names[is_former]] = str(profile)
     return {**private, **environment}
 
 

@@ -110,6 +110,7 @@ def test_keeps_to_itself_unless_the_user_says_otherwise(tmp_path):
     environment = private_environment({'PATH': os.defpath}, tmp_path)
     assert 1 <= int(environment['ROS_DOMAIN_ID']) <= 101
     assert environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+    assert environment['FASTDDS_DEFAULT_PROFILES_FILE'].endswith('config/fastdds.xml')
     assert environment['PATH'] == os.defpath
     own = {
         'ROS_DOMAIN_ID': '7',
@@ -120,3 +121,4 @@ def test_keeps_to_itself_unless_the_user_says_otherwise(tmp_path):
     assert private_environment(own, tmp_path) == own
     humble = private_environment({'ROS_DISTRO': 'humble'}, tmp_path)
     assert humble['ROS_LOCALHOST_ONLY'] == '1'
+    assert humble['FASTRTPS_DEFAULT_PROFILES_FILE'].endswith('config/fastdds.xml')
