@@ -26,6 +26,9 @@ def silog_loss(
     """
     if not valid.any():
         raise ValueError('got a batch without valid depth, expected some; check the ground truth')
-    d = torch.log(prediction[valid]) - torch.log(truth[valid])
+    # Ones in place of what is not valid: d is 0 there, and gathering pixels would cost far more.
+    d = torch.log(torch.where(valid, prediction, 1.0)) - torch.log(torch.where(valid, truth, 1.0))
+    count = valid.sum()
+    mean, mean_square = d.sum() / count, (d * d).sum() / count
     # The small constant keeps the square root's gradient finite for a perfect prediction.
-    return alpha * torch.sqrt((d * d).mean() - variance_focus * d.mean() ** 2 + 1e-8)
+    return alpha * torch.sqrt(mean_square - variance_focus * mean**2 + 1e-8)

@@ -113,18 +113,18 @@ def test_weights_of_another_shape_or_lacking(tiny_model: Path, tmp_path: Path) -
     save_file(shrunk, changed, metadata_of(tiny_model))
     with pytest.raises(ValueError, match='do not fit its configuration'):
         load_checkpoint(changed)
-    weights.pop('decoder.head.0.bias')
+    weights.pop('decoder.convolution.bias')
     save_file(weights, changed, metadata_of(tiny_model))
-    with pytest.raises(ValueError, match='lacking .*head.0.bias'):
+    with pytest.raises(ValueError, match='lacking .*convolution.bias'):
         load_checkpoint(changed)
 
 
 def test_weights_that_are_not_finite(tiny_model: Path, tmp_path: Path) -> None:
     changed = tmp_path / 'changed.safetensors'
     weights = load_file(tiny_model)
-    weights['decoder.head.0.bias'][2] = float('nan')
+    weights['decoder.convolution.bias'][2] = float('nan')
     save_file(weights, changed, metadata_of(tiny_model))
-    with pytest.raises(ValueError, match=r"got NaN or infinity in \['decoder.head.0.bias'\]"):
+    with pytest.raises(ValueError, match=r"got NaN or infinity in \['decoder.convolution.bias'\]"):
         load_checkpoint(changed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mirror_depth_ros.model.decoder import Decoder, Film
+from mirror_depth_ros.model.decoder import Decoder, Expansion, Film
 
 
 def make_decoder(**changes: object) -> Decoder:
@@ -28,6 +28,14 @@ def test_one_logit_per_pixel(patch_size: int) -> None:
     scale, shift = torch.ones(8), torch.zeros(8)
     logits = make_decoder(patch_size=patch_size)(features, scale, shift, (3, 5))
     assert logits.shape == (2, 1, 3 * patch_size, 5 * patch_size)
+
+
+@pytest.mark.parametrize('patch_size', [8, 16])
+def test_expansion_equals_the_transposed_convolutions(patch_size: int) -> None:
+    expansion = Expansion(6, patch_size)
+    x = torch.randn(2, 6, 3, 5)
+    expected = expansion.second(expansion.first(x).relu())
+    torch.testing.assert_close(expansion(x), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_film_is_scale_times_features_plus_shift() -> None:

@@ -67,7 +67,7 @@ def test_canonical_depth_stays_in_range(config: MirrorDepthConfig, output: str) 
     changes = {'output': output, 'min_depth': 0.5, 'max_depth': 4.0}
     network = MirrorDepth.from_config(MirrorDepthConfig(**{**config.to_dict(), **changes}))
     for bias in (-200.0, 0.0, 200.0):
-        torch.nn.init.constant_(network.decoder.head[-1].bias, bias)
+        torch.nn.init.constant_(network.decoder.expansion.second.bias, bias)
         depth = network(torch.rand(1, 3, 16, 48), torch.tensor([50.0]))
         assert depth.isfinite().all()
         assert depth.min() >= 0.5
@@ -77,8 +77,8 @@ def test_canonical_depth_stays_in_range(config: MirrorDepthConfig, output: str) 
 def test_log_output_is_the_geometric_mean_in_the_middle(config: MirrorDepthConfig) -> None:
     changes = {'output': 'log', 'min_depth': 0.25, 'max_depth': 16.0}
     network = MirrorDepth.from_config(MirrorDepthConfig(**{**config.to_dict(), **changes}))
-    torch.nn.init.zeros_(network.decoder.head[-1].weight)
-    torch.nn.init.zeros_(network.decoder.head[-1].bias)
+    torch.nn.init.zeros_(network.decoder.expansion.second.weight)
+    torch.nn.init.zeros_(network.decoder.expansion.second.bias)
     depth = network(torch.rand(1, 3, 16, 16), torch.tensor([50.0]))
     torch.testing.assert_close(depth, torch.full_like(depth, 2.0))  # sqrt(0.25 * 16)
 
