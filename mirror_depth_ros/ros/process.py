@@ -15,7 +15,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: str) -> int:
-    """Spin a node until the process is interrupted.
+    """Spin a node until the process is interrupted; the process should then end.
 
     :param make_node: creates the node, once rclpy is initialised.
     :param arguments: the process's arguments, with those of ROS.
@@ -41,6 +41,9 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: s
             node.destroy_node()
         if rclpy.ok():
             rclpy.shutdown()
+        # A late signal must not turn the exit code into its own while the interpreter ends.
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
     return 0
 
 

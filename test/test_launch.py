@@ -1,0 +1,109 @@
+"""The launch files against the real launch, where it is installed (it comes with ROS only)."""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('launch', reason='needs launch: source a ROS 2 installation')
+pytest.importorskip('launch_ros', reason='needs launch_ros: source a ROS 2 installation')
+
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+
+ROOT = Path(__file__).parents[1]
+LAUNCH_FILE = ROOT / 'launch' / 'depth.launch.py'
+PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+PATIENCE_S = 60.0
+
+RUN = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+source = PythonLaunchDescriptionSource(sys.argv[1])
+arguments = [argument.split(':=', 1) for argument in sys.argv[2:]]
+service = LaunchService()
+service.include_launch_description(
+    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])
+)
+sys.exit(service.run())
+"""
+
+
+def description(monkeypatch, **environment):
+    for name in (*PROFILES, 'FASTDDS_BUILTIN_TRANSPORTS', 'ROS_DISTRO'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(LAUNCH_FILE))['generate_launch_description']()
+
+
+def entities(launch_description, kind):
+    return [e for e in launch_description.entities if isinstance(e, kind)]
+
+
+def text(substitutions):
+    return ''.join(s.perform(None) for s in substitutions)
+
+
+def test_arguments_and_their_defaults(monkeypatch):
+    declared = entities(description(monkeypatch), DeclareLaunchArgument)
+    assert {d.name: text(d.default_value) for d in declared} == {
+        'image': '/camera/image_raw',
+        'camera_info': '/camera/camera_info',
+        'namespace': '',
+        'model': '',
+        'device': '',
+        'image_transport': '',
+        'params_file': str(ROOT / 'config' / 'depth.yaml'),
+        'rviz': 'false',
+        'python': sys.executable,
+        'log_level': 'info',
+    }
+
+
+@pytest.mark.parametrize(
+    ('environment', 'names'),
+    [
+        ({}, [PROFILES[0]]),
+        ({'ROS_DISTRO': 'kilted'}, [PROFILES[0]]),
+        ({'ROS_DISTRO': 'jazzy'}, [PROFILES[1]]),
+        ({'ROS_DISTRO': 'jazzy', PROFILES[1]: 'mine.xml'}, []),
+        ({PROFILES[0]: 'mine.xml'}, []),
+        ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, []),
+    ],
+)
+def test_fast_dds_profile_is_set_unless_the_user_has_chosen(monkeypatch, environment, names):
+    actions = entities(description(monkeypatch, **environment), SetEnvironmentVariable)
+    assert [text(a.name) for a in actions] == names
+    assert [text(a.value) for a in actions] == [str(ROOT / 'config' / 'fastdds.xml')] * len(names)
+
+
+def test_the_node_starts_with_the_arguments_and_stops_cleanly(tmp_path):
+    process = subprocess.Popen(
+        [
+            *(sys.executable, '-c', RUN, str(LAUNCH_FILE)),
+            *('namespace:=front', 'model:=/no/such.safetensors', 'device:=cpu'),
+            f'python:={sys.executable}',
+        ],
+        cwd=ROOT,
+        env={**os.environ, 'ROS_LOG_DIR': str(tmp_path), 'ROS_DOMAIN_ID': '97'},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output = ''
+    while 'not configured' not in output:
+        line = process.stdout.readline()
+        assert line, output
+        output += line
+    assert '/no/such.safetensors' in output
+    assert 'ros2 lifecycle set /front/mirror_depth configure' in output
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert 'process has finished cleanly' in output
