@@ -38,10 +38,10 @@ format: $(STAMP) ## rewrite the code in the house style
 	$(BIN)/ruff format .
 
 builtin: $(STAMP) ## train the built-in model anew from its seed (hours on a CPU)
-	$(BIN)/python -m mirror_depth_ros.training.builtin
+	OMP_WAIT_POLICY=passive $(BIN)/python -m mirror_depth_ros.training.builtin
 
-clean: ## remove .venv and everything built
-	rm -rf $(VENV) build install log demo_output *.egg-info
+clean: ## remove .venv and everything built, but not what `make builtin` has worked out
+	rm -rf $(VENV) install log demo_output *.egg-info $(filter-out build/builtin,$(wildcard build/*))
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # An existing .venv is adopted where its Python and pip work, and repaired where they do not.

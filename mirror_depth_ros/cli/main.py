@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from mirror_depth_ros import __version__
 from mirror_depth_ros.cli.demo import demo
 from mirror_depth_ros.cli.predict import predict
+from mirror_depth_ros.threads import let_idle_threads_sleep
 
 
 class _OneLineErrors(TyperGroup):
@@ -68,6 +69,7 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    let_idle_threads_sleep()
     app(prog_name='mirror_depth')
 
 
