@@ -38,6 +38,7 @@ def start_camera(context):
     argument = context.launch_configurations
     camera = Node(
         executable=os.path.expanduser(argument['python']),
+        exec_name='scene_camera',
         arguments=['-m', 'mirror_depth_ros.ros.scene_camera'],
         ros_arguments=['--log-level', argument['log_level']],
         name='scene_camera',
