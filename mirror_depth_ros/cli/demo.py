@@ -212,6 +212,8 @@ def _table(summary: Mapping[str, Any], output: Path) -> Table:
 
     latency = summary['latency_ms']
     table = Table(title='Depth through ROS 2', show_header=False)
+    table.add_column()
+    table.add_column(overflow='fold')  # a path that is cut short helps nobody
     table.add_row('images received', str(summary['frames_published']))
     table.add_row('depth images', f'{summary["frames_processed"]} ({show(summary["fps"])} per s)')
     table.add_row('latency', f'p50 {latency["p50"]:.0f} ms, p95 {latency["p95"]:.0f} ms')
