@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from mirror_depth_ros import __version__
 from mirror_depth_ros.cli.demo import demo
+from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.predict import predict
 from mirror_depth_ros.threads import let_idle_threads_sleep
 
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(predict)
+app.command()(evaluate)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,99 @@
+"""``mirror_depth evaluate``: a data set and a model to the field's table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# The caps that NYU and KITTI are evaluated to [m].
+_INDOOR_CAP, _OUTDOOR_CAP = 10.0, 80.0
+
+
+def evaluate(
+    data: str = typer.Option(
+        ..., metavar='DATA', help='scenes:indoor, scenes:outdoor or frames:FOLDER.'
+    ),
+    model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
+    max_depth: float | None = typer.Option(
+        None, help='Farthest depth that counts [m]; 80 for scenes:outdoor, else 10.'
+    ),
+    device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
+    precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+    pictures: Path | None = typer.Option(
+        None, help='Write image, truth, prediction and error side by side there.', metavar='DIR'
+    ),
+    json_file: Path | None = typer.Option(
+        None, '--json', help='Also write all figures there.', metavar='FILE'
+    ),
+) -> None:
+    """Measure a model against true depth, every image counting the same.
+
+    Shows the figures as predicted, and with each prediction scaled to the truth's median: the
+    difference is what the model gets wrong about scale alone.
+
+    For example:
+
+    - `mirror_depth evaluate --data scenes:indoor --count 500`
+
+    - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
+    """
+    from rich.console import Console
+
+    from mirror_depth_ros.data.specification import open_data
+    from mirror_depth_ros.evaluation import summarize_scores
+    from mirror_depth_ros.writers import write_bytes
+
+    console = Console(stderr=True)
+    cap = max_depth or (_OUTDOOR_CAP if data == 'scenes:outdoor' else _INDOOR_CAP)
+    samples = open_data(data, scene_count=count)
+    with console.status('loading the model'):
+        from mirror_depth_ros.estimator import DepthEstimator
+
+        estimator = DepthEstimator.load(model, device=device, precision=precision)
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+    scores = _run(console, estimator, samples, cap, pictures)
+    summary = {
+        'data': data,
+        'model': estimator.model_name,
+        'precision': estimator.precision,
+        'max_depth_m': cap,
+        **summarize_scores(scores),
+    }
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(json_file, (json.dumps(summary, indent=1) + '\n').encode())
+    _print_table(summary)
+
+
+def _run(
+    console: Console, estimator: Any, samples: Any, max_depth: float, pictures: Path | None
+) -> list[Any]:
+    from rich.progress import track
+
+    from mirror_depth_ros.evaluation import evaluate as evaluate_samples
+
+    scores = evaluate_samples(estimator, samples, max_depth=max_depth, pictures=pictures)
+    return [*track(scores, 'evaluating', total=len(samples), console=console)]
+
+
+def _print_table(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mirror_depth_ros.metrics import METRIC_NAMES
+
+    title = f'{summary["images"]} images of {summary["data"]}, up to {summary["max_depth_m"]:g} m'
+    table = Table('', 'as predicted', 'median scaled', title=title)
+    for name in METRIC_NAMES:
+        table.add_row(
+            name, *(f'{summary[kind][name]:.3f}' for kind in ('metric', 'median_scaled'))
+        )
+    Console().print(table)

@@ -1,0 +1,91 @@
+"""How far a model's depth is from the truth, over a whole data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.metrics import depth_metrics, mean_metrics
+from mirror_depth_ros.preview import colorize_depth, colorize_error, side_by_side
+from mirror_depth_ros.writers import write_rgb_png
+
+
+class Estimator(Protocol):
+    """What :class:`mirror_depth_ros.estimator.DepthEstimator` offers here."""
+
+    def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
+        """Return depth ``[H, W]`` [m]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Score:
+    """The metrics of one image."""
+
+    name: str
+    #: As predicted.
+    metric: dict[str, float]
+    #: After the prediction is scaled to the truth's median: the shape alone.
+    median_scaled: dict[str, float]
+
+
+def evaluate(
+    estimator: Estimator,
+    samples: Sequence[DepthSample],
+    *,
+    max_depth: float,
+    pictures: Path | None = None,
+) -> Iterator[Score]:
+    """Score every image of a data set; none is left out.
+
+    :param max_depth: depths beyond it do not count [m].
+    :param pictures: folder for image, truth, prediction and error side by side.
+    :raises ValueError: for an image without any true depth in range.
+    """
+    for sample in samples:
+        if sample.depth is None:
+            raise ValueError(
+                f'got {sample.name} without true depth, expected depth.png beside every image; '
+                'leave it out, or use mirror_depth predict'
+            )
+        depth = estimator.estimate(sample.rgb, sample.camera.focal_px)
+        if pictures is not None:
+            target = pictures / f'{sample.name.replace("/", "_")}.png'
+            write_rgb_png(target, comparison(sample, depth, max_depth=max_depth))
+        plain, scaled = (
+            depth_metrics(depth, sample.depth, max_depth=max_depth, median_scaling=median_scaling)
+            for median_scaling in (False, True)
+        )
+        yield Score(sample.name, plain, scaled)
+
+
+def comparison(
+    sample: DepthSample, depth: NDArray[np.float32], *, max_depth: float
+) -> NDArray[np.uint8]:
+    """Return image, truth, prediction and error as one picture."""
+    if sample.depth is None:
+        raise ValueError(f'got {sample.name} without true depth, expected it')
+    near = 0.03 * max_depth
+    panels = [
+        ('image', sample.rgb),
+        ('truth', colorize_depth(sample.depth, min_depth=near, max_depth=max_depth)),
+        ('prediction', colorize_depth(depth, min_depth=near, max_depth=max_depth)),
+        ('relative error 0..0.5', colorize_error(depth, sample.depth)),
+    ]
+    return side_by_side(panels, height=240)
+
+
+def summarize_scores(scores: Sequence[Score]) -> dict[str, object]:
+    """Return the mean over images, unscaled and median-scaled, and every image's own figures."""
+    return {
+        'images': len(scores),
+        'metric': mean_metrics(score.metric for score in scores),
+        'median_scaled': mean_metrics(score.median_scaled for score in scores),
+        'per_image': [asdict(score) for score in scores],
+    }
