@@ -7,22 +7,17 @@ with a sourced ROS installation there is nothing to find. So nothing is set up f
 
 from __future__ import annotations
 
-import itertools
-import os
-
 import pytest
 
-pytest.importorskip('rclpy', reason='needs ROS 2: source an installation, or pip install .[ros]')
+from mirror_depth_ros.cli.ros_environment import free_domain
 
-# Linux leaves the ports of domains 0 to 101 alone. Starting from the process's own number keeps
-# test runs at the same time apart.
-_DOMAINS = itertools.count(os.getpid() * 7)
+pytest.importorskip('rclpy', reason='needs ROS 2: source an installation, or pip install .[ros]')
 
 
 @pytest.fixture
 def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
-    """The number of a DDS domain that no other test uses, set for child processes as well."""
-    domain_id = next(_DOMAINS) % 101 + 1
+    """The number of a DDS domain that nothing here uses, set for child processes as well."""
+    domain_id = free_domain()
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain_id))
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
