@@ -28,7 +28,6 @@ from mirror_depth_ros.ros.outputs import OUTPUTS, Output
 from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
 from mirror_depth_ros.ros.pipeline import Estimator, EstimatorLoader, load_estimator
 from mirror_depth_ros.ros.process import run_node
-from mirror_depth_ros.threads import let_idle_threads_sleep
 
 # Of images only the newest counts; of calibrations those of the last few images.
 _IMAGE_DEPTH, _CAMERA_INFO_DEPTH = 1, 10
@@ -261,7 +260,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the process's exit code."""
     arguments = sys.argv if arguments is None else arguments
     _parse(arguments)
-    let_idle_threads_sleep()
     return run_node(DepthNode, arguments, name='depth_node')
 
 

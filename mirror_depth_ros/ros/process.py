@@ -11,6 +11,8 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
+from mirror_depth_ros.threads import let_idle_threads_sleep
+
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -22,6 +24,7 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: s
     :param name: of the executable, for errors.
     :returns: the exit code: 0 after Ctrl-C or SIGTERM, 1 if the node refused its parameters.
     """
+    let_idle_threads_sleep()
     # Before rclpy.init, whose own handlers go on to these: loading a model can be interrupted too.
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)

@@ -7,6 +7,7 @@ every solid, and the arithmetic stays exact.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ class SolidTensors:
     centre: Tensor  # [N, 3]
     half_size: Tensor  # [N, 3]
     rotation: Tensor  # [N, 3, 3]
+    #: Planes to look up: centre, half size, cosine and sine of the yaw, shape, ``[9, N]``.
+    facts: Tensor
 
     @classmethod
     def from_scene(cls, scene: Scene) -> SolidTensors:
@@ -41,6 +44,13 @@ class SolidTensors:
             centre=torch.tensor([s.centre for s in scene.solids], dtype=torch.float32),
             half_size=half_size,
             rotation=rotation,
+            facts=torch.tensor(
+                [
+                    (*s.centre, *s.half_size, math.cos(s.yaw), math.sin(s.yaw), float(s.shape))
+                    for s in scene.solids
+                ],
+                dtype=torch.float32,
+            ).T.contiguous(),
         )
 
 
@@ -54,23 +64,24 @@ def cast_rays(
 
     :param origin: camera centre in the world, ``[3]``.
     :param axes: optical axes as columns in the world, ``[3, 3]``.
-    :param rays: ``(x/z, y/z, 1)`` of a pinhole camera, ``[H, W, 3]``.
+    :param rays: ``(x/z, y/z, 1)`` of a pinhole camera, ``[3, H, W]``.
     :returns: depth along Z (infinity for none) and solid index (-1 for none), ``[H, W]`` each.
     """
-    height, width = rays.shape[:2]
+    height, width = rays.shape[1:]
     depth = torch.full((height, width), torch.inf)
     index = torch.full((height, width), -1, dtype=torch.int64)
     windows = _pixel_windows(solids, origin, axes, rays)
     for i, (top, bottom, left, right) in enumerate(windows):
         if top >= bottom or left >= right:
             continue
-        to_local = axes.T @ solids.to_local[i]  # rays arrive in camera axes
-        direction = rays[top:bottom, left:right] @ to_local  # [h, w, 3]
+        from_camera = (axes.T @ solids.to_local[i]).T
+        window = rays[:, top:bottom, left:right]
+        direction = (from_camera @ window.flatten(1)).view_as(window)  # [3, h, w]
         start = (origin - solids.centre[i]) @ solids.to_local[i]
         t = _INTERSECT[solids.shape[i]](start, direction)
-        window = depth[top:bottom, left:right]
-        nearer = t < window
-        torch.where(nearer, t, window, out=window)
+        seen = depth[top:bottom, left:right]
+        nearer = t < seen
+        torch.where(nearer, t, seen, out=seen)
         index[top:bottom, left:right].masked_fill_(nearer, i)
     return depth, index
 
@@ -79,7 +90,7 @@ def _pixel_windows(
     solids: SolidTensors, origin: Tensor, axes: Tensor, rays: Tensor
 ) -> list[list[int]]:
     """Return ``[top, bottom, left, right]`` that holds each solid's bounding box."""
-    height, width = rays.shape[:2]
+    height, width = rays.shape[1:]
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)  # [8, 3]
     local = signs * solids.half_size[:, None]  # [N, 8, 3]
     world = local @ solids.rotation.transpose(1, 2) + solids.centre[:, None]
@@ -87,10 +98,8 @@ def _pixel_windows(
     z = camera[..., 2]
     image = camera[..., :2] / z.clamp(min=_NEAR_PLANE)[..., None]
     # Rays are evenly spaced, so pixel numbers follow from the first ray and the spacing.
-    first = rays[0, 0, :2]
-    spacing = torch.stack([rays[0, -1, 0] - first[0], rays[-1, 0, 1] - first[1]]) / torch.tensor(
-        [max(width - 1, 1), max(height - 1, 1)]
-    )
+    first, last = rays[:2, 0, 0], rays[:2, -1, -1]
+    spacing = (last - first) / torch.tensor([width - 1, height - 1]).clamp(min=1)
     pixels = (image - first) / spacing
     low = pixels.amin(dim=1).floor().clamp(min=0, max=max(width, height))
     high = (pixels.amax(dim=1).ceil() + 1).clamp(min=0, max=max(width, height))
@@ -109,12 +118,16 @@ def _pixel_windows(
     return bounds.to(torch.int64).tolist()
 
 
+# Intersections: camera centre ``start`` [3] and rays ``direction`` [3, h, w] in unit coordinates
+# to the depth of the first hit [h, w], infinity for none. Axes first: planes are contiguous.
+
+
 def _slabs(start: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    inverse = 1.0 / direction
-    near_far = torch.stack([(-1.0 - start) * inverse, (1.0 - start) * inverse])
-    enter = near_far.amin(dim=0).amax(dim=-1)
-    leave = near_far.amax(dim=0).amin(dim=-1)
-    return enter, leave
+    """Return where rays enter and leave the cube (Kay and Kajiya, 1986)."""
+    inverse = direction.reciprocal()
+    one = (-1.0 - start)[:, None, None] * inverse
+    other = (1.0 - start)[:, None, None] * inverse
+    return torch.minimum(one, other).amax(dim=0), torch.maximum(one, other).amin(dim=0)
 
 
 def _box(start: Tensor, direction: Tensor) -> Tensor:
@@ -133,21 +146,22 @@ def _quadratic(a: Tensor, half_b: Tensor, c: Tensor) -> Tensor:
 
 
 def _ellipsoid(start: Tensor, direction: Tensor) -> Tensor:
-    a = (direction * direction).sum(dim=-1)
-    t = _quadratic(a, direction @ start, start @ start - 1.0)
+    a = direction.square().sum(dim=0)
+    half_b = (direction * start[:, None, None]).sum(dim=0)
+    t = _quadratic(a, half_b, start @ start - 1.0)
     return t.masked_fill(~(t > 0), torch.inf)
 
 
 def _cylinder(start: Tensor, direction: Tensor) -> Tensor:
-    across, along = direction[..., :2], direction[..., 2]
-    a = (across * across).sum(dim=-1)
-    side = _quadratic(a, across @ start[:2], start[:2] @ start[:2] - 1.0)
+    across, along = direction[:2], direction[2]
+    start_across = start[:2, None, None]
+    a = across.square().sum(dim=0)
+    side = _quadratic(a, (across * start_across).sum(dim=0), start[:2] @ start[:2] - 1.0)
     side_z = start[2] + side * along
     side = side.masked_fill(~((side > 0) & (side_z.abs() <= 1.0)), torch.inf)
     cap = (-torch.sign(along) - start[2]) / along
-    cap_xy = start[:2] + cap[..., None] * across
-    cap = cap.masked_fill(~((cap > 0) & ((cap_xy * cap_xy).sum(dim=-1) <= 1.0)), torch.inf)
-    return torch.minimum(side, cap)
+    in_cap = (start_across + cap * across).square().sum(dim=0) <= 1.0
+    return torch.minimum(side, cap.masked_fill(~((cap > 0) & in_cap), torch.inf))
 
 
 _INTERSECT = {

@@ -57,18 +57,20 @@ def paint(
     footprint: Tensor,
     noise: NoiseTile,
 ) -> Tensor:
-    """Return the surface colour of every point, ``[P, 3]``.
+    """Return the surface colour of every point, ``[3, P]``.
 
     :param solid: index of each point's solid, ``[P]``.
-    :param local: point in the solid's own axes [m], ``[P, 3]``.
-    :param normal: unit normal in the solid's own axes, ``[P, 3]``.
+    :param local: point in the solid's own axes [m], ``[3, P]``.
+    :param normal: unit normal in the solid's own axes, ``[3, P]``.
     :param footprint: width of a pixel on the surface [m], ``[P]``.
     """
     surfaces = [s.surface for s in scene.solids]
-    first = torch.tensor([s.colour for s in surfaces], dtype=torch.float32)[solid]
-    second = torch.tensor([s.second_colour for s in surfaces], dtype=torch.float32)[solid]
-    texture = torch.tensor([int(s.texture) for s in surfaces])[solid]
-    period = torch.tensor([s.period for s in surfaces], dtype=torch.float32)[solid]
+    table = torch.tensor(
+        [(*s.colour, *s.second_colour, s.period, float(s.texture)) for s in surfaces],
+        dtype=torch.float32,
+    ).T.contiguous()  # [8, N]
+    of_solid = table.index_select(1, solid)  # [8, P]
+    first, second, period, texture = of_solid[:3], of_solid[3:6], of_solid[6], of_solid[7]
     u, v = _surface_coordinates(local, normal)
     # Two unlike solids must not carry the same noise, hence an offset by solid.
     u, v = u / period + solid * 0.37, v / period
@@ -78,16 +80,14 @@ def paint(
         where = (texture == int(kind)).nonzero()[:, 0]
         if len(where):
             mix[where] = pattern(_Patch(u[where], v[where], detail[where], noise))
-    return torch.lerp(first, second, mix[:, None])
+    return torch.lerp(first, second, mix)
 
 
 def _surface_coordinates(local: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
     """Return two coordinates on the surface [m]: v upwards on walls, v along y on floors."""
-    x, y, z = local.unbind(dim=1)
-    axis = normal.abs().argmax(dim=1)
-    u = torch.where(axis == 0, y, x)
-    v = torch.where(axis == 2, y, z)
-    return u, v
+    x, y, z = local
+    axis = normal.abs().argmax(dim=0)
+    return torch.where(axis == 0, y, x), torch.where(axis == 2, y, z)
 
 
 def _speckle(p: _Patch) -> Tensor:

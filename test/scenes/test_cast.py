@@ -108,8 +108,8 @@ def test_the_nearest_solid_wins_and_nothing_is_infinity() -> None:
 @pytest.mark.parametrize(('kind', 'seed'), [('indoor', 3), ('outdoor', 4), ('outdoor', 8)])
 def test_windows_change_nothing(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = make_scene(kind, seed)
-    rays = torch.from_numpy(CameraModel.from_fov(61, 45, scene.hfov_deg).rays)
-    rays = torch.cat([rays, torch.ones(45, 61, 1)], dim=-1)
+    x, y = torch.from_numpy(CameraModel.from_fov(61, 45, scene.hfov_deg).rays).unbind(dim=-1)
+    rays = torch.stack([x, y, torch.ones(45, 61)])
     view = (
         SolidTensors.from_scene(scene),
         torch.tensor(scene.pose.position, dtype=torch.float32),
