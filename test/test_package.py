@@ -53,6 +53,20 @@ def test_the_manifest_is_an_ament_python_package():
     assert setup_keyword('license') == 'Apache-2.0'
 
 
+def test_the_manifest_names_every_ros_package_that_is_imported():
+    manifest = ET.parse(ROOT / 'package.xml').getroot()
+    declared = {element.text for element in manifest.iter('exec_depend')}
+    files = [*(ROOT / 'mirror_depth_ros' / 'ros').glob('*.py'), *(ROOT / 'launch').glob('*.py')]
+    imported = set()
+    for node in (n for f in files for n in ast.walk(ast.parse(f.read_text()))):
+        if isinstance(node, ast.ImportFrom):
+            imported.add((node.module or '').partition('.')[0])
+        elif isinstance(node, ast.Import):
+            imported.update(alias.name.partition('.')[0] for alias in node.names)
+    not_ros = {'mirror_depth_ros', 'cv2', 'numpy', '__future__', *sys.stdlib_module_names}
+    assert imported - not_ros <= declared
+
+
 def test_the_licence_is_the_whole_apache_licence():
     # SHA-256 of https://www.apache.org/licenses/LICENSE-2.0.txt
     digest = hashlib.sha256((ROOT / 'LICENSE').read_bytes()).hexdigest()
