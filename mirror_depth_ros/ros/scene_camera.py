@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +34,7 @@ _PARAMETERS = (
     FixedParameter('height', 480, 'height of the scene images [pixels]', (16, 4096)),
     FixedParameter('hfov_deg', 65.0, 'horizontal field of view in the scene [deg]', (10.0, 150.0)),
     FixedParameter('rate_hz', 10.0, 'frames per second', (0.1, 120.0)),
-    FixedParameter('n_frames', 24, 'frames of the loop, all rendered before the first', (1, 3600)),
+    FixedParameter('n_frames', 40, 'frames of the loop, all rendered before the first', (1, 3600)),
     FixedParameter('images', '', 'folder of photographs to play in place of the scene'),
     FixedParameter('fov', 0.0, 'field of view of images without meta.json [deg]', (0.0, 179.0)),
     FixedParameter('frame_id', 'camera_optical_frame', 'frame_id of all messages'),
@@ -118,18 +120,23 @@ class SceneCamera(Node):
 
     def _rendered_scene(self) -> Sequence[CameraFrame]:
         """Render the whole loop before the first frame goes out: rendering takes long."""
-        from mirror_depth_ros.scenes.video import SceneVideo  # loads torch
+        import torch
+
+        from mirror_depth_ros.scenes.video import SceneVideo
 
         value = self._value
         camera = CameraModel.from_fov(value['width'], value['height'], value['hfov_deg'])
         video = SceneVideo(value['scene'], value['seed'], camera, value['n_frames'])
         frames: list[CameraFrame] = []
-        for frame in video:
-            if not self.context.ok():
-                raise ExternalShutdownException  # interrupted while rendering
-            sample = DepthSample(frame.rgb, frame.depth, camera, name='')
-            frames.append(CameraFrame.from_sample(sample, self._frame_id))
-            self.get_logger().info(f'rendered {len(frames)} of {len(video)} frames')
+        torch.set_num_threads(1)  # a frame per core is faster than all cores on each frame
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for frame in pool.map(video.__getitem__, range(len(video))):
+                if not self.context.ok():
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise ExternalShutdownException  # interrupted while rendering
+                sample = DepthSample(frame.rgb, frame.depth, camera, name='')
+                frames.append(CameraFrame.from_sample(sample, self._frame_id))
+                self.get_logger().info(f'rendered {len(frames)} of {len(video)} frames')
         return frames
 
     def _publish_next(self) -> None:
