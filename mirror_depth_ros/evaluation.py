@@ -40,11 +40,14 @@ def evaluate(
     samples: Sequence[DepthSample],
     *,
     max_depth: float,
+    flip: bool = False,
     pictures: Path | None = None,
 ) -> Iterator[Score]:
     """Score every image of a data set; none is left out.
 
     :param max_depth: depths beyond it do not count [m].
+    :param flip: average with the prediction of the mirrored image, turned back (as BTS and AdaBins
+        are evaluated).
     :param pictures: folder for image, truth, prediction and error side by side.
     :raises ValueError: for an image without any true depth in range.
     """
@@ -55,6 +58,9 @@ def evaluate(
                 'leave it out, or use mirror_depth predict'
             )
         depth = estimator.estimate(sample.rgb, sample.camera.focal_px)
+        if flip:
+            mirrored = estimator.estimate(sample.rgb[:, ::-1], sample.camera.focal_px)
+            depth = (depth + mirrored[:, ::-1]) / 2
         if pictures is not None:
             target = pictures / f'{sample.name.replace("/", "_")}.png'
             write_rgb_png(target, comparison(sample, depth, max_depth=max_depth))

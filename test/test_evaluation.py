@@ -39,6 +39,25 @@ def test_every_image_counts_the_same(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ['a_0.png', 'a_1.png']
 
 
+class Brightness:
+    """Answers the red channel as metres, and forgets what it saw on the left half."""
+
+    def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
+        depth = rgb[..., 0].astype(np.float32)
+        depth[:, : depth.shape[1] // 2] = 1.0
+        return depth
+
+
+def test_flip_averages_with_the_mirrored_image() -> None:
+    rgb = np.zeros((1, 4, 3), np.uint8)
+    rgb[0, :, 0] = [3, 5, 7, 9]
+    # as it is: 1 1 7 9; mirrored 9 7 5 3 -> 1 1 5 3, turned back 3 5 1 1; mean 2 3 4 5
+    truth = np.array([[2.0, 3.0, 4.0, 5.0]], np.float32)
+    samples = [DepthSample(rgb, truth, CameraModel.from_fov(4, 1, 60.0), 'row')]
+    (score,) = evaluate(Brightness(), samples, max_depth=10.0, flip=True)
+    assert score.metric['abs_rel'] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_images_without_truth_are_refused_not_skipped() -> None:
     with pytest.raises(ValueError, match='got bare without true depth, expected depth.png'):
         list(evaluate(TwiceTooFar(), [sample('bare', None)], max_depth=10.0))

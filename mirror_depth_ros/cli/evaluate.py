@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 # The caps that NYU and KITTI are evaluated to [m].
 _INDOOR_CAP, _OUTDOOR_CAP = 10.0, 80.0
@@ -23,6 +20,9 @@ def evaluate(
     count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
     max_depth: float | None = typer.Option(
         None, help='Farthest depth that counts [m]; 80 for scenes:outdoor, else 10.'
+    ),
+    flip: bool = typer.Option(
+        False, '--flip', help='Average with the prediction of the mirrored image.'
     ),
     device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
     precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
@@ -45,8 +45,10 @@ def evaluate(
     - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
     """
     from rich.console import Console
+    from rich.progress import track
 
     from mirror_depth_ros.data.specification import open_data
+    from mirror_depth_ros.evaluation import evaluate as evaluate_samples
     from mirror_depth_ros.evaluation import summarize_scores
     from mirror_depth_ros.writers import write_bytes
 
@@ -59,11 +61,13 @@ def evaluate(
         estimator = DepthEstimator.load(model, device=device, precision=precision)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
-    scores = _run(console, estimator, samples, cap, pictures)
+    outcomes = evaluate_samples(estimator, samples, max_depth=cap, flip=flip, pictures=pictures)
+    scores = [*track(outcomes, 'evaluating', total=len(samples), console=console)]
     summary = {
         'data': data,
         'model': estimator.model_name,
         'precision': estimator.precision,
+        'flip': flip,
         'max_depth_m': cap,
         **summarize_scores(scores),
     }
@@ -71,17 +75,6 @@ def evaluate(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(json_file, (json.dumps(summary, indent=1) + '\n').encode())
     _print_table(summary)
-
-
-def _run(
-    console: Console, estimator: Any, samples: Any, max_depth: float, pictures: Path | None
-) -> list[Any]:
-    from rich.progress import track
-
-    from mirror_depth_ros.evaluation import evaluate as evaluate_samples
-
-    scores = evaluate_samples(estimator, samples, max_depth=max_depth, pictures=pictures)
-    return [*track(scores, 'evaluating', total=len(samples), console=console)]
 
 
 def _print_table(summary: dict[str, Any]) -> None:
