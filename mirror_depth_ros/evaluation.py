@@ -60,7 +60,7 @@ def evaluate(
         depth = estimator.estimate(sample.rgb, sample.camera.focal_px)
         if flip:
             mirrored = estimator.estimate(sample.rgb[:, ::-1], sample.camera.focal_px)
-            depth = (depth + mirrored[:, ::-1]) / 2
+            depth = np.mean([depth, mirrored[:, ::-1]], axis=0, dtype=np.float32)
         if pictures is not None:
             target = pictures / f'{sample.name.replace("/", "_")}.png'
             write_rgb_png(target, comparison(sample, depth, max_depth=max_depth))
