@@ -10,17 +10,17 @@ SHARE = f'share/{PACKAGE}'
 RUNTIME = [
     'numpy',
     'opencv-python-headless',
-    'torch',
-    'open_clip_torch',
+    'torch>=2.2',
+    'open_clip_torch>=3.0',  # local-dir: models
     'safetensors',
-    'typer',
+    'typer>=0.12.5',
     'rich',
     'plyfile',
 ]
 EXTRAS = {
     # Real ROS 2 from the package registry, for machines without a ROS installation.
     'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-diagnostic-msgs', 'ros-std-srvs'],
-    'train': ['lightning', 'tensorboard'],
+    'train': ['lightning', 'tensorboard', 'PyYAML'],
     'test': [
         'colcon-core',
         'colcon-ros',

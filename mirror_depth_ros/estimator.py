@@ -15,6 +15,7 @@ from mirror_depth_ros.model.mirror_depth import MirrorDepth
 
 _DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 PRECISIONS = ('auto', *_DTYPES)
+_DEVICE_TYPES = ('cpu', 'cuda', 'mps')
 
 
 class DepthEstimator:
@@ -131,6 +132,8 @@ def _resolve_device(name: str) -> torch.device:
         name = 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
         device = torch.device(name)
+        if device.type not in _DEVICE_TYPES:
+            raise RuntimeError('no depth runs there')
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition('\n')[0]
@@ -158,4 +161,5 @@ def _resolve_precision(name: str, device: torch.device) -> str:
 
 def _cpu_has_bf16() -> bool:
     """Tell whether the CPU multiplies bf16 natively; elsewhere autocast only costs time."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    checks = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    return any(getattr(torch.cpu, check, bool)() for check in checks)  # bool() is False

@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.metrics import depth_metrics, mean_metrics
-from mirror_depth_ros.preview import colorize_depth, colorize_error, side_by_side
+from mirror_depth_ros.preview import comparison
 from mirror_depth_ros.writers import write_rgb_png
 
-
-class Estimator(Protocol):
-    """What :class:`mirror_depth_ros.estimator.DepthEstimator` offers here."""
-
-    def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
-        """Return depth ``[H, W]`` [m]."""
-        ...
+_PICTURE_HEIGHT = 240
 
 
 @dataclass(frozen=True)
@@ -63,28 +56,18 @@ def evaluate(
             depth = np.mean([depth, mirrored[:, ::-1]], axis=0, dtype=np.float32)
         if pictures is not None:
             target = pictures / f'{sample.name.replace("/", "_")}.png'
-            write_rgb_png(target, comparison(sample, depth, max_depth=max_depth))
-        plain, scaled = (
-            depth_metrics(depth, sample.depth, max_depth=max_depth, median_scaling=median_scaling)
-            for median_scaling in (False, True)
-        )
+            picture = comparison(
+                sample.rgb, depth, sample.depth, max_depth=max_depth, height=_PICTURE_HEIGHT
+            )
+            write_rgb_png(target, picture)
+        try:
+            plain, scaled = (
+                depth_metrics(depth, sample.depth, max_depth=max_depth, median_scaling=by_median)
+                for by_median in (False, True)
+            )
+        except ValueError as error:
+            raise ValueError(f'{sample.name}: {error}') from error
         yield Score(sample.name, plain, scaled)
-
-
-def comparison(
-    sample: DepthSample, depth: NDArray[np.float32], *, max_depth: float
-) -> NDArray[np.uint8]:
-    """Return image, truth, prediction and error as one picture."""
-    if sample.depth is None:
-        raise ValueError(f'got {sample.name} without true depth, expected it')
-    near = 0.03 * max_depth
-    panels = [
-        ('image', sample.rgb),
-        ('truth', colorize_depth(sample.depth, min_depth=near, max_depth=max_depth)),
-        ('prediction', colorize_depth(depth, min_depth=near, max_depth=max_depth)),
-        ('relative error 0..0.5', colorize_error(depth, sample.depth)),
-    ]
-    return side_by_side(panels, height=240)
 
 
 def summarize_scores(scores: Sequence[Score]) -> dict[str, object]:

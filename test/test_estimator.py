@@ -93,6 +93,8 @@ def test_refuses_unknown_device_and_precision(tiny_model: Path) -> None:
         DepthEstimator.load(tiny_model, device='gpu')
     with pytest.raises(ValueError, match="got device 'cuda:77', which this machine does not have"):
         DepthEstimator.load(tiny_model, device='cuda:77')
+    with pytest.raises(ValueError, match="got device 'meta', which this machine does not have"):
+        DepthEstimator.load(tiny_model, device='meta')
     with pytest.raises(ValueError, match="got precision 'int3', expected one of auto, fp32"):
         DepthEstimator.load(tiny_model, device='cpu', precision='int3')
     with pytest.raises(ValueError, match='got precision fp16 on a CPU'):

@@ -27,8 +27,6 @@ from mirror_depth_ros.cli.ros_environment import missing_ros, private_environmen
 
 _PACKAGE = 'mirror_depth_ros.ros'
 _CAMERA, _NODE = '/camera', '/mirror_depth'
-# Metrics and colours reach this far: what NYU and KITTI are evaluated to [m].
-_MAX_DEPTH = {'indoor': 10.0, 'outdoor': 80.0}
 
 
 class Kind(str, Enum):
@@ -56,6 +54,9 @@ def demo(
     json_file: Path | None = typer.Option(None, '--json', help='Also copy the figures there.'),
 ) -> None:
     """Turn a simulated camera, or photographs, into metric depth through the real ROS 2 node."""
+    from mirror_depth_ros.metrics import DEPTH_CAPS  # loads NumPy
+
+    max_depth = DEPTH_CAPS[scene.value]
     console = Console(stderr=True)
     output = output.absolute()
     logs = output / 'logs'
@@ -69,8 +70,8 @@ def demo(
         source = {'images': str(images), 'fov': fov or 0.0} if images else {}
         commands = {
             'camera': _camera(source, scene.value, seed, rate),
-            'depth node': _depth_node(model, device, precision, _MAX_DEPTH[scene.value]),
-            'recorder': _recorder(source, output, seconds, _MAX_DEPTH[scene.value]),
+            'depth node': _depth_node(model, device, precision, max_depth),
+            'recorder': _recorder(source, output, seconds, max_depth),
         }
         environment = private_environment(os.environ, logs)
         with interruptible(), Children(logs, environment) as children:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import typer
-
-# The caps that NYU and KITTI are evaluated to [m].
-_INDOOR_CAP, _OUTDOOR_CAP = 10.0, 80.0
 
 
 def evaluate(
@@ -19,7 +15,7 @@ def evaluate(
     model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
     count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
     max_depth: float | None = typer.Option(
-        None, help='Farthest depth that counts [m]; 80 for scenes:outdoor, else 10.'
+        None, min=0.1, help='Farthest depth that counts [m]; 80 for scenes:outdoor, else 10.'
     ),
     flip: bool = typer.Option(
         False, '--flip', help='Average with the prediction of the mirrored image.'
@@ -50,10 +46,12 @@ def evaluate(
     from mirror_depth_ros.data.specification import open_data
     from mirror_depth_ros.evaluation import evaluate as evaluate_samples
     from mirror_depth_ros.evaluation import summarize_scores
-    from mirror_depth_ros.writers import write_bytes
+    from mirror_depth_ros.metrics import DEPTH_CAPS
+    from mirror_depth_ros.writers import write_json
 
     console = Console(stderr=True)
-    cap = max_depth or (_OUTDOOR_CAP if data == 'scenes:outdoor' else _INDOOR_CAP)
+    cap = DEPTH_CAPS['outdoor' if data == 'scenes:outdoor' else 'indoor']
+    cap = cap if max_depth is None else max_depth
     samples = open_data(data, scene_count=count)
     with console.status('loading the model'):
         from mirror_depth_ros.estimator import DepthEstimator
@@ -72,8 +70,7 @@ def evaluate(
         **summarize_scores(scores),
     }
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(json_file, (json.dumps(summary, indent=1) + '\n').encode())
+        write_json(json_file, summary)
     _print_table(summary)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from functools import partial
 from pathlib import Path
@@ -61,7 +60,7 @@ def predict(
 
     from mirror_depth_ros.data.media import find_media
     from mirror_depth_ros.prediction import Failure, PredictionSettings, summarize
-    from mirror_depth_ros.writers import write_bytes
+    from mirror_depth_ros.writers import write_json
 
     console = Console(stderr=True)
     settings = PredictionSettings(output, max_depth=max_depth, ply=ply, every=every)
@@ -82,8 +81,7 @@ def predict(
         **summarize(predictions, failures),
     }
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(json_file, (json.dumps(summary, indent=1) + '\n').encode())
+        write_json(json_file, summary)
     _print_result(predictions, output)
     if failures:
         console.print(f'{len(failures)} of {len(media)} inputs failed', style='red')

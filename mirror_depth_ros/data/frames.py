@@ -65,7 +65,8 @@ class FrameFolder(Sequence[DepthSample]):
         if plain and hfov_deg is None:
             raise ValueError(
                 f'got images without meta.json in {self.root} ({plain[0]}, {len(plain)} in all), '
-                'expected intrinsics; give --fov, the horizontal field of view in degrees'
+                'expected intrinsics; give --fov (the horizontal field of view in degrees), or '
+                'add a meta.json to each'
             )
 
     @property

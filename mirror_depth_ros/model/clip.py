@@ -53,9 +53,14 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
             raise FileNotFoundError(
                 f'got CLIP weights {weights!r}, expected an existing file or a tag of {tags}'
             )
+    elif weights is not None and not weights.endswith('.safetensors'):
+        raise ValueError(
+            f'got CLIP weights {weights!r}, expected a .safetensors file, as no pickle is read '
+            'here; convert it with safetensors.torch.save_file'
+        )
     try:
         return open_clip.create_model(name, pretrained=weights)
-    except RuntimeError as error:  # open_clip's report of missing or unexpected weights
+    except (RuntimeError, AssertionError) as error:  # missing, unexpected or misshapen weights
         raise ValueError(
             f'got CLIP weights that do not fit {name} ({weights or "random"}): {error}; give the '
             'weights that belong to the model'

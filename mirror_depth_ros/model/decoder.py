@@ -7,8 +7,10 @@ projected to a small width and summed with what came before, the condition modul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -62,6 +64,33 @@ def _expand(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     return x if layer.bias is None else x + layer.bias
 
 
+class PatchPositions(nn.Module):
+    """Where a patch lies in the image, as an embedding.
+
+    Fourier features of the offset from the image's centre, in units of half the trained size, so
+    that any grid has its positions and the trained one spans -1 to 1. A pixel's canonical depth on
+    the floor depends on that offset and not on the field of view (the focal length cancels).
+    """
+
+    _OCTAVES = 4
+
+    def __init__(self, width: int, trained_grid: tuple[int, int]) -> None:
+        super().__init__()
+        self._trained_grid = trained_grid
+        self.linear = nn.Linear(2 + 4 * self._OCTAVES, width)
+
+    def forward(self, grid: tuple[int, int]) -> Tensor:
+        """Return ``[N, width]`` for a grid of N patches."""
+        device = self.linear.weight.device
+        axes = [
+            (2 * torch.arange(n, device=device) + 1 - n) / trained
+            for n, trained in zip(grid, self._trained_grid)
+        ]
+        offset = torch.cartesian_prod(*axes)  # [N, 2]
+        angles = torch.cat([math.pi * 2**k * offset for k in range(self._OCTAVES)], dim=1)
+        return self.linear(torch.cat([offset, angles.sin(), angles.cos()], dim=1))
+
+
 class Decoder(nn.Module):
     """Features of several taps to one logit per pixel."""
 
@@ -76,12 +105,16 @@ class Decoder(nn.Module):
         patch_size: int,
         pre_norm: bool,
         film_every_tap: bool,
+        blocks_per_tap: int = 1,
+        trained_grid: tuple[int, int] | None = None,
     ) -> None:
         """Build the decoder for ``taps`` feature maps of ``feature_dim`` channels.
 
         :param patch_size: side of a patch [pixels]; two transposed convolutions undo it.
         :param pre_norm: pre-norm GELU blocks rather than post-norm ReLU ones.
         :param film_every_tap: modulate after every tap rather than only after the first.
+        :param trained_grid: rows and columns of patches while training, to tell the blocks where
+            each patch lies; None leaves that to CLIP's own positional embeddings.
         :raises ValueError: for a patch size that is not a multiple of 4.
         """
         super().__init__()
@@ -91,15 +124,21 @@ class Decoder(nn.Module):
             )
         self.film_every_tap = film_every_tap
         self.projections = nn.ModuleList(nn.Linear(feature_dim, width) for _ in range(taps))
+        self.positions = None if trained_grid is None else PatchPositions(width, trained_grid)
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width,
-                heads,
-                mlp_width,
-                dropout=0.0,
-                activation='gelu' if pre_norm else 'relu',
-                batch_first=True,
-                norm_first=pre_norm,
+            nn.Sequential(
+                *(
+                    nn.TransformerEncoderLayer(
+                        width,
+                        heads,
+                        mlp_width,
+                        dropout=0.0,
+                        activation='gelu' if pre_norm else 'relu',
+                        batch_first=True,
+                        norm_first=pre_norm,
+                    )
+                    for _ in range(blocks_per_tap)
+                )
             )
             for _ in range(taps)
         )
@@ -121,6 +160,8 @@ class Decoder(nn.Module):
             zip(features, self.projections, self.blocks, strict=True)
         ):
             projected = project(tap)
+            if self.positions is not None:
+                projected = projected + self.positions(grid)
             x = projected if x is None else x + projected
             if i == 0 or self.film_every_tap:
                 x = scale * x + shift

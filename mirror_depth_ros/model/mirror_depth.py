@@ -19,6 +19,7 @@ _CHOICES = {
     'tap_order': ('deepest_first', 'shallowest_first'),
     'block': ('post_norm_relu', 'pre_norm_gelu'),
     'output': ('softplus', 'log'),
+    'position': ('clip', 'fourier'),
 }
 
 
@@ -52,6 +53,10 @@ class MirrorDepthConfig:
     tap_order: str = 'deepest_first'
     #: ``post_norm_relu`` (CLIPSeg) or ``pre_norm_gelu``.
     block: str = 'post_norm_relu'
+    #: Decoder blocks after each tap.
+    blocks_per_tap: int = 1
+    #: What tells the decoder where a patch lies: ``clip`` (its features alone) or ``fourier``.
+    position: str = 'clip'
     #: ``softplus`` (the paper) or ``log``: depth spread evenly in its logarithm over the range.
     output: str = 'softplus'
     #: Height and width the network is trained at [pixels]; others work too.
@@ -68,7 +73,7 @@ class MirrorDepthConfig:
                 raise ValueError(
                     f'got {name}={getattr(self, name)!r}, expected one of {", ".join(choices)}'
                 )
-        for name in ('mirror_tokens', 'width', 'heads', 'mlp_width'):
+        for name in ('mirror_tokens', 'width', 'heads', 'mlp_width', 'blocks_per_tap'):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(
                     f'got {name}={getattr(self, name)!r}, expected an integer from 1 up'
@@ -105,14 +110,28 @@ class MirrorDepthConfig:
                 'the file is of another version'
             )
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f'got configuration values of the wrong type: {error}') from error
+        wrong = [name for name in sorted(names) if not _is_like(values[name], _EXAMPLES[name])]
+        if wrong:
+            raise ValueError(
+                f'got configuration values of the wrong type for {", ".join(wrong)}; correct them'
+            )
+        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them."""
         return asdict(self)
+
+
+_EXAMPLES: dict[str, Any] = {**asdict(MirrorDepthConfig()), 'clip_weights': ''}
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    """Tell whether a value from JSON has the type of an example; weights may be missing."""
+    if isinstance(example, tuple):
+        return isinstance(value, tuple) and all(_is_like(v, example[0]) for v in value)
+    if isinstance(example, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, type(example)) or (value is None and example == '')
 
 
 def preset(name: str, **changes: Any) -> MirrorDepthConfig:
@@ -154,15 +173,22 @@ class MirrorDepth(nn.Module):
         super().__init__()
         self.config = config
         self.image_encoder = image_encoder
+        patch = image_encoder.patch_size
         self.decoder = Decoder(
             taps=len(config.taps),
             feature_dim=image_encoder.width,
             width=config.width,
             heads=config.heads,
             mlp_width=config.mlp_width,
-            patch_size=image_encoder.patch_size,
+            patch_size=patch,
             pre_norm=config.block == 'pre_norm_gelu',
             film_every_tap=config.film == 'every',
+            blocks_per_tap=config.blocks_per_tap,
+            trained_grid=(
+                (config.input_size[0] // patch, config.input_size[1] // patch)
+                if config.position == 'fourier'
+                else None
+            ),
         )
         self.text_encoder = text_encoder
         if text_encoder is None:

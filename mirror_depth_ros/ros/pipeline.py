@@ -10,25 +10,11 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
 from mirror_depth_ros.ros.decoding import decode_compressed, decode_image
 from mirror_depth_ros.ros.messages import apply_range
 from mirror_depth_ros.ros.parameters import DepthParameters
-
-
-class Estimator(Protocol):
-    """What the node needs of :class:`mirror_depth_ros.estimator.DepthEstimator`."""
-
-    @property
-    def device(self) -> object:
-        """Where it runs."""
-
-    @property
-    def precision(self) -> str:
-        """Its number format."""
-
-    def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
-        """Return metres along Z, ``[H, W]``, for RGB ``[H, W, 3]``."""
 
 
 class EstimatorLoader(Protocol):

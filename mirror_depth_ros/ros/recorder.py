@@ -29,8 +29,9 @@ from mirror_depth_ros.ros.recording import (
     Shot,
     StampMatcher,
 )
-from mirror_depth_ros.ros.report import remove_earlier, write_json, write_recording
+from mirror_depth_ros.ros.report import remove_earlier, write_recording
 from mirror_depth_ros.ros.tally import Tally
+from mirror_depth_ros.writers import write_json
 
 # What waits for its depth: 24 s of 640 x 480 images with their truth at 10 Hz.
 _PENDING_BYTES = 512 * 2**20

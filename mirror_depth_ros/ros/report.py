@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mirror_depth_ros.metrics import depth_metrics, mean_metrics
-from mirror_depth_ros.preview import colorize_depth, colorize_error, side_by_side
+from mirror_depth_ros.preview import comparison
 from mirror_depth_ros.ros.recording import RecordedFrame
 from mirror_depth_ros.writers import write_depth_png, write_ply, write_rgb_png
 
-# Colours span 0.3 to 10 m indoors, and in proportion outdoors.
-_NEAREST_COLOUR = 0.03
 _PANEL_WIDTH = 640
 _OVERVIEW_PANEL_WIDTH = 320
 _OVERVIEW_ROWS = 32
-# Below this share of valid pixels a truth is a lidar's: its points are drawn thicker.
-_SPARSE = 0.2
 
 
 def frame_metrics(frame: RecordedFrame, max_depth: float) -> dict[str, float] | None:
@@ -52,7 +45,7 @@ def write_frame(frame: RecordedFrame, folder: Path, max_depth: float) -> None:
     write_rgb_png(folder / 'preview.png', frame.load('preview'))
     if 'truth' in frame.parts:
         write_depth_png(folder / 'truth.png', frame.load('truth'))
-    write_rgb_png(folder / 'side_by_side.png', comparison(frame, max_depth, _PANEL_WIDTH))
+    write_rgb_png(folder / 'side_by_side.png', _compare(frame, max_depth, _PANEL_WIDTH))
     if 'cloud' in frame.parts:
         write_cloud(frame, folder / 'cloud.ply')
 
@@ -69,28 +62,12 @@ def write_cloud(frame: RecordedFrame, path: Path) -> None:
     write_ply(path, points, colours.astype(np.uint8))
 
 
-def comparison(frame: RecordedFrame, max_depth: float, width: int) -> NDArray[np.uint8]:
-    """Return image, truth, prediction and error in one row, each ``width`` pixels wide."""
-    colours = {'min_depth': _NEAREST_COLOUR * max_depth, 'max_depth': max_depth}
+def _compare(frame: RecordedFrame, max_depth: float, width: int) -> NDArray[np.uint8]:
+    """Return a frame's comparison with panels ``width`` pixels wide."""
     depth = frame.load('depth')
-    if 'truth' in frame.parts:
-        truth = frame.load('truth')
-        shown, error = truth, colorize_error(depth, truth)
-        if np.isfinite(truth).mean() < _SPARSE:
-            shown, error = _thicken(truth), _thicken_colours(error)
-        panels = [
-            ('image', frame.load('rgb')),
-            ('truth', colorize_depth(shown, **colours)),
-            ('prediction', colorize_depth(depth, **colours)),
-            ('relative error', error),
-        ]
-    else:
-        panels = [
-            ('image', frame.load('rgb')),
-            ('prediction', colorize_depth(depth, **colours)),
-        ]
+    truth = frame.load('truth') if 'truth' in frame.parts else None
     height = max(1, round(depth.shape[0] * width / depth.shape[1]))
-    return side_by_side(panels, height=height)
+    return comparison(frame.load('rgb'), depth, truth, max_depth=max_depth, height=height)
 
 
 def write_overview(frames: Sequence[RecordedFrame], path: Path, max_depth: float) -> None:
@@ -99,7 +76,7 @@ def write_overview(frames: Sequence[RecordedFrame], path: Path, max_depth: float
     :raises OSError: if that fails; the message names the file.
     """
     rows = [
-        comparison(frame, max_depth, _OVERVIEW_PANEL_WIDTH)
+        _compare(frame, max_depth, _OVERVIEW_PANEL_WIDTH)
         for frame in evenly_spread(frames, _OVERVIEW_ROWS)
     ]
     width = max(row.shape[1] for row in rows)
@@ -157,20 +134,6 @@ def write_recording(
     }
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all.
-
-    :raises OSError: if that fails, naming the file.
-    """
-    part = path.with_name(f'.{path.name}.part')
-    try:
-        part.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(f'could not write {path}: {error.strerror or error}') from error
-
-
 def remove_earlier(output: Path) -> None:
     """Remove what an earlier recording left in the folder, and nothing else."""
     names = ('rgb.png', 'depth.png', 'preview.png', 'truth.png', 'side_by_side.png', 'cloud.ply')
@@ -193,18 +156,3 @@ def _picture_entry(
         **{name: metrics[name] if metrics else None for name in names},
         'latency_ms': round(frame.shot.latency_ms, 2),
     }
-
-
-def _thicken(depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Let every measured pixel cover its neighbourhood, the nearest on top."""
-    thick = cv2.erode(np.nan_to_num(depth, nan=np.inf), _brush(depth.shape[1]))
-    return np.where(np.isfinite(thick), thick, np.nan).astype(np.float32)
-
-
-def _thicken_colours(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.dilate(image, _brush(image.shape[1])))
-
-
-def _brush(width: int) -> NDArray[np.uint8]:
-    size = 2 * (width // 320) + 1
-    return np.ones((size, size), np.uint8)

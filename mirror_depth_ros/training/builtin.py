@@ -26,7 +26,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save
 from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Subset, WeightedRandomSampler
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes, render_scenes
 from mirror_depth_ros.model.checkpoint import save_checkpoint
@@ -37,7 +37,7 @@ from mirror_depth_ros.scenes.video import KINDS
 from mirror_depth_ros.training.clip_pretraining import CaptionedScenes, ClipPretraining
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import CachedScenes, cache_features
-from mirror_depth_ros.writers import write_bytes
+from mirror_depth_ros.writers import write_bytes, write_json
 
 _RECALL_AMONG = 256
 
@@ -78,7 +78,11 @@ def main() -> None:
 
 
 def train_builtin(recipe: Recipe, output: Path) -> None:
-    """Run all stages and write CLIP and model to ``output``."""
+    """Run all stages and write CLIP and model to ``output``.
+
+    :raises ValueError: if the work folder was begun with another recipe.
+    """
+    _check_unchanged(recipe)
     lightning.seed_everything(recipe['seed'])
     size = {name: recipe['scenes'][name] for name in ('height', 'width')}
     scenes = {
@@ -95,6 +99,21 @@ def train_builtin(recipe: Recipe, output: Path) -> None:
         model, output / f'{BUILTIN_MODEL}.safetensors', facts=facts, dtype=torch.float16
     )
     print(json.dumps(metrics, indent=2))
+
+
+def _check_unchanged(recipe: Recipe) -> None:
+    """Refuse to mix stages of two recipes; what a finished stage was made with must be true."""
+    note = recipe.work / 'recipe.json'
+    if not note.exists():
+        write_json(note, recipe.values)
+        return
+    begun = json.loads(note.read_text())
+    changed = [name for name, value in recipe.values.items() if begun.get(name) != value]
+    if changed:
+        raise ValueError(
+            f'got a recipe for {recipe.work}, which was begun with other {", ".join(changed)}; '
+            'give another --work, or remove what depends on that and recipe.json'
+        )
 
 
 def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Module:
@@ -145,7 +164,12 @@ def train_depth(
     height, width = config.input_size
     grid = (height // encoder.patch_size, width // encoder.patch_size)
     training = DepthTraining(
-        model, grid=grid, lr=options['lr'], weight_decay=options['weight_decay'], kinds=KINDS
+        model,
+        grid=grid,
+        lr=options['lr'],
+        weight_decay=options['weight_decay'],
+        kinds=KINDS,
+        loss=options['loss'],
     )
     # Entry 2 i is scene i upright, 2 i + 1 its mirror image; the latter only trains.
     val = [
@@ -160,7 +184,11 @@ def train_depth(
         'depth',
         training,
         DataLoader(
-            cached['train'], options['batch_size'], shuffle=True, drop_last=True, num_workers=1
+            cached['train'],
+            options['batch_size'],
+            sampler=_balanced(scenes['train'].kinds, options['indoor_share'], options['samples']),
+            drop_last=True,
+            num_workers=1,
         ),
         val,
         [EMAWeightAveraging(decay=options['ema_decay'])],
@@ -169,6 +197,13 @@ def train_depth(
     for of_kind in trainer.validate(training, val, verbose=False):
         metrics.update(of_kind)
     return model, metrics
+
+
+def _balanced(kinds: list[str], indoor_share: float, samples: int) -> WeightedRandomSampler:
+    """Draw a share of rooms, the rest roads; upright and mirrored alike."""
+    weight = {'indoor': indoor_share / kinds.count('indoor')}
+    weight['outdoor'] = (1.0 - indoor_share) / kinds.count('outdoor')
+    return WeightedRandomSampler([weight[kind] for kind in kinds for _ in range(2)], samples)
 
 
 def _fit(

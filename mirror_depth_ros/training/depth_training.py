@@ -9,14 +9,14 @@ from torch import Tensor
 
 from mirror_depth_ros.metrics import METRIC_NAMES, depth_metrics
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
-from mirror_depth_ros.training.loss import silog_loss
+from mirror_depth_ros.training.loss import LOSSES
 from mirror_depth_ros.training.schedule import adamw_warmup_cosine
 
 _Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class DepthTraining(lightning.LightningModule):
-    """SILog on canonical depth; the sky counts as the farthest depth the model knows."""
+    """A loss on canonical depth; the sky counts as the farthest depth the model knows."""
 
     def __init__(
         self,
@@ -26,13 +26,15 @@ class DepthTraining(lightning.LightningModule):
         lr: float,
         weight_decay: float,
         kinds: tuple[str, ...],
+        loss: str = 'silog',
     ) -> None:
         """Train ``model`` on features of ``grid`` patches.
 
         :param kinds: a name for each validation data loader.
+        :param loss: a name in :data:`~mirror_depth_ros.training.loss.LOSSES`.
         """
         super().__init__()
-        self.model, self.kinds = model, kinds
+        self.model, self.kinds, self.loss = model, kinds, LOSSES[loss]
         self.grid, self.lr, self.weight_decay = grid, lr, weight_decay
 
     def training_step(self, batch: _Batch, index: int) -> Tensor:
@@ -42,7 +44,7 @@ class DepthTraining(lightning.LightningModule):
         canonical = self.model.decode(list(features.unbind(dim=1)), self.grid)
         truth = depth * (config.reference_focal_px / focal_px).view(-1, 1, 1, 1)
         truth = truth.clamp(max=config.max_depth)
-        loss = silog_loss(canonical, truth, truth > config.min_depth)
+        loss = self.loss(canonical, truth, truth > config.min_depth)
         self.log('loss', loss, prog_bar=True)
         return loss
 

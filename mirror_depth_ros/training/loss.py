@@ -1,4 +1,4 @@
-"""The training loss."""
+"""Training losses on the logarithm of depth."""
 
 from __future__ import annotations
 
@@ -24,11 +24,35 @@ def silog_loss(
     :param valid: bool, same shape.
     :raises ValueError: if nothing is valid.
     """
-    if not valid.any():
-        raise ValueError('got a batch without valid depth, expected some; check the ground truth')
-    # Ones in place of what is not valid: d is 0 there, and gathering pixels would cost far more.
-    d = torch.log(torch.where(valid, prediction, 1.0)) - torch.log(torch.where(valid, truth, 1.0))
-    count = valid.sum()
+    d, count = _log_ratio(prediction, truth, valid)
     mean, mean_square = d.sum() / count, (d * d).sum() / count
     # The small constant keeps the square root's gradient finite for a perfect prediction.
     return alpha * torch.sqrt(mean_square - variance_focus * mean**2 + 1e-8)
+
+
+def log_l1_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean of ``|ln prediction - ln truth|`` over the valid pixels of a batch.
+
+    Close to the mean relative error, and unlike :func:`silog_loss` not ruled by the few pixels
+    where near things stand before the sky.
+
+    :param prediction: positive metres, any shape.
+    :param truth: positive metres where ``valid``, same shape.
+    :param valid: bool, same shape.
+    :raises ValueError: if nothing is valid.
+    """
+    d, count = _log_ratio(prediction, truth, valid)
+    return d.abs().sum() / count
+
+
+def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``ln prediction - ln truth``, 0 where that is not valid, and how many are valid."""
+    if not valid.any():
+        raise ValueError('got a batch without valid depth, expected some; check the ground truth')
+    # Ones in place of what is not valid: gathering pixels would cost far more.
+    d = torch.log(torch.where(valid, prediction, 1.0)) - torch.log(torch.where(valid, truth, 1.0))
+    return d, valid.sum()
+
+
+#: Losses by the name that recipes give them.
+LOSSES = {'silog': silog_loss, 'log_l1': log_l1_loss}

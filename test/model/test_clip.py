@@ -81,6 +81,10 @@ def test_names_what_is_missing(tmp_path: Path) -> None:
         load_clip('ViT-Z')
     with pytest.raises(FileNotFoundError, match='expected an existing file or a tag of'):
         load_clip('ViT-B-16', 'no_such_file.safetensors')
+    pickled = tmp_path / 'weights.pt'
+    pickled.touch()
+    with pytest.raises(ValueError, match='expected a .safetensors file, as no pickle is read'):
+        load_clip('ViT-B-16', str(pickled))
     with pytest.raises(FileNotFoundError, match='expected open_clip_config.json'):
         load_clip(f'local-dir:{tmp_path}')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mirror_depth_ros.model.decoder import Decoder, Expansion, Film
+from mirror_depth_ros.model.decoder import Decoder, Expansion, Film, PatchPositions
 
 
 def make_decoder(**changes: object) -> Decoder:
@@ -36,6 +36,24 @@ def test_expansion_equals_the_transposed_convolutions(patch_size: int) -> None:
     x = torch.randn(2, 6, 3, 5)
     expected = expansion.second(expansion.first(x).relu())
     torch.testing.assert_close(expansion(x), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_positions_span_the_trained_grid_and_go_beyond_it() -> None:
+    positions = PatchPositions(18, (4, 6))
+    with torch.no_grad():
+        positions.linear.weight.copy_(torch.eye(18))
+        positions.linear.bias.zero_()
+    trained = positions((4, 6)).unflatten(0, (4, 6))  # rows first
+    # patch centres: +-3/4 of half the height, +-5/6 of half the width
+    torch.testing.assert_close(trained[0, 0, :2], torch.tensor([-3 / 4, -5 / 6]))
+    torch.testing.assert_close(trained[3, 5, :2], torch.tensor([3 / 4, 5 / 6]))
+    assert positions((2, 9))[-1, 1].item() == pytest.approx(
+        8 / 6
+    )  # a wider image sees farther out
+
+
+def test_each_tap_has_its_blocks() -> None:
+    assert [len(blocks) for blocks in make_decoder(blocks_per_tap=3).blocks] == [3, 3]
 
 
 def test_film_is_scale_times_features_plus_shift() -> None:

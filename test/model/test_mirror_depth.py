@@ -129,7 +129,8 @@ def test_configuration_survives_json_and_refuses_other_versions() -> None:
     assert MirrorDepthConfig.from_dict(values) == config
     with pytest.raises(ValueError, match='the file is of another version'):
         MirrorDepthConfig.from_dict({**values, 'colour': 'red'})
-    with pytest.raises(ValueError, match='wrong type'):
-        MirrorDepthConfig.from_dict({**values, 'min_depth': 'near'})
+    for name, value in {'min_depth': 'near', 'taps': ['a'], 'clip': 3, 'heads': 2.5}.items():
+        with pytest.raises(ValueError, match=f'wrong type for {name}; correct them'):
+            MirrorDepthConfig.from_dict({**values, name: value})
     with pytest.raises(ValueError, match="got preset 'best', expected clip2depth"):
         preset('best')

@@ -23,7 +23,8 @@ RECIPE = """
 seed: 0
 scenes: {train: 16, val: 8, height: 48, width: 64}
 clip: {epochs: 1, batch_size: 4, lr: 1.0e-3, weight_decay: 0.1, patch_dropout: 0.5}
-depth: {epochs: 1, batch_size: 4, lr: 1.0e-3, weight_decay: 0.01, ema_decay: 0.5}
+depth: {loss: silog, samples: 16, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-3,
+        weight_decay: 0.01, ema_decay: 0.5}
 model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, heads: 2,
         mlp_width: 32, output: log, input_size: [48, 64], reference_focal_px: 50.0}
 """
@@ -63,6 +64,10 @@ def test_recipe_makes_a_model_that_loads(models: Path, tmp_path: Path) -> None:
     assert len(stages) == 3
     builtin.train_builtin(recipe, models)  # finished stages are opened, not done again
     assert {path: path.stat().st_mtime_ns for path in stages} == stages
+
+    other = yaml.safe_load(RECIPE.replace('train: 16', 'train: 12'))
+    with pytest.raises(ValueError, match='was begun with other scenes'):
+        builtin.train_builtin(builtin.Recipe(other, tmp_path / 'work'), models)
 
 
 def test_recall_counts_captions_found_by_their_picture() -> None:

@@ -1,0 +1,23 @@
+"""What the parts of the package expect of one another, where they do not import it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Estimator(Protocol):
+    """What makes depth of an image: :class:`mirror_depth_ros.estimator.DepthEstimator`."""
+
+    @property
+    def device(self) -> object:
+        """Where it runs."""
+
+    @property
+    def precision(self) -> str:
+        """Its number format."""
+
+    def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
+        """Return metres along Z, ``[H, W]``, for RGB uint8 ``[H, W, 3]``."""
