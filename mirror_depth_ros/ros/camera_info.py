@@ -27,20 +27,31 @@ def camera_from_info(
 
     :param rectified: the images are rectified, so P describes them; otherwise K and D do.
     :param size: width and height [pixels] of the image, where it was resized on its way.
-    :raises ValueError: if the camera is uncalibrated, or the image has another aspect.
+    :raises ValueError: if the camera is uncalibrated, its lens model unknown, or the image has
+        another aspect.
     """
+    camera = _pinhole(info, rectified=rectified, size=size)
+    if rectified or not _is_distorted(info):
+        return camera
+    # Zeros of whatever number say no more than none.
+    distortion = tuple(info.d) if any(info.d) else ()
+    return replace(camera, distortion_model=info.distortion_model, distortion=distortion)
+
+
+def _pinhole(info: CameraInfo, *, rectified: bool, size: tuple[int, int] | None) -> CameraModel:
+    """Return the camera that P, or K, describes; the lens has no part in it."""
     if not np.any(info.k):
         raise ValueError(
             'got a CameraInfo whose K is all zero, expected intrinsics: the camera is '
             'uncalibrated; calibrate it (package camera_calibration) or set its calibration file'
         )
-    if rectified and not np.any(info.p):
+    if rectified and not _has_projection(info):
         raise ValueError(
-            'got a CameraInfo whose P is all zero, expected the projection of rectified images; '
-            'set parameter rectified to false if the images are not rectified'
+            f'got a CameraInfo whose P has focal lengths {info.p[0]} and {info.p[5]}, expected '
+            'the projection of rectified images; set parameter rectified to false if the images '
+            'are not rectified'
         )
     matrix = np.reshape(info.p, (3, 4)) if rectified else np.reshape(info.k, (3, 3))
-    distorted = not rectified and any(info.d)
     camera = CameraModel(
         width=info.width,
         height=info.height,
@@ -48,8 +59,6 @@ def camera_from_info(
         fy=float(matrix[1, 1]),
         cx=float(matrix[0, 2]),
         cy=float(matrix[1, 2]),
-        distortion_model=info.distortion_model if distorted else '',
-        distortion=tuple(info.d) if distorted else (),
     )
     camera = _bin(_crop(camera, info), info)
     return camera if size is None else _resize(camera, *size)
@@ -60,7 +69,8 @@ def info_from_camera(camera: CameraModel, header: Header) -> CameraInfo:
     info = CameraInfo(header=header, width=camera.width, height=camera.height)
     # «No distortion» is written as plumb_bob with zeros: some consumers know no empty model.
     info.distortion_model = camera.distortion_model or 'plumb_bob'
-    info.d = list(camera.distortion or (0.0,) * 5)
+    n_zeros = 4 if camera.distortion_model == 'equidistant' else 5
+    info.d = list(camera.distortion or (0.0,) * n_zeros)
     info.k = camera.matrix.ravel()
     info.r = np.eye(3).ravel()
     info.p = np.column_stack([camera.matrix, np.zeros(3)]).ravel()
@@ -70,16 +80,17 @@ def info_from_camera(camera: CameraModel, header: Header) -> CameraInfo:
 def info_for_image(info: CameraInfo, header: Header, width: int, height: int) -> CameraInfo:
     """Return what a ``CameraInfo`` says of an image of this size, with no binning and no ROI left.
 
-    K and P are rescaled, D and R hold as they are; P is K where the camera has none.
+    K and P are rescaled, D and R hold as they are, so the lens model may be any; P is K where the
+    camera has none.
 
-    :raises ValueError: as :func:`camera_from_info`.
+    :raises ValueError: if the camera is uncalibrated, or the image has another aspect.
     """
-    raw = camera_from_info(info, rectified=False, size=(width, height))
+    raw = _pinhole(info, rectified=False, size=(width, height))
     result = info_from_camera(raw, header)
-    if any(info.d):
+    if _is_distorted(info):
         result.distortion_model, result.d = info.distortion_model, info.d
-    if np.any(info.p):
-        rectified = camera_from_info(info, rectified=True, size=(width, height))
+    if _has_projection(info):
+        rectified = _pinhole(info, rectified=True, size=(width, height))
         offset = np.reshape(info.p, (3, 4))[:, 3]  # -f * baseline of a stereo pair's right camera
         scale = (rectified.fx / info.p[0], rectified.fy / info.p[5], 1.0)
         result.p = np.column_stack([rectified.matrix, offset * scale]).ravel()
@@ -139,6 +150,16 @@ class CalibrationTracker:
             self._camera = camera_from_info(info, rectified=rectified, size=(width, height))
             self._key = key
         return Calibration(self._camera, info)
+
+
+def _is_distorted(info: CameraInfo) -> bool:
+    """Say whether D matters: all zeros mean no distortion, but a fisheye lens remains one."""
+    return info.distortion_model == 'equidistant' or any(info.d)
+
+
+def _has_projection(info: CameraInfo) -> bool:
+    """Say whether P is filled in; some drivers set but its last element."""
+    return bool(info.p[0] > 0 and info.p[5] > 0)
 
 
 def _crop(camera: CameraModel, info: CameraInfo) -> CameraModel:

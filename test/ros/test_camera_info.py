@@ -77,7 +77,9 @@ def test_an_uncalibrated_camera_is_refused(rectified):
 def test_rectified_images_without_p_are_refused():
     info = stereo_info()
     info.p = [0.0] * 12
-    with pytest.raises(ValueError, match=r'P is all zero.*set parameter rectified to false'):
+    with pytest.raises(
+        ValueError, match=r'P has focal lengths 0.*set parameter rectified to false'
+    ):
         camera_from_info(info, rectified=True)
 
 
@@ -91,6 +93,20 @@ def test_zero_coefficients_need_no_distortion_model():
     info = stereo_info()
     info.distortion_model, info.d = '', [0.0] * 5
     assert camera_from_info(info, rectified=False).distortion == ()
+
+
+@pytest.mark.parametrize('d', [[], [0.0] * 4])
+def test_a_fisheye_lens_with_zero_coefficients_is_no_pinhole(d):
+    info = stereo_info()
+    info.distortion_model, info.d = 'equidistant', d
+    info.k = [400.0, 0.0, 320.0, 0.0, 400.0, 240.0, 0.0, 0.0, 1.0]
+    camera = camera_from_info(info, rectified=False)
+    # 200 pixels right of the principal point: 200 / 400 = 0.5 rad; a pinhole would say 0.5.
+    assert camera.rays[240, 520] == pytest.approx((np.tan(0.5), 0.0), abs=1e-5)
+    result = info_for_image(info, HEADER, 640, 480)
+    assert result.distortion_model == 'equidistant'
+    assert camera_from_info(result, rectified=False) == camera
+    assert camera_from_info(info_from_camera(camera, HEADER), rectified=False) == camera
 
 
 @pytest.mark.parametrize('rectified', [False, True])
@@ -119,6 +135,28 @@ def test_the_info_for_an_image_fills_in_what_a_driver_leaves_out():
     result = info_for_image(info, HEADER, 640, 480)
     np.testing.assert_array_equal(np.reshape(result.p, (3, 4))[:, :3], np.reshape(info.k, (3, 3)))
     np.testing.assert_array_equal(result.r, np.eye(3).ravel())
+
+
+def test_rectified_images_need_no_lens_model_that_is_known():
+    info = stereo_info()
+    info.distortion_model, info.d = 'double_sphere', [0.5, -0.2]
+    result = info_for_image(info, HEADER, 320, 240)
+    assert (result.distortion_model, list(result.d)) == ('double_sphere', [0.5, -0.2])
+    assert (result.k[0], result.p[0], result.p[3]) == (250.0, 240.0, -24.0)  # all halved
+    assert camera_from_info(result, rectified=True).fx == 240.0
+    with pytest.raises(ValueError, match="got distortion model 'double_sphere', expected one of"):
+        camera_from_info(info, rectified=False)
+
+
+def test_a_projection_without_focal_lengths_counts_as_absent():
+    info = stereo_info()
+    info.p = [0.0] * 10 + [1.0, 0.0]
+    result = info_for_image(info, HEADER, 640, 480)
+    np.testing.assert_array_equal(np.reshape(result.p, (3, 4))[:, :3], np.reshape(info.k, (3, 3)))
+    with pytest.raises(
+        ValueError, match=r'got a CameraInfo whose P has focal lengths 0.0 and 0.0'
+    ):
+        camera_from_info(info, rectified=True)
 
 
 def test_the_info_of_a_camera_leads_back_to_it():
