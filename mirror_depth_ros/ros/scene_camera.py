@@ -45,6 +45,7 @@ _PARAMETERS = (
 
 # A photograph that the node does not answer within this time is left for the next one.
 _HOLD_LIMIT_NS = 10_000_000_000
+_COMPLAINT_PERIOD_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ class CameraFrame:
 
 
 class _Photographs(Sequence[CameraFrame]):
-    """A folder's photographs, each read and encoded when its turn comes: there may be many."""
+    """A folder's photographs, each read and encoded when its turn comes: there may be many.
+
+    One that cannot be read raises a :class:`ValueError` that names it.
+    """
 
     def __init__(self, folder: FrameFolder, frame_id: str) -> None:
         self._folder = folder
@@ -80,13 +84,20 @@ class _Photographs(Sequence[CameraFrame]):
         return len(self._folder)
 
     def __getitem__(self, index: Any) -> Any:
-        return CameraFrame.from_sample(self._folder[index], self._frame_id)
+        try:
+            return CameraFrame.from_sample(self._folder[index], self._frame_id)
+        except (OSError, ValueError) as error:
+            name = self._folder.names[index]
+            raise ValueError(f'photograph {name} skipped: {error}') from error
 
 
 class SceneCamera(Node):
     """Publishes ``image``, ``camera_info`` and ``true_depth`` with equal stamps, in a loop.
 
-    :raises ValueError: for parameters that make no scene, or a folder without photographs.
+    A photograph that cannot be read is reported once and passed over.
+
+    :raises ValueError: for parameters that make no scene, or a folder in which no photograph can
+        be read.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -99,6 +110,8 @@ class SceneCamera(Node):
         self._current: CameraFrame | None = None
         self._shown_since_ns: int | None = None
         self._answered = False
+        self._complaints: set[str] = set()
+        self._frame()  # refuses a folder of which nothing can be read
 
         # Reliable serves every subscriber, best effort included.
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
@@ -128,15 +141,19 @@ class SceneCamera(Node):
         camera = CameraModel.from_fov(value['width'], value['height'], value['hfov_deg'])
         video = SceneVideo(value['scene'], value['seed'], camera, value['n_frames'])
         frames: list[CameraFrame] = []
+        n_threads = torch.get_num_threads()
         torch.set_num_threads(1)  # a frame per core is faster than all cores on each frame
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for frame in pool.map(video.__getitem__, range(len(video))):
-                if not self.context.ok():
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise ExternalShutdownException  # interrupted while rendering
-                sample = DepthSample(frame.rgb, frame.depth, camera, name='')
-                frames.append(CameraFrame.from_sample(sample, self._frame_id))
-                self.get_logger().info(f'rendered {len(frames)} of {len(video)} frames')
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                for frame in pool.map(video.__getitem__, range(len(video))):
+                    if not self.context.ok():
+                        pool.shutdown(wait=False, cancel_futures=True)
+                        raise ExternalShutdownException  # interrupted while rendering
+                    sample = DepthSample(frame.rgb, frame.depth, camera, name='')
+                    frames.append(CameraFrame.from_sample(sample, self._frame_id))
+                    self.get_logger().info(f'rendered {len(frames)} of {len(video)} frames')
+        finally:
+            torch.set_num_threads(n_threads)  # it is the whole process's
         return frames
 
     def _publish_next(self) -> None:
@@ -147,7 +164,11 @@ class SceneCamera(Node):
                 'going on with the next one'
             )
             self._advance()
-        frame = self._frame()
+        try:
+            frame = self._frame()
+        except ValueError as error:  # they were there at the start and may come back
+            self.get_logger().error(str(error), throttle_duration_sec=_COMPLAINT_PERIOD_S)
+            return
         frame.header.stamp = now.to_msg()
         # The image goes last: what belongs to it is there when it arrives.
         if frame.truth is not None:
@@ -165,10 +186,29 @@ class SceneCamera(Node):
         return now_ns - self._shown_since_ns > _HOLD_LIMIT_NS
 
     def _frame(self) -> CameraFrame:
-        """Return the current frame, prepared once however often it is shown."""
+        """Return the current frame, or the next that can be read; it is prepared only once.
+
+        :raises ValueError: if none can be read.
+        """
+        for _ in range(len(self._frames)):
+            if self._current is not None:
+                break
+            try:
+                self._current = self._frames[self._index]
+            except ValueError as error:
+                self._complain_once(str(error))
+                self._advance()
         if self._current is None:
-            self._current = self._frames[self._index]
+            raise ValueError(
+                f'got no photograph in {self._value["images"]} that can be read, expected at '
+                'least one; replace them or choose another folder'
+            )
         return self._current
+
+    def _complain_once(self, complaint: str) -> None:
+        if complaint not in self._complaints:
+            self._complaints.add(complaint)
+            self.get_logger().error(complaint)
 
     def _advance(self) -> None:
         self._index = (self._index + 1) % len(self._frames)

@@ -132,6 +132,64 @@ def test_holds_a_photograph_until_its_depth_is_there(ros_context, spin, tmp_path
     assert heights[:5] == [H] * 5
 
 
+@pytest.mark.parametrize('damaged', ['0.png', '1.png'])
+def test_photographs_that_cannot_be_read_are_named_and_passed_over(
+    ros_context, spin, tmp_path, capfd, damaged
+):
+    write_photographs(tmp_path, [(H, W), (H, W), (15, 41)])
+    (tmp_path / damaged).write_text('no picture')
+    listener = Listener(ros_context)
+    node = camera(ros_context, images=str(tmp_path), fov=90.0)
+    spin(lambda: len(listener.complete('image', 'camera_info')) >= 6, node, listener)
+    heights = [image.height for image, _ in listener.complete('image', 'camera_info')]
+    assert heights[:6] in ([H, 15] * 3, [15, H] * 3)
+    output = ''.join(capfd.readouterr())
+    assert f'photograph {damaged} skipped: got {tmp_path / damaged}, which OpenCV' in output
+    assert output.count('skipped') == 1  # not again in every loop
+
+
+def test_refuses_a_folder_in_which_no_photograph_can_be_read(ros_context, tmp_path):
+    for name in ('0.png', '1.jpg'):
+        (tmp_path / name).write_text('no picture')
+    with pytest.raises(
+        ValueError, match=rf'got no photograph in {tmp_path} that can be read, exp'
+    ):
+        camera(ros_context, images=str(tmp_path), fov=90.0)
+
+
+def test_photographs_that_vanish_later_are_waited_for(ros_context, spin, tmp_path, capfd):
+    write_photographs(tmp_path, [(H, W)])
+    node = camera(ros_context, images=str(tmp_path), fov=90.0)
+    (tmp_path / '0.png').rename(tmp_path / 'away')
+    output = []
+
+    def has_complained():
+        output.append(''.join(capfd.readouterr()))
+        return 'that can be read' in ''.join(output)
+
+    executor = SingleThreadedExecutor(context=ros_context)
+    executor.add_node(node)
+    deadline = time.monotonic() + 10.0
+    while not has_complained():
+        assert time.monotonic() < deadline
+        executor.spin_once(timeout_sec=0.05)
+    executor.shutdown()
+    (tmp_path / 'away').rename(tmp_path / '0.png')
+    listener = Listener(ros_context)
+    spin(lambda: listener.heard['image'], node, listener)
+
+
+def test_rendering_leaves_the_number_of_threads_as_it_was(ros_context):
+    torch = pytest.importorskip('torch')
+    earlier = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        camera(ros_context).destroy_node()
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(earlier)
+
+
 def test_refuses_what_it_cannot_show(ros_context, tmp_path):
     with pytest.raises(ValueError, match='expected a folder of images'):
         camera(ros_context, images=str(tmp_path / 'missing'))
