@@ -59,6 +59,13 @@ def start_nodes(context):
     overrides = {
         name: argument[name] for name in ('model', 'device', 'image_transport') if argument[name]
     }
+    params_file = os.path.expanduser(argument['params_file'])
+    # The node itself would run on its defaults: launch_ros only warns.
+    if not os.path.isfile(params_file):
+        raise FileNotFoundError(
+            f'got params_file {params_file}, which is no file, expected the parameters of the '
+            'node as YAML; correct the path or leave the argument out'
+        )
     # As a module, not through the installed script, whose first line names the interpreter that
     # the package was built with: one without PyTorch, where that is in a virtual environment.
     nodes = [
@@ -69,7 +76,7 @@ def start_nodes(context):
             ros_arguments=['--log-level', argument['log_level']],
             name='mirror_depth',
             namespace=argument['namespace'],
-            parameters=[os.path.expanduser(argument['params_file']), overrides],
+            parameters=[params_file, overrides],
             remappings=[
                 ('image', argument['image']),
                 ('camera_info', argument['camera_info']),

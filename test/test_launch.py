@@ -14,6 +14,8 @@ pytest.importorskip('launch_ros', reason='needs launch_ros: source a ROS 2 insta
 
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 
+from mirror_depth_ros.cli.ros_environment import free_domain
+
 ROOT = Path(__file__).parents[1]
 LAUNCH_FILE = ROOT / 'launch' / 'depth.launch.py'
 PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -50,6 +52,23 @@ def text(substitutions):
     return ''.join(s.perform(None) for s in substitutions)
 
 
+def start(log_folder, *arguments):
+    """Launch the file in a process, on a domain of its own."""
+    environment = {
+        'ROS_LOG_DIR': str(log_folder),
+        'ROS_DOMAIN_ID': str(free_domain()),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+    }
+    return subprocess.Popen(
+        [sys.executable, '-c', RUN, str(LAUNCH_FILE), *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
 def test_arguments_and_their_defaults(monkeypatch):
     declared = entities(description(monkeypatch), DeclareLaunchArgument)
     assert {d.name: text(d.default_value) for d in declared} == {
@@ -83,18 +102,19 @@ def test_fast_dds_profile_is_set_unless_the_user_has_chosen(monkeypatch, environ
     assert [text(a.value) for a in actions] == [str(ROOT / 'config' / 'fastdds.xml')] * len(names)
 
 
+def test_a_parameter_file_that_does_not_exist_is_refused(tmp_path):
+    process = start(tmp_path, f'params_file:={tmp_path / "typo.yaml"}')
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert f'got params_file {tmp_path / "typo.yaml"}, which is no file, expected' in output
+    assert 'process started' not in output
+
+
 def test_the_node_starts_with_the_arguments_and_stops_cleanly(tmp_path):
-    process = subprocess.Popen(
-        [
-            *(sys.executable, '-c', RUN, str(LAUNCH_FILE)),
-            *('namespace:=front', 'model:=/no/such.safetensors', 'device:=cpu'),
-            f'python:={sys.executable}',
-        ],
-        cwd=ROOT,
-        env={**os.environ, 'ROS_LOG_DIR': str(tmp_path), 'ROS_DOMAIN_ID': '97'},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+    process = start(
+        tmp_path,
+        *('namespace:=front', 'model:=/no/such.safetensors', 'device:=cpu'),
+        f'python:={sys.executable}',
     )
     output = ''
     while 'not configured' not in output:
