@@ -18,7 +18,6 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool
 
@@ -27,7 +26,7 @@ from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output
 from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
 from mirror_depth_ros.ros.pipeline import Estimator, EstimatorLoader, load_estimator
-from mirror_depth_ros.ros.process import run_node
+from mirror_depth_ros.ros.process import own_arguments, run_node
 
 # Of images only the newest counts; of calibrations those of the last few images.
 _IMAGE_DEPTH, _CAMERA_INFO_DEPTH = 1, 10
@@ -55,7 +54,7 @@ class DepthNode(LifecycleNode):
         self._estimator: Estimator | None = None
         self._calibrations = CalibrationTracker()
         self._outputs: list[tuple[Output, Publisher]] = []
-        self._inputs: list[Subscription] = []
+        self._inputs: dict[str, Subscription] = {}
         self._worker: FrameWorker | None = None
         self._n_images = 0
         self._enabled = True
@@ -167,18 +166,17 @@ class DepthNode(LifecycleNode):
     def _subscribe(self) -> None:
         compressed = self._settings.values.image_transport == 'compressed'
         image_type = CompressedImage if compressed else Image
-        for message_type, topic, callback, depth in (
-            (image_type, self._image_topic, self._on_image, _IMAGE_DEPTH),
-            (CameraInfo, 'camera_info', self._on_camera_info, _CAMERA_INFO_DEPTH),
+        # An executor serves what waits in the order of creation: the calibration goes first.
+        for name, message_type, topic, callback, depth in (
+            ('camera_info', CameraInfo, 'camera_info', self._on_camera_info, _CAMERA_INFO_DEPTH),
+            ('image', image_type, self._image_topic, self._on_image, _IMAGE_DEPTH),
         ):
             qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
             options = QoSOverridingOptions.with_default_policies()
-            self._inputs.append(
-                self.create_subscription(
-                    message_type, topic, callback, qos, qos_overriding_options=options
-                )
+            self._inputs[name] = self.create_subscription(
+                message_type, topic, callback, qos, qos_overriding_options=options
             )
-        topics = ' and '.join(subscription.topic_name for subscription in self._inputs)
+        topics = ' and '.join(self._inputs[name].topic_name for name in ('image', 'camera_info'))
         self.get_logger().info(f'listening to {topics}')
 
     @property
@@ -192,9 +190,17 @@ class DepthNode(LifecycleNode):
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._calibrations.add(message)
 
+    def _take_waiting_calibrations(self) -> None:
+        """Take all that have come: an executor serves but one before the image of its turn."""
+        handle = self._inputs['camera_info'].handle
+        with handle:
+            while taken := handle.take_message(CameraInfo, False):
+                self._calibrations.add(taken[0])
+
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._n_images += 1
         if self._worker is not None and self._enabled:
+            self._take_waiting_calibrations()
             self._worker.put(message)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -205,10 +211,13 @@ class DepthNode(LifecycleNode):
 
     def _hint(self) -> None:
         """Say what is missing, as long as no image or no calibration has ever come."""
-        missing = [self._n_images == 0, self._calibrations.is_empty]
-        if not any(missing):
+        is_missing = {'image': self._n_images == 0, 'camera_info': self._calibrations.is_empty}
+        if not any(is_missing.values()):
             self._hint_timer.cancel()
-        for topic in (s.topic_name for s, is_missing in zip(self._inputs, missing) if is_missing):
+        for name, subscription in self._inputs.items():
+            if not is_missing[name]:
+                continue
+            topic = subscription.topic_name
             count = self.count_publishers(topic)
             reason = (
                 f'{count} publishing there, so compare QoS and type: ros2 topic info -v {topic}'
@@ -223,7 +232,7 @@ class DepthNode(LifecycleNode):
         """End what on_activate began, as far as it came."""
         self._hint_timer.cancel()
         while self._inputs:
-            self.destroy_subscription(self._inputs.pop())
+            self.destroy_subscription(self._inputs.popitem()[1])
         if self._worker is None:
             return
         worker, self._worker = self._worker, None
@@ -253,7 +262,7 @@ def _parse(arguments: list[str]) -> None:
         usage='%(prog)s [--help] [--ros-args -r image:=TOPIC -r camera_info:=TOPIC -p NAME:=V]',
         description='Metric depth and point clouds from a calibrated RGB camera.',
         epilog='parameters:\n' + '\n'.join(names),
-    ).parse_args(remove_ros_args(arguments)[1:])
+    ).parse_args(own_arguments(arguments, name='depth_node'))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
-from rclpy.utilities import remove_ros_args
+
+from mirror_depth_ros.ros.process import own_arguments
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def parse_arguments(
         usage='%(prog)s [--help] [--ros-args -p NAME:=VALUE ...]',
         description=purpose,
         epilog='parameters:\n' + '\n'.join(lines),
-    ).parse_args(remove_ros_args(list(arguments))[1:])
+    ).parse_args(own_arguments(arguments, name=name))
 
 
 def _descriptor(parameter: FixedParameter) -> ParameterDescriptor:

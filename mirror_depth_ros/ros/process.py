@@ -10,6 +10,7 @@ import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
 
 from mirror_depth_ros.threads import let_idle_threads_sleep
 
@@ -48,6 +49,27 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: s
         for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     return 0
+
+
+def own_arguments(arguments: Sequence[str], *, name: str) -> list[str]:
+    """Return a process's arguments without its path and those of ROS.
+
+    Where ROS cannot read its own, one line says so and the process ends with exit code 2, as
+    argparse does.
+
+    :param name: of the executable, for the error.
+    """
+    try:
+        return list(remove_ros_args(list(arguments))[1:])
+    except RuntimeError as error:  # of rclpy's extension module, which names it differently
+        # Without what it was doing, and where in the sources of rcl.
+        reason = str(error).removeprefix('Failed to parse ROS arguments: ').split(', at /')[0]
+        print(
+            f'{name}: got ROS arguments that cannot be read ({" ".join(reason.split())}), '
+            'expected -p NAME:=VALUE, -r FROM:=TO, --params-file FILE; correct them',
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
 
 
 def _interrupt(*_: object) -> None:

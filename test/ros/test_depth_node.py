@@ -4,6 +4,8 @@ import gc
 import threading
 import time
 import weakref
+from contextlib import contextmanager
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -102,6 +104,20 @@ class Rig:
         wait(lambda: self.node.state == 'active')
         for publisher in (self.images, self.infos):
             wait(lambda publisher=publisher: publisher.get_subscription_count() == 1)
+
+    @contextmanager
+    def busy_executor(self):
+        """Keep the executor from its other callbacks for the time of the block."""
+        is_busy, may_go_on = threading.Event(), threading.Event()
+
+        def work():
+            is_busy.set()
+            assert may_go_on.wait(PATIENCE_S)
+
+        self._executor.create_task(work)
+        assert is_busy.wait(PATIENCE_S)
+        yield
+        may_go_on.set()
 
     def publish(self, sec, red=20, info=True, **fields):
         """Publish an image, its calibration first."""
@@ -328,6 +344,32 @@ def test_under_overload_the_newest_image_wins(rig):
     wait(lambda: rig.node._worker.dropped == 2)
     rig.estimator.may_finish.set()
     rig.wait_depths(1, 4)
+
+
+@pytest.mark.parametrize('n_waiting', [1, 3])
+def test_an_image_gets_its_own_calibration_however_late_the_node_is(rig, n_waiting, monkeypatch):
+    """Behind a busy executor both wait together; each calibration was published first."""
+    rig.collect_outputs('depth/image')
+    worker, expected = rig.node._worker, []
+    put = worker.put
+
+    def put_and_pause(message):
+        put(message)
+        time.sleep(0.02)  # so that the worker turns to it before the executor goes on
+
+    monkeypatch.setattr(worker, 'put', put_and_pause)
+    rig.publish_info(info_from_camera(CAMERA, Header()))
+    for last in range(n_waiting, 8 * n_waiting, n_waiting):
+        with rig.busy_executor():
+            for sec in range(last - n_waiting + 1, last + 1):
+                camera = replace(CAMERA, fx=6.0 + sec % 2, fy=6.0 + sec % 2)
+                header = Header(stamp=Time(sec=sec, nanosec=5), frame_id=FRAME_ID)
+                rig.infos.publish(info_from_camera(camera, header))
+                rig.publish(sec, info=False)
+            time.sleep(0.05)  # for all of them to arrive
+        expected.append(6.0 + last % 2)  # of the others' images, the newest took the place
+        wait(lambda: len(rig.depths()) == len(expected))
+    assert rig.estimator.focals_px == pytest.approx(expected)
 
 
 def test_enable_pauses_and_resumes(rig):
