@@ -73,11 +73,11 @@ class FrameWorker:
 
     def _process(self, message: Image | CompressedImage) -> None:
         """Publish what is wanted of an image; whatever is wrong with it, the next has its turn."""
-        if self._calibrations.is_empty or not self._wanted_outputs():
-            self.statistics.ignored += 1
-            return
         started = time.monotonic()
         try:
+            if self._calibrations.is_empty or not self._wanted_outputs():
+                self.statistics.ignored += 1
+                return
             frame = make_frame(
                 message,
                 estimator=self._estimator,

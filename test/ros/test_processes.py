@@ -8,7 +8,16 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.ros.camera_info import info_from_camera
+from mirror_depth_ros.ros.messages import rgb_message
 
 ROOT = Path(__file__).parents[2]
 NODE = [sys.executable, '-m', 'mirror_depth_ros.ros.depth_node']
@@ -62,6 +71,54 @@ def test_signals_end_the_node_quietly_with_code_0(ros_domain_id, loader, sign, n
     assert (process.returncode, output) == (0, '')
 
 
+NODE_AT_WORK = """
+    import sys, time
+    from types import SimpleNamespace
+    import numpy as np
+    from mirror_depth_ros.ros.depth_node import DepthNode
+    from mirror_depth_ros.ros.process import run_node
+
+    def estimate(rgb, focal_px):
+        time.sleep(0.1)  # so that a newer image always waits
+        return np.ones(rgb.shape[:2], np.float32)
+
+    class SlowToStop(DepthNode):
+        def destroy_node(self):
+            time.sleep(0.5)  # the worker goes on to that image, in a context that has ended
+            super().destroy_node()
+
+    def load(model, **_):
+        return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32')
+
+    sys.exit(run_node(lambda: SlowToStop(load_estimator=load), sys.argv, name='depth_node'))
+"""
+
+
+def test_ctrl_c_is_quiet_while_images_flow(ros_context):
+    camera = CameraModel(9, 7, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
+    image = rgb_message(Header(), np.zeros((7, 9, 3), np.uint8))
+    user, depths = Node('user', context=ros_context), []
+    user.create_subscription(Image, 'mirror_depth/depth/image', depths.append, 10)
+    images = user.create_publisher(Image, 'image', 1)
+    infos = user.create_publisher(CameraInfo, 'camera_info', 1)
+    executor = SingleThreadedExecutor(context=ros_context)
+    executor.add_node(user)
+    process = start([sys.executable, '-c', textwrap.dedent(NODE_AT_WORK)])
+    deadline, n_more = time.monotonic() + PATIENCE_S, 0
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        infos.publish(info_from_camera(camera, image.header))
+        images.publish(image)
+        executor.spin_once(timeout_sec=0.02)
+        n_more += len(depths) > 2
+        if n_more == 4:  # one of these waits while another is worked on
+            process.send_signal(signal.SIGINT)
+    executor.shutdown()
+    user.destroy_node()
+    lines = [line for line in process.communicate()[0].splitlines() if '[INFO]' not in line]
+    assert (process.returncode, lines) == (0, [])
+
+
 @pytest.mark.parametrize(
     ('arguments', 'error'),
     [
@@ -74,6 +131,30 @@ def test_parameters_that_are_not_allowed_end_the_node_with_code_1(ros_domain_id,
     assert code == 1
     assert error in output
     assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize('module', ['depth_node', 'scene_camera', 'recorder'])
+@pytest.mark.parametrize(
+    ('arguments', 'error'),
+    [
+        (['-p', 'foo'], "Couldn't parse parameter override rule: '-p foo'"),
+        (['--params-file', '/no/such'], "Couldn't parse params file: '--params-file /no/such'"),
+        (['--nonsense'], '--nonsense'),
+    ],
+)
+def test_ros_arguments_that_cannot_be_read_end_with_one_line_and_code_2(
+    ros_domain_id, module, arguments, error
+):
+    code, output = run(
+        [sys.executable, '-m', f'mirror_depth_ros.ros.{module}', '--ros-args', *arguments]
+    )
+    assert code == 2, output
+    assert output.startswith(f'{module}: got ROS arguments that cannot be read (')
+    assert error in output
+    assert output.endswith(
+        'expected -p NAME:=VALUE, -r FROM:=TO, --params-file FILE; correct them\n'
+    )
+    assert output.count('\n') == 1
 
 
 def test_help_names_the_parameters():
