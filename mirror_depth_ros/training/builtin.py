@@ -18,11 +18,7 @@ import lightning
 import open_clip
 import torch
 import yaml
-from lightning.pytorch.callbacks import (
-    Callback,
-    EMAWeightAveraging,
-    ModelCheckpoint,
-)
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save
 from torch import nn
@@ -138,7 +134,6 @@ def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Modul
                 pairs['train'], options['batch_size'], shuffle=True, drop_last=True, num_workers=1
             ),
             DataLoader(val, 64),
-            [],
         )
         # Rounded once, here: everything after is trained on the very weights that are shipped.
         write_bytes(finished, save(_half(clip)))
@@ -191,7 +186,6 @@ def train_depth(
             num_workers=1,
         ),
         val,
-        [EMAWeightAveraging(decay=options['ema_decay'])],
     )
     metrics: dict[str, float] = {}
     for of_kind in trainer.validate(training, val, verbose=False):
@@ -212,7 +206,6 @@ def _fit(
     training: lightning.LightningModule,
     train: DataLoader[Any],
     val: DataLoader[Any] | list[DataLoader[Any]],
-    callbacks: list[Callback],
 ) -> lightning.Trainer:
     """Fit with a progress bar, TensorBoard and checkpoints; resumes from the last one."""
     checkpoints = recipe.work / name
@@ -226,7 +219,6 @@ def _fit(
         log_every_n_steps=20,
         callbacks=[
             ModelCheckpoint(checkpoints, save_last=True, every_n_train_steps=100),
-            *callbacks,
         ],
     )
     trainer.fit(training, train, val, ckpt_path=last if last.exists() else None)

@@ -34,11 +34,15 @@ def test_names_status_log_and_last_words_of_a_crash(tmp_path):
 
 
 def test_reports_an_error_that_a_living_process_logs(tmp_path):
-    code = 'print("[ERROR] [1.2] [node]: got no such model", flush=True); input()'
+    complaint = 'print("[ERROR] [1.2] [node]: got no such model", flush=True)'
+    code = f'import time; {complaint}; time.sleep(60)'
     with Children(tmp_path, os.environ) as children:
         child = children.start('node', python(code))
-        wait_for_end(child)
-        assert child.last_message() != ''
+        deadline = time.monotonic() + 10
+        while not child.last_message():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        child.check_running()
         with pytest.raises(ChildFailedError, match='^The node says: got no such model$'):
             child.check_no_error()
 
