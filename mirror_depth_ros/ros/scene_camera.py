@@ -34,7 +34,7 @@ _PARAMETERS = (
     FixedParameter('height', 480, 'height of the scene images [pixels]', (16, 4096)),
     FixedParameter('hfov_deg', 65.0, 'horizontal field of view in the scene [deg]', (10.0, 150.0)),
     FixedParameter('rate_hz', 10.0, 'frames per second', (0.1, 120.0)),
-    FixedParameter('n_frames', 40, 'frames of the loop, all rendered before the first', (1, 3600)),
+    FixedParameter('n_frames', 44, 'frames of the loop, all rendered before the first', (1, 3600)),
     FixedParameter('images', '', 'folder of photographs to play in place of the scene'),
     FixedParameter('fov', 0.0, 'field of view of images without meta.json [deg]', (0.0, 179.0)),
     FixedParameter('frame_id', 'camera_optical_frame', 'frame_id of all messages'),

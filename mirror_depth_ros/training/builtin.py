@@ -145,7 +145,6 @@ def train_depth(
     recipe: Recipe, scenes: dict[str, RenderedScenes], clip: nn.Module
 ) -> tuple[MirrorDepth, dict[str, float]]:
     """Train mirror and decoder on the frozen CLIP's features; returns validation metrics too."""
-    options = recipe['depth']
     # What the recipe leaves out keeps its default.
     config = MirrorDepthConfig.from_dict({**MirrorDepthConfig().to_dict(), **recipe['model']})
     encoder = FrozenImageEncoder(clip, config.taps)
@@ -156,40 +155,30 @@ def train_depth(
         )
         for name, s in scenes.items()
     }
-    height, width = config.input_size
-    grid = (height // encoder.patch_size, width // encoder.patch_size)
-    training = DepthTraining(
-        model,
-        grid=grid,
-        lr=options['lr'],
-        weight_decay=options['weight_decay'],
-        kinds=KINDS,
-        loss=options['loss'],
-    )
     # Entry 2 i is scene i upright, 2 i + 1 its mirror image; the latter only trains.
-    val = [
-        DataLoader(
-            Subset(cached['val'], [2 * i for i, k in enumerate(scenes['val'].kinds) if k == kind]),
-            50,
-        )
-        for kind in KINDS
-    ]
-    trainer = _fit(
-        recipe,
-        'depth',
-        training,
-        DataLoader(
-            cached['train'],
-            options['batch_size'],
-            sampler=_balanced(scenes['train'].kinds, options['indoor_share'], options['samples']),
-            drop_last=True,
-            num_workers=1,
-        ),
-        val,
-    )
+    upright = {
+        kind: [2 * i for i, k in enumerate(scenes['val'].kinds) if k == kind] for kind in KINDS
+    }
+    val = [DataLoader(Subset(cached['val'], upright[kind]), 50) for kind in KINDS]
+    height, width = config.input_size
     metrics: dict[str, float] = {}
-    for of_kind in trainer.validate(training, val, verbose=False):
-        metrics.update(of_kind)
+    for stage in ('depth', 'tuning'):
+        options = recipe[stage]
+        training = DepthTraining(
+            model,
+            grid=(height // encoder.patch_size, width // encoder.patch_size),
+            lr=options['lr'],
+            weight_decay=options['weight_decay'],
+            kinds=KINDS,
+            loss=options['loss'],
+        )
+        sampler = _balanced(scenes['train'].kinds, options['indoor_share'], options['samples'])
+        train = DataLoader(
+            cached['train'], options['batch_size'], sampler=sampler, drop_last=True, num_workers=1
+        )
+        trainer = _fit(recipe, stage, training, train, val)
+        for of_kind in trainer.validate(training, val, verbose=False):
+            metrics.update(of_kind)
     return model, metrics
 
 

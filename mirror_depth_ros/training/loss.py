@@ -45,6 +45,20 @@ def log_l1_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     return d.abs().sum() / count
 
 
+def relative_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean of ``|prediction - truth| / truth`` over the valid pixels: Abs Rel.
+
+    It punishes too far more than too near, so it is for the end of a training.
+
+    :param prediction: positive metres, any shape.
+    :param truth: positive metres where ``valid``, same shape.
+    :param valid: bool, same shape.
+    :raises ValueError: if nothing is valid.
+    """
+    d, count = _log_ratio(prediction, truth, valid)
+    return torch.expm1(d.clamp(max=3.0)).abs().sum() / count  # 20 times too far is far enough
+
+
 def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``ln prediction - ln truth``, 0 where that is not valid, and how many are valid."""
     if not valid.any():
@@ -55,4 +69,4 @@ def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> tuple[Tensor
 
 
 #: Losses by the name that recipes give them.
-LOSSES = {'silog': silog_loss, 'log_l1': log_l1_loss}
+LOSSES = {'silog': silog_loss, 'log_l1': log_l1_loss, 'relative': relative_loss}

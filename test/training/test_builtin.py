@@ -25,6 +25,8 @@ scenes: {train: 16, val: 8, height: 48, width: 64}
 clip: {epochs: 1, batch_size: 4, lr: 1.0e-3, weight_decay: 0.1, patch_dropout: 0.5}
 depth: {loss: silog, samples: 16, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-3,
         weight_decay: 0.01}
+tuning: {loss: relative, samples: 8, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-4,
+         weight_decay: 0.01}
 model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, heads: 2,
         mlp_width: 32, output: log, input_size: [48, 64], reference_focal_px: 50.0}
 """

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mirror_depth_ros.training.loss import LOSSES, log_l1_loss, silog_loss
+from mirror_depth_ros.training.loss import LOSSES, log_l1_loss, relative_loss, silog_loss
 
 
 def test_hand_computed_value() -> None:
@@ -34,12 +34,14 @@ def test_gradient_of_a_perfect_prediction_is_finite() -> None:
     assert prediction.grad.isfinite().all()
 
 
-def test_log_l1_by_hand() -> None:
+def test_log_l1_and_relative_by_hand() -> None:
     prediction = torch.tensor([[2.0, 4.0, 9.0]])
     truth = torch.tensor([[1.0, 8.0, 0.0]])
     valid = torch.tensor([[True, True, False]])
     # |ln 2| and |-ln 2|
     assert log_l1_loss(prediction, truth, valid).item() == pytest.approx(math.log(2), rel=1e-6)
+    # |2 - 1| / 1 and |4 - 8| / 8
+    assert relative_loss(prediction, truth, valid).item() == pytest.approx(0.75, rel=1e-6)
 
 
 @pytest.mark.parametrize('name', LOSSES)
