@@ -63,7 +63,7 @@ def test_the_manifest_names_every_ros_package_that_is_imported():
             imported.add((node.module or '').partition('.')[0])
         elif isinstance(node, ast.Import):
             imported.update(alias.name.partition('.')[0] for alias in node.names)
-    not_ros = {'mirror_depth_ros', 'cv2', 'numpy', '__future__', *sys.stdlib_module_names}
+    not_ros = {'mirror_depth_ros', 'cv2', 'numpy', 'torch', *sys.stdlib_module_names}
     assert imported - not_ros <= declared
 
 
