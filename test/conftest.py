@@ -47,25 +47,30 @@ def tiny_clip(tiny_clip_config: dict[str, Any], tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope='session')
-def tiny_model(tiny_clip: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the checkpoint of a network on :func:`tiny_clip`."""
+def tiny_network(tiny_clip: str) -> dict[str, Any]:
+    """Return the fields of a small ``MirrorDepthConfig`` on :func:`tiny_clip`."""
+    return {
+        'clip': tiny_clip,
+        'taps': (0, 2),
+        'mirror_tokens': 6,
+        'width': 16,
+        'heads': 2,
+        'mlp_width': 32,
+        'input_size': (48, 64),
+        'reference_focal_px': 50.0,
+    }
+
+
+@pytest.fixture(scope='session')
+def tiny_model(tiny_network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint of that network with random weights."""
     import torch
 
     from mirror_depth_ros.model.checkpoint import save_checkpoint
     from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 
-    config = MirrorDepthConfig(
-        clip=tiny_clip,
-        taps=(0, 2),
-        mirror_tokens=6,
-        width=16,
-        heads=2,
-        mlp_width=32,
-        output='log',
-        input_size=(48, 64),
-        reference_focal_px=50.0,
-    )
     torch.manual_seed(4)
     path = tmp_path_factory.mktemp('tiny_model') / 'tiny.safetensors'
+    config = MirrorDepthConfig(**tiny_network, output='log')
     save_checkpoint(MirrorDepth.from_config(config), path)
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import torch
@@ -12,17 +13,8 @@ from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig, 
 
 
 @pytest.fixture
-def config(tiny_clip: str) -> MirrorDepthConfig:
-    return MirrorDepthConfig(
-        clip=tiny_clip,
-        taps=(0, 2),
-        mirror_tokens=6,
-        width=16,
-        heads=2,
-        mlp_width=32,
-        input_size=(48, 64),
-        reference_focal_px=50.0,
-    )
+def config(tiny_network: dict[str, Any]) -> MirrorDepthConfig:
+    return MirrorDepthConfig(**tiny_network)
 
 
 @pytest.mark.parametrize('name', ['clip2depth', 'clip2depth-every-tap'])
