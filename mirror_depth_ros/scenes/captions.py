@@ -12,9 +12,13 @@ from mirror_depth_ros.scenes.palette import COLOURS
 from mirror_depth_ros.scenes.render import RenderedFrame
 from mirror_depth_ros.scenes.solids import Scene
 
-#: A thing is ``near`` below the first and ``far`` beyond the second distance [m].
-_NEAR_FAR = {'indoor': (1.8, 3.5), 'outdoor': (8.0, 25.0)}
-_BACKGROUND = frozenset({'floor', 'ceiling', 'skirting', 'road', 'grass', 'pavement'})
+#: Distances that captions name [m]; a distance is called by the nearest of them in ratio.
+_LADDER = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
+_DISTANCE_WORDS = tuple(f'{metres:g}m' for metres in _LADDER)
+# Captions tell distances as a lens of this focal length would show them [picture widths]: only
+# that can be seen in a picture whose lens is not known.
+_REFERENCE_FOCAL = 0.78
+_BACKGROUND = frozenset({'wall', 'floor', 'ceiling', 'skirting', 'road', 'grass', 'pavement'})
 # Smaller things are not worth a word [share of the picture].
 _SMALLEST_SHARE = 0.004
 _MOST_THINGS = 5
@@ -22,11 +26,13 @@ _MOST_THINGS = 5
 #: Every word a caption can hold.
 WORDS = (
     *('a', 'photo', 'of', 'with', 'walls', 'room', 'road', 'small', 'medium', 'large', 'wide'),
-    *('narrow', 'buildings', 'trees', 'fields', 'near', 'far', 'left', 'right', 'middle', 'from'),
-    *('low', 'high', 'looking', 'up', 'down', 'ahead', 'empty'),
+    *('narrow', 'buildings', 'trees', 'fields', 'left', 'right', 'middle', 'from'),
+    *('low', 'high', 'looking', 'up', 'down', 'ahead', 'empty', 'sky'),
+    *_DISTANCE_WORDS,
     *COLOURS,
-    *('wall', 'table', 'chair', 'sofa', 'shelf', 'cabinet', 'box', 'lamp', 'plant', 'person'),
-    *('window', 'door', 'picture', 'car', 'van', 'tree', 'pole', 'sign', 'building'),
+    *('table', 'desk', 'chair', 'sofa', 'bed', 'shelf', 'cabinet', 'box', 'lamp', 'plant', 'rug'),
+    *('person', 'window', 'door', 'picture', 'car', 'van', 'cyclist', 'tree', 'hedge', 'pole'),
+    *('sign', 'building'),
 )
 #: Token ids: 0 pads, then the words, then unknown, start and end. CLIP pools at the highest id.
 UNKNOWN, START, END = len(WORDS) + 1, len(WORDS) + 2, len(WORDS) + 3
@@ -34,21 +40,39 @@ VOCABULARY_SIZE = END + 1
 
 
 def describe(scene: Scene, frame: RenderedFrame, rng: np.random.Generator) -> str:
-    """Return a caption: the place, the view, and what is there, its colour and where.
+    """Return a caption: the place, the view, how far it reaches, and what is there.
 
-    Things are named in random order, the largest in the picture most surely.
+    Things are told with distance, colour and side, in random order, the largest in the picture
+    most surely.
     """
     pitch, height = scene.pose.pitch, scene.pose.position[2]
     view = 'up' if pitch > 0.08 else 'down' if pitch < -0.15 else 'ahead'
-    phrases = [f'from {"low" if height < 1.0 else "high"} looking {view}']
+    phrases = [f'from {"low" if height < 1.0 else "high"} looking {view}', _reach(frame)]
     phrases += _visible_things(scene, frame)[:_MOST_THINGS]
     rng.shuffle(phrases)
     return ' '.join(['a photo of a', scene.summary, *phrases])
 
 
+def _reach(frame: RenderedFrame) -> str:
+    """Return how far one sees to the left, ahead and to the right: ``left 2m middle 6m ...``."""
+    height, width = frame.depth.shape
+    band = frame.depth[height // 3 : 2 * height // 3]
+    words = []
+    for i, side in enumerate(('left', 'middle', 'right')):
+        distance = float(np.median(band[:, i * width // 3 : (i + 1) * width // 3]))
+        words += [side, _distance_word(distance, frame)]
+    return ' '.join(words)
+
+
+def _distance_word(distance: float, frame: RenderedFrame) -> str:
+    if not np.isfinite(distance):
+        return 'sky'
+    shown = distance * _REFERENCE_FOCAL * frame.camera.width / frame.camera.focal_px
+    return _DISTANCE_WORDS[int(np.argmin(np.abs(np.log(_LADDER) - np.log(shown))))]
+
+
 def _visible_things(scene: Scene, frame: RenderedFrame) -> list[str]:
     """Return a phrase for everything that can be named, the largest first."""
-    near, far = _NEAR_FAR[scene.kind]
     height, width = frame.things.shape
     counts = np.bincount(frame.things.ravel() + 1, minlength=len(scene.things) + 1)[1:]
     phrases = []
@@ -61,12 +85,8 @@ def _visible_things(scene: Scene, frame: RenderedFrame) -> list[str]:
         where = frame.things == i
         distance = float(np.median(frame.depth[where]))
         column = float(np.mean(np.nonzero(where)[1])) / width
-        words = [
-            'near' if distance < near else 'far' if distance > far else '',
-            thing.colour,
-            thing.name,
-            'left' if column < 0.35 else 'right' if column > 0.65 else 'middle',
-        ]
+        side = 'left' if column < 0.35 else 'right' if column > 0.65 else 'middle'
+        words = [_distance_word(distance, frame), thing.colour, thing.name, side]
         phrases.append(' '.join(word for word in words if word))
     return phrases
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.scenes.cast import SolidTensors, cast_rays
 from mirror_depth_ros.scenes.sensor import expose
+from mirror_depth_ros.scenes.shadows import ShadowMap
 from mirror_depth_ros.scenes.solids import Pose, Scene, Shape
-from mirror_depth_ros.scenes.textures import NoiseTile, paint
+from mirror_depth_ros.scenes.textures import NoiseTile, largest_axis, paint
 
 
 @dataclass(frozen=True)
@@ -71,22 +72,33 @@ def _shade(
     focal_px: float,
 ) -> Tensor:
     """Return the light that reaches every pixel, ``[H, W, 3]``, before the sensor."""
-    picture = torch.tensor(scene.sky, dtype=torch.float32).expand(*depth.shape, 3).clone()
-    horizon = (1.0 - rays[2].clamp(0.0, 1.0)).pow(2)[..., None]  # skies pale downwards
-    picture += (0.95 - picture) * 0.6 * horizon
-    seen = index >= 0
-    solid, t = index[seen], depth[seen]  # [P]
-    point = origin[:, None] + t * rays[:, seen]  # [3, P]
+    noise = NoiseTile(scene.seed)
+    is_sky = (index < 0).flatten()
+    seen, unseen = (~is_sky).nonzero()[:, 0], is_sky.nonzero()[:, 0]
+    rays = rays.flatten(1)
+    picture = torch.empty(index.numel(), 3)
+    picture.index_copy_(0, unseen, _sky(scene, rays.index_select(1, unseen), noise))
+    solid = index.flatten().index_select(0, seen)  # [P]
+    t = depth.flatten().index_select(0, seen)
+    point = origin[:, None] + t * rays.index_select(1, seen)  # [3, P]
     of_solid = solids.facts.index_select(1, solid)  # [9, P]
     half_size = of_solid[3:6]
     local = _turn(point - of_solid[:3], of_solid[6], -of_solid[7])
     normal = _local_normals(local / half_size, half_size, of_solid[8])
-    albedo = paint(
-        scene, solid, local, normal, footprint=t / focal_px, noise=NoiseTile(scene.seed)
-    )
-    light = _light(scene, point, _turn(normal, of_solid[6], of_solid[7]))
-    picture[seen] = (albedo * light).T
-    return picture
+    albedo = paint(scene, solid, local, normal, footprint=t / focal_px, noise=noise)
+    light = _light(scene, solids, point, _turn(normal, of_solid[6], of_solid[7]))
+    picture.index_copy_(0, seen, (albedo * light).T)
+    return picture.view(*depth.shape, 3)
+
+
+def _sky(scene: Scene, rays: Tensor, noise: NoiseTile) -> Tensor:
+    """Return the sky along rays ``[3, P]``, paler towards the horizon, with clouds; ``[P, 3]``."""
+    colour = torch.tensor(scene.sky, dtype=torch.float32)[:, None]
+    up = (rays[2] * rays.square().sum(dim=0).rsqrt()).clamp(0.0, 1.0)
+    ceiling = 0.12 / (up + 0.1)  # clouds hang on a plane
+    clouds = noise(rays[0] * ceiling * 0.3, rays[1] * ceiling * 0.3).clamp(0.0, 0.6)
+    white = (0.6 * (1.0 - up).pow(6) + clouds).clamp(max=0.85)
+    return torch.lerp(colour, torch.tensor(0.92), white).T
 
 
 def _turn(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -104,7 +116,7 @@ def _local_normals(unit: Tensor, half_size: Tensor, shape: Tensor) -> Tensor:
     """
     is_cylinder = shape == Shape.CYLINDER
     # Flat faces: along the axis on which the point lies farthest out; a cylinder's are its caps.
-    axis = torch.where(is_cylinder, 2, unit.abs().argmax(dim=0))
+    axis = torch.where(is_cylinder, 2, largest_axis(unit.abs()))
     face = torch.stack([(axis == i) * unit[i].sign() for i in range(3)])
     face = torch.where(shape == Shape.SHELL, -face, face)
     # Round ones: the gradient of the implicit surface.
@@ -115,8 +127,8 @@ def _local_normals(unit: Tensor, half_size: Tensor, shape: Tensor) -> Tensor:
     return torch.where(is_round, gradient, face)
 
 
-def _light(scene: Scene, point: Tensor, normal: Tensor) -> Tensor:
-    """Lambert's law, light from everywhere, and darkening where things meet the floor, ``[P]``."""
+def _light(scene: Scene, solids: SolidTensors, point: Tensor, normal: Tensor) -> Tensor:
+    """Lambert's law with shadows, light from everywhere, and darkening in corners, ``[P]``."""
     light = scene.light
     towards = torch.tensor(light.position, dtype=torch.float32)[:, None]
     if not light.is_sun:
@@ -125,7 +137,20 @@ def _light(scene: Scene, point: Tensor, normal: Tensor) -> Tensor:
     lambert = ((normal * towards).sum(dim=0) * square.rsqrt()).clamp(min=0.0)
     if not light.is_sun:
         lambert = lambert * (2.0 / (1.0 + square / 8.0)).clamp(max=1.5)
+    lambert *= ShadowMap(scene, solids)(point)
     sky_view = 0.75 + 0.25 * normal[2]
     contact = 1.0 - 0.35 * torch.exp(-point[2].clamp(min=0.0) / 0.15)
     contact = torch.where(normal[2] > 0.9, 1.0, contact)
+    if int(Shape.SHELL) in solids.shape:
+        contact = contact * _corners(solids, point)
     return light.gain * contact * (light.ambient * sky_view + (1.0 - light.ambient) * lambert)
+
+
+def _corners(solids: SolidTensors, point: Tensor) -> Tensor:
+    """Return how much light gets into a room's edges, where two of its faces meet, ``[P]``."""
+    shell = solids.shape.index(int(Shape.SHELL))
+    to_face = solids.half_size[shell][:, None] - (point - solids.centre[shell][:, None]).abs()
+    # The nearest face may be the point's own; the second nearest makes the edge.
+    x, y, z = to_face
+    second = torch.maximum(torch.minimum(x, y), torch.minimum(torch.maximum(x, y), z))
+    return 1.0 - 0.3 * torch.exp(-second.clamp(min=0.0) / 0.2)

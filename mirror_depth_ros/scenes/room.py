@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from mirror_depth_ros.scenes import furniture
+from mirror_depth_ros.scenes.assembly import Assembly, cloth
 from mirror_depth_ros.scenes.palette import WOODS, pick_colour, shade
+from mirror_depth_ros.scenes.people import person
 from mirror_depth_ros.scenes.solids import (
     Light,
     Pose,
@@ -17,24 +19,54 @@ from mirror_depth_ros.scenes.solids import (
     Surface,
     Texture,
     Thing,
+    Vector,
 )
 
+# What may stand anywhere; each entry is as likely as any other.
 _FREE_STANDING = (
     furniture.table,
-    furniture.chair,
+    furniture.table,
     furniture.chair,
     furniture.cardboard_box,
     furniture.plant,
     furniture.lamp,
-    furniture.person,
-    furniture.person,
+    person,
+    person,
 )
-_AGAINST_WALL = (furniture.sofa, furniture.shelf, furniture.cabinet)
+# What stands with its back to a wall: from the wall to its middle, and the radius it keeps [m].
+_AGAINST_WALL = (
+    (furniture.sofa, 0.45, 1.0),
+    (furniture.bed, 1.05, 1.2),
+    (furniture.desk, 0.4, 0.8),
+    (furniture.shelf, 0.25, 0.6),
+    (furniture.shelf, 0.25, 0.6),
+    (furniture.cabinet, 0.35, 0.6),
+    (furniture.cabinet, 0.35, 0.6),
+)
+# Patterns and their real size [m].
+_WALL_PATTERNS = (
+    (Texture.PLAIN, 0.5),
+    (Texture.PLAIN, 0.5),
+    (Texture.NOISE, 1.5),
+    (Texture.BRICK, 0.25),
+    (Texture.STRIPES, 0.3),
+    (Texture.TILES, 0.2),
+)
+_FLOORS = (
+    (Texture.PLANKS, 1.1),
+    (Texture.PLANKS, 1.1),
+    (Texture.TILES, 0.3),
+    (Texture.TILES, 0.5),
+    (Texture.CLOTH, 0.1),
+    (Texture.NOISE, 0.8),
+)
 
 #: Nothing stands nearer to the camera than this [m].
 CLEARANCE = 0.6
 # Radius of the circle a free-standing thing keeps for itself [m].
 _FOOTPRINT = 0.6
+# The camera looks at a place at least this far away [m].
+_LOOK_AHEAD = 1.8
 
 
 def make_room(seed: int) -> Scene:
@@ -45,14 +77,15 @@ def make_room(seed: int) -> Scene:
     wall_word, things = _walls(rng, length, width, height)
     pose = _camera_pose(rng, length, width)
     things += _furnish(rng, length, width, pose)
-    lamp = (rng.uniform(-0.3, 0.3) * length, rng.uniform(-0.3, 0.3) * width, height - 0.15)
+    lamp = (rng.uniform(-0.3, 0.3) * length, rng.uniform(-0.3, 0.3) * width, height - 0.25)
+    things.append(_ceiling_lamp(rng, lamp, height))
     area = length * width
     size_word = 'small' if area < 15 else 'large' if area > 35 else 'medium'
     return Scene(
         kind='indoor',
         seed=seed,
         things=tuple(things),
-        light=Light(lamp, is_sun=False, ambient=rng.uniform(0.35, 0.7), gain=1.0),
+        light=Light(lamp, is_sun=False, ambient=rng.uniform(0.45, 0.75), gain=1.0),
         pose=pose,
         hfov_deg=rng.uniform(50.0, 100.0),
         clearance=CLEARANCE,
@@ -64,24 +97,23 @@ def _walls(
     rng: np.random.Generator, length: float, width: float, height: float
 ) -> tuple[str, list[Thing]]:
     wall_word, wall = pick_colour(rng, ('white', 'beige', 'grey', 'green', 'blue', 'yellow'))
-    pattern = Texture(rng.choice([Texture.PLAIN, Texture.PLAIN, Texture.BRICK, Texture.STRIPES]))
-    near_shade = shade(rng, wall, 0.3)
-    period = rng.uniform(0.2, 0.5)
+    pattern, period = _WALL_PATTERNS[rng.integers(len(_WALL_PATTERNS))]
     shell = Solid(
         Shape.SHELL,
         (0.0, 0.0, height / 2),
         (length / 2, width / 2, height / 2),
-        Surface(wall, near_shade, pattern, period),
+        Surface(wall, shade(rng, wall, 0.3), pattern, period * rng.uniform(0.95, 1.05)),
     )
-    floor_texture = Texture(rng.choice([Texture.WOOD, Texture.TILES, Texture.NOISE]))
+    floor_texture, floor_period = _FLOORS[rng.integers(len(_FLOORS))]
     floor_colour = WOODS[rng.integers(len(WOODS))]
-    if floor_texture != Texture.WOOD:
+    if floor_texture != Texture.PLANKS:
         floor_colour = pick_colour(rng, ('grey', 'beige', 'brown', 'white', 'red', 'blue'))[1]
+    dark = (floor_colour[0] * 0.6, floor_colour[1] * 0.55, floor_colour[2] * 0.55)
     floor_surface = Surface(
         shade(rng, floor_colour),
-        shade(rng, floor_colour, 0.7),
+        dark if floor_texture == Texture.PLANKS else shade(rng, floor_colour, 0.7),
         floor_texture,
-        rng.uniform(0.3, 0.8),
+        floor_period * rng.uniform(0.95, 1.05),
     )
     # Floor and ceiling are thin slabs just inside the shell.
     slab = (length / 2, width / 2, 0.005)
@@ -94,7 +126,12 @@ def _walls(
         Thing('ceiling', '', (ceiling,)),
         Thing('skirting', '', tuple(_skirting(length, width, skirting))),
     ]
-    things += [_opening(rng, length, width) for _ in range(rng.integers(1, 5))]
+    taken: list[tuple[float, float, float]] = []
+    for build in (_door, _window, *rng.choice([_window, _picture, _picture, _door], 5)):
+        x, y, yaw = _on_wall(rng, length, width)
+        if _is_free(x, y, 0.6, taken):
+            things.append(build(rng, x, y, yaw))
+            taken.append((x, y, 0.6))
     return wall_word, things
 
 
@@ -118,38 +155,71 @@ def _on_wall(rng: np.random.Generator, length: float, width: float) -> tuple[flo
     return along * length, side * width / 2, -side * math.pi / 2
 
 
-def _opening(rng: np.random.Generator, length: float, width: float) -> Thing:
-    """Return a window, a door or a picture on a wall, standing out a little."""
-    x, y, yaw = _on_wall(rng, length, width)
-    a = furniture.Assembly(x, y, yaw)
-    name = str(rng.choice(['window', 'door', 'picture']))
-    if name == 'door':
-        word, colour = pick_colour(rng, ('white', 'brown', 'grey', 'beige'))
-        a.add(Shape.BOX, (0, 0, 1.0), (0.06, rng.normal(0.85, 0.04), 2.0), Surface(colour))
-        a.add(Shape.ELLIPSOID, (0.06, 0.35, 1.02), (0.06, 0.06, 0.06), Surface((0.5, 0.45, 0.3)))
-        return a.build('door', word)
-    if name == 'window':
-        w, h = rng.uniform(0.8, 1.8), rng.normal(1.2, 0.1)
-        frame = Surface((0.8, 0.8, 0.8))
-        a.add(Shape.BOX, (0, 0, 1.5), (0.05, w, h), frame)
-        pane = Surface((1.0, 1.0, 1.0), (0.6, 0.8, 1.0), Texture.NOISE, 4.0)
+def _door(rng: np.random.Generator, x: float, y: float, yaw: float) -> Thing:
+    """A door 2.0 m high in its frame, with a handle at 1.02 m."""
+    a = Assembly(x, y, yaw)
+    word, colour = pick_colour(rng, ('white', 'brown', 'grey', 'beige'))
+    width = rng.normal(0.85, 0.04)
+    frame = Surface((colour[0] * 0.7, colour[1] * 0.7, colour[2] * 0.7))
+    a.add(Shape.BOX, (0, 0, 1.03), (0.05, width + 0.14, 2.06), frame)
+    a.add(Shape.BOX, (0, 0, 1.0), (0.07, width, 2.0), Surface(colour))
+    side = rng.choice([-0.4, 0.4]) * width
+    a.add(Shape.BOX, (0.06, side, 1.02), (0.05, 0.13, 0.03), Surface((0.5, 0.45, 0.3)))
+    return a.build('door', word)
+
+
+def _window(rng: np.random.Generator, x: float, y: float, yaw: float) -> Thing:
+    """A window with two wings and a sill, sometimes with curtains and a radiator."""
+    a = Assembly(x, y, yaw)
+    w, h = rng.uniform(0.8, 1.8), rng.normal(1.2, 0.1)
+    white = Surface((0.8, 0.8, 0.8))
+    a.add(Shape.BOX, (0, 0, 1.5), (0.05, w, h), white)
+    pane = Surface((1.0, 1.0, 1.0), (0.6, 0.8, 1.0), Texture.NOISE, 4.0)
+    for side in (-1, 1):
+        a.add(Shape.BOX, (0.02, side * w / 4, 1.5), (0.03, w * 0.44, h * 0.9), pane)
+    a.add(Shape.BOX, (0.08, 0, 1.5 - h / 2), (0.16, w + 0.1, 0.04), white)
+    if rng.random() < 0.4:
+        curtain = cloth(rng, pick_colour(rng)[1])
         for side in (-1, 1):
-            a.add(Shape.BOX, (0.02, side * w / 4, 1.5), (0.03, w * 0.44, h * 0.9), pane)
-        return a.build('window', 'white')
+            a.add(Shape.BOX, (0.12, side * (w / 2 + 0.1), 1.2), (0.08, 0.3, 2.2), curtain)
+    if rng.random() < 0.5:
+        ribs = Surface((0.75, 0.75, 0.74), (0.4, 0.4, 0.4), Texture.STRIPES, 0.06)
+        a.add(Shape.BOX, (0.08, 0, 0.4), (0.1, 0.8 * w, 0.55), ribs)
+    return a.build('window', 'white')
+
+
+def _picture(rng: np.random.Generator, x: float, y: float, yaw: float) -> Thing:
+    """A framed picture at eye height."""
+    a = Assembly(x, y, yaw)
     word, colour = pick_colour(rng)
     w, h = rng.uniform(0.3, 1.0), rng.uniform(0.3, 0.8)
     second = pick_colour(rng)[1]
     texture = Texture(rng.choice([Texture.NOISE, Texture.STRIPES, Texture.TILES]))
+    a.add(Shape.BOX, (0, 0, 1.55), (0.03, w + 0.06, h + 0.06), Surface(pick_colour(rng)[1]))
     a.add(Shape.BOX, (0, 0, 1.55), (0.04, w, h), Surface(colour, second, texture, 0.3))
     return a.build('picture', word)
+
+
+def _ceiling_lamp(rng: np.random.Generator, light: Vector, height: float) -> Thing:
+    """A lamp around the room's light, hanging from the ceiling."""
+    a = Assembly(light[0], light[1], 0.0)
+    # The light is below all of it, so that the lamp does not shade the room.
+    shape = Shape(rng.choice([Shape.CYLINDER, Shape.BOX]))
+    size = (rng.uniform(0.3, 0.5), rng.uniform(0.3, 0.5), 0.12)
+    a.add(shape, (0, 0, height - 0.1), size, Surface((0.98, 0.96, 0.9)))
+    return a.build('lamp', 'white')
 
 
 def _camera_pose(rng: np.random.Generator, length: float, width: float) -> Pose:
     margin = CLEARANCE + 0.1
     x = rng.uniform(-1, 1) * (length / 2 - margin)
     y = rng.uniform(-1, 1) * (width / 2 - margin)
-    # Look somewhere into the room rather than at the nearest wall, most of the time.
-    towards = math.atan2(-y, -x) + rng.normal(0.0, 1.0)
+    # Look at some place in the room that is not right in front.
+    target_x, target_y = x, y
+    while math.hypot(target_x - x, target_y - y) < _LOOK_AHEAD:
+        target_x = rng.uniform(-0.5, 0.5) * length
+        target_y = rng.uniform(-0.5, 0.5) * width
+    towards = math.atan2(target_y - y, target_x - x) + rng.normal(0.0, 0.2)
     return Pose(
         position=(x, y, rng.uniform(0.4, 1.8)),
         yaw=towards,
@@ -162,22 +232,47 @@ def _furnish(rng: np.random.Generator, length: float, width: float, pose: Pose) 
     """Place things without overlap, and away from the camera."""
     taken = [(pose.position[0], pose.position[1], CLEARANCE)]
     things = []
-    for _ in range(int(rng.integers(0, 4))):
+    for _ in range(int(rng.integers(3, 5 + int(length * width / 8)))):
         x, y, yaw = _on_wall(rng, length, width)
-        inset = 0.45
+        build, inset, radius = _AGAINST_WALL[rng.integers(len(_AGAINST_WALL))]
         x, y = x + inset * math.cos(yaw), y + inset * math.sin(yaw)
-        if _is_free(x, y, 0.8, taken):
-            things.append(_AGAINST_WALL[rng.integers(len(_AGAINST_WALL))](rng, x, y, yaw))
-            taken.append((x, y, 0.8))
-    wanted = int(rng.integers(2, 4 + int(length * width / 5)))
+        if _is_free(x, y, radius, taken):
+            things.append(build(rng, x, y, yaw))
+            taken.append((x, y, radius))
+    if rng.random() < 0.4:
+        place = rng.uniform(-0.2, 0.2, 2) * (length, width)
+        things.append(furniture.rug(rng, *place.tolist(), rng.choice([0.0, math.pi / 2])))
+    wanted = len(things) + int(rng.integers(2, 4 + int(length * width / 6)))
     for _ in range(3 * wanted):
         x = rng.uniform(-1, 1) * (length / 2 - _FOOTPRINT)
         y = rng.uniform(-1, 1) * (width / 2 - _FOOTPRINT)
         if len(things) < wanted and _is_free(x, y, _FOOTPRINT, taken):
             build = _FREE_STANDING[rng.integers(len(_FREE_STANDING))]
-            things.append(build(rng, x, y, rng.uniform(-math.pi, math.pi)))
+            yaw = rng.uniform(-math.pi, math.pi)
+            things.append(build(rng, x, y, yaw))
             taken.append((x, y, _FOOTPRINT))
+            if build is furniture.table:
+                things += _chairs_around(rng, x, y, yaw, taken)
     return things
+
+
+def _chairs_around(
+    rng: np.random.Generator,
+    x: float,
+    y: float,
+    yaw: float,
+    taken: list[tuple[float, float, float]],
+) -> list[Thing]:
+    """Place chairs at the long sides of a table, facing it, where there is room."""
+    chairs = []
+    for side in (-1, 1):
+        away = rng.uniform(0.65, 0.85)
+        chair_x, chair_y = x + side * away * math.cos(yaw), y + side * away * math.sin(yaw)
+        others = [t for t in taken if t[:2] != (x, y)]
+        if rng.random() < 0.6 and _is_free(chair_x, chair_y, 0.35, others):
+            turned = yaw + (math.pi if side > 0 else 0.0) + rng.normal(0.0, 0.2)
+            chairs.append(furniture.chair(rng, chair_x, chair_y, turned))
+    return chairs
 
 
 def _is_free(x: float, y: float, radius: float, taken: list[tuple[float, float, float]]) -> bool:

@@ -36,6 +36,10 @@ class Texture(IntEnum):
     STRIPES = 4
     WOOD = 5
     WINDOWS = 6
+    PLANKS = 7
+    CLOTH = 8
+    GRASS = 9
+    ASPHALT = 10
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,11 @@ from mirror_depth_ros.model.clip import LOCAL_FOLDER, FrozenImageEncoder, Frozen
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODEL, model_directory
 from mirror_depth_ros.scenes.video import KINDS
-from mirror_depth_ros.training.clip_pretraining import CaptionedScenes, ClipPretraining
+from mirror_depth_ros.training.clip_pretraining import (
+    BatchesOfOneKind,
+    CaptionedScenes,
+    ClipPretraining,
+)
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import CachedScenes, cache_features
 from mirror_depth_ros.writers import write_bytes, write_json
@@ -131,7 +135,9 @@ def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Modul
             'clip',
             training,
             DataLoader(
-                pairs['train'], options['batch_size'], shuffle=True, drop_last=True, num_workers=1
+                pairs['train'],
+                batch_sampler=BatchesOfOneKind(scenes['train'].kinds, options['batch_size']),
+                num_workers=1,
             ),
             DataLoader(val, 64),
         )

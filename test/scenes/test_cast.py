@@ -117,8 +117,12 @@ def test_windows_change_nothing(kind: str, seed: int, monkeypatch: pytest.Monkey
         rays,
     )
     depth, index = cast_rays(*view)
-    everywhere = [[0, 45, 0, 61]] * len(scene.solids)
+    everywhere = torch.tensor([[0, 45, 0, 61]]).expand(len(scene.solids), 4)
     monkeypatch.setattr(cast, '_pixel_windows', lambda *_: everywhere)
     full_depth, full_index = cast_rays(*view)
     torch.testing.assert_close(depth, full_depth)
     assert torch.equal(index, full_index)
+    monkeypatch.setattr(cast, '_LARGE', 2.0)  # all together rather than one by one
+    together_depth, together_index = cast_rays(*view)
+    torch.testing.assert_close(together_depth, full_depth)
+    assert (together_index == full_index).float().mean() > 0.999  # of equals, another may win

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror_depth_ros.camera import CameraModel, back_project
-from mirror_depth_ros.scenes import furniture
+from mirror_depth_ros.scenes import furniture, people, roadside
 from mirror_depth_ros.scenes.render import render
-from mirror_depth_ros.scenes.solids import Pose, Shape
+from mirror_depth_ros.scenes.solids import Pose, Shape, Thing
 from mirror_depth_ros.scenes.video import KINDS, SPLITS, SceneVideo, make_scene
 
 SEEDS = st.integers(0, 2**31)
 
 
-def extent(thing: furniture.Thing) -> tuple[float, float]:
+def extent(thing: Thing) -> tuple[float, float]:
     """Lowest and highest z of a thing [m]."""
     low = min(s.centre[2] - s.half_size[2] for s in thing.solids)
     return low, max(s.centre[2] + s.half_size[2] for s in thing.solids)
@@ -29,7 +29,7 @@ def extent(thing: furniture.Thing) -> tuple[float, float]:
 @given(seed=SEEDS)
 def test_things_have_their_real_sizes(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    low, high = extent(furniture.person(rng, 3.0, 1.0, 0.4))
+    low, high = extent(people.person(rng, 3.0, 1.0, 0.4))
     assert low == pytest.approx(0.0, abs=0.01)
     assert 1.5 <= high <= 1.9
     low, high = extent(furniture.chair(rng, 0.0, 0.0, 0.0))
@@ -37,7 +37,7 @@ def test_things_have_their_real_sizes(seed: int) -> None:
     assert 0.8 < high < 1.0
     boards = [s for s in furniture.table(rng, 0.0, 0.0, 0.0).solids if s.half_size[2] == 0.02]
     assert 0.65 < boards[0].centre[2] < 0.85
-    car = furniture.car(rng, 0.0, 0.0, 0.0)
+    car = roadside.car(rng, 0.0, 0.0, 0.0)
     length = max(s.half_size[0] * 2 for s in car.solids)
     assert 3.4 < length < 6.3
 
