@@ -206,20 +206,22 @@ class FrozenTextEncoder(_Frozen):
         )
         self.freeze()
 
-    def forward(self, embeddings: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, *, mean: bool = False) -> Tensor:
         """Return the text feature of a sequence of token embeddings.
 
         The sequence takes the place of embedded words; its last position, which sees all the
         others through the causal mask, takes the place of the end-of-text token.
 
         :param embeddings: ``[s, width]``, s at most :attr:`context_length`.
+        :param mean: take the mean over all positions instead, which CLIP was not trained for.
         :returns: ``[embed_dim]``, not normalised.
         """
         tokens = len(embeddings)
         x = embeddings + self.positional_embedding[:tokens]
         mask = None if self.attn_mask is None else self.attn_mask[:tokens, :tokens]
         x = self.transformer(x[None], attn_mask=mask)
-        x = self.ln_final(x)[0, -1]  # [width]
+        x = self.ln_final(x)[0]  # [s, width]
+        x = x.mean(dim=0) if mean else x[-1]
         if isinstance(self.text_projection, nn.Linear):
             return self.text_projection(x)
         return x @ self.text_projection

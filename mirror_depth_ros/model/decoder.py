@@ -27,6 +27,13 @@ class Film(nn.Module):
         self.shift = nn.Linear(condition_dim, width)
         nn.init.ones_(self.scale.bias)  # starts near the identity
 
+    def freeze_at_identity(self) -> None:
+        """Modulate nothing, for good."""
+        for layer, bias in ((self.scale, 1.0), (self.shift, 0.0)):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, bias)
+        self.requires_grad_(False)
+
     def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Return scale and shift, ``[width]`` each, for a condition ``[condition_dim]``."""
         return self.scale(condition), self.shift(condition)

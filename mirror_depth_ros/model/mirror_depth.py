@@ -15,6 +15,7 @@ from mirror_depth_ros.model.decoder import Decoder, Film
 from mirror_depth_ros.model.mirror import Mirror
 
 _CHOICES = {
+    'condition': ('mirror', 'mirror_mean', 'mirror_frozen', 'free', 'none'),
     'film': ('deepest', 'every'),
     'tap_order': ('deepest_first', 'shallowest_first'),
     'block': ('post_norm_relu', 'pre_norm_gelu'),
@@ -40,6 +41,10 @@ class MirrorDepthConfig:
     taps: tuple[int, ...] = (3, 6, 9)
     #: Rows of the mirror.
     mirror_tokens: int = 64
+    #: What the condition comes from: the ``mirror`` through the text encoder (the paper), its
+    #: outputs' mean (``mirror_mean``), a mirror that stays random (``mirror_frozen``), a ``free``
+    #: learned vector without text encoder, or ``none``, a decoder without condition.
+    condition: str = 'mirror'
     #: Width of the decoder.
     width: int = 64
     #: Attention heads of a decoder block.
@@ -200,8 +205,15 @@ class MirrorDepth(nn.Module):
                 f'got mirror_tokens={config.mirror_tokens}, expected at most '
                 f'{text_encoder.context_length}, the context length of {config.clip}'
             )
-        self.mirror = Mirror(config.mirror_tokens, text_encoder.width)
+        if config.condition == 'free':  # one vector where the text encoder's output would be
+            self.mirror = Mirror(1, text_encoder.embed_dim)
+        else:
+            self.mirror = Mirror(config.mirror_tokens, text_encoder.width)
         self.film = Film(text_encoder.embed_dim, config.width)
+        if config.condition in ('mirror_frozen', 'none'):
+            self.mirror.requires_grad_(False)
+        if config.condition == 'none':
+            self.film.freeze_at_identity()
 
     @classmethod
     def from_config(cls, config: MirrorDepthConfig) -> MirrorDepth:
@@ -218,7 +230,10 @@ class MirrorDepth(nn.Module):
         """Return the FiLM scale and shift that the mirror leads to, ``[width]`` each."""
         if self.text_encoder is None:
             return self.film_scale, self.film_shift
-        return self.film(self.text_encoder(self.mirror()))
+        feature = self.mirror()
+        if self.config.condition == 'free':
+            return self.film(feature[0])
+        return self.film(self.text_encoder(feature, mean=self.config.condition == 'mirror_mean'))
 
     @torch.no_grad()
     def fold(self) -> MirrorDepth:

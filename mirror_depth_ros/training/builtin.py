@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import lightning
 import open_clip
 import torch
 import yaml
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save
 from torch import nn
@@ -35,11 +36,13 @@ from mirror_depth_ros.training.clip_pretraining import (
     CaptionedScenes,
     ClipPretraining,
 )
-from mirror_depth_ros.training.depth_training import DepthTraining
+from mirror_depth_ros.training.depth_training import DepthTraining, MirrorHistory
 from mirror_depth_ros.training.feature_cache import CachedScenes, cache_features
+from mirror_depth_ros.training.schedule import warmed_up_average
 from mirror_depth_ros.writers import write_bytes, write_json
 
 _RECALL_AMONG = 256
+_PRECISION: Any = 'bf16-mixed'
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ def train_depth(
     metrics: dict[str, float] = {}
     for stage in ('depth', 'tuning'):
         options = recipe[stage]
+        finished = recipe.work / f'{stage}.safetensors'
         training = DepthTraining(
             model,
             grid=(height // encoder.patch_size, width // encoder.patch_size),
@@ -178,13 +182,32 @@ def train_depth(
             kinds=KINDS,
             loss=options['loss'],
         )
-        sampler = _balanced(scenes['train'].kinds, options['indoor_share'], options['samples'])
-        train = DataLoader(
-            cached['train'], options['batch_size'], sampler=sampler, drop_last=True, num_workers=1
-        )
-        trainer = _fit(recipe, stage, training, train, val)
-        for of_kind in trainer.validate(training, val, verbose=False):
-            metrics.update(of_kind)
+        if not finished.exists():
+            sampler = _balanced(scenes['train'].kinds, options['indoor_share'], options['samples'])
+            train = DataLoader(
+                cached['train'],
+                options['batch_size'],
+                sampler=sampler,
+                drop_last=True,
+                num_workers=1,
+            )
+            _fit(
+                recipe,
+                stage,
+                training,
+                train,
+                val,
+                callbacks=[
+                    # No buffers: the text encoder's mask holds infinities.
+                    WeightAveraging(use_buffers=False, avg_fn=warmed_up_average),
+                    MirrorHistory(recipe.work / stage),
+                ],
+            )
+            write_bytes(finished, save(_trained(model)))
+        model.load_state_dict(load_file(finished), strict=False)
+    trainer = lightning.Trainer(logger=False, precision=_PRECISION)
+    for of_kind in trainer.validate(training, val, verbose=False):
+        metrics.update(of_kind)
     return model, metrics
 
 
@@ -201,23 +224,29 @@ def _fit(
     training: lightning.LightningModule,
     train: DataLoader[Any],
     val: DataLoader[Any] | list[DataLoader[Any]],
-) -> lightning.Trainer:
+    callbacks: Sequence[lightning.Callback] = (),
+) -> None:
     """Fit with a progress bar, TensorBoard and checkpoints; resumes from the last one."""
     checkpoints = recipe.work / name
     last = checkpoints / 'last.ckpt'
     trainer = lightning.Trainer(
         max_epochs=recipe[name]['epochs'],
-        precision='bf16-mixed',
+        precision=_PRECISION,
         gradient_clip_val=1.0,
         accelerator='auto',
         logger=TensorBoardLogger(recipe.work, name=f'{name}_log'),
         log_every_n_steps=20,
         callbacks=[
             ModelCheckpoint(checkpoints, save_last=True, every_n_train_steps=100),
+            *callbacks,
         ],
     )
     trainer.fit(training, train, val, ckpt_path=last if last.exists() else None)
-    return trainer
+
+
+def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return what is trained of a network, by name."""
+    return {k: p.detach().contiguous() for k, p in model.named_parameters() if p.requires_grad}
 
 
 def _half(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightning
+from safetensors.torch import save
 from torch import Tensor
 
 from mirror_depth_ros.metrics import METRIC_NAMES, depth_metrics
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
 from mirror_depth_ros.training.loss import LOSSES
 from mirror_depth_ros.training.schedule import adamw_warmup_cosine
+from mirror_depth_ros.writers import write_bytes
 
 _Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -72,3 +75,26 @@ class DepthTraining(lightning.LightningModule):
             weight_decay=self.weight_decay,
             total_steps=int(self.trainer.estimated_stepping_batches),
         )
+
+
+class MirrorHistory(lightning.Callback):
+    """Keeps the mirror as it was on the way, to see what an unconverged one does."""
+
+    #: Shares of the training after which the mirror is kept.
+    SHARES = (0.01, 0.1, 0.3, 1.0)
+
+    def __init__(self, folder: Path) -> None:
+        """Write ``mirror_001.safetensors`` and so on, by per cent, into ``folder``."""
+        self._folder = folder
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """Keep the mirror when one of the shares is reached."""
+        total = int(trainer.estimated_stepping_batches)
+        for share in self.SHARES:
+            if trainer.global_step == max(1, round(share * total)):
+                mirror = pl_module.model.mirror().detach().float().contiguous()
+                name = f'mirror_{round(100 * share):03d}.safetensors'
+                self._folder.mkdir(parents=True, exist_ok=True)
+                write_bytes(self._folder / name, save({'mirror': mirror}))

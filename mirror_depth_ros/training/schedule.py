@@ -1,4 +1,4 @@
-"""The optimiser and learning-rate schedule that every training here uses."""
+"""The optimiser, learning-rate schedule and averaging that every training here uses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def adamw_warmup_cosine(
@@ -26,3 +26,13 @@ def adamw_warmup_cosine(
         optimizer, max_lr=lr, total_steps=total_steps, pct_start=0.05, cycle_momentum=False
     )
     return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
+
+
+def warmed_up_average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+    """Return the next exponential moving average of a weight, as ``AveragedModel`` wants it.
+
+    The average reaches back over a tenth of the steps so far, at most over a thousand: it forgets
+    the random start, and is worth looking at from the first hundred steps on.
+    """
+    decay = min(0.999, (1.0 + float(updates)) / (10.0 + float(updates)))
+    return torch.lerp(current, averaged, decay)

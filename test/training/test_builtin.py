@@ -37,7 +37,7 @@ def models(
     tiny_clip_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A folder of built-in models that holds no weights yet."""
-    text = {**tiny_clip_config['text_cfg'], 'context_length': 40, 'vocab_size': VOCABULARY_SIZE}
+    text = {**tiny_clip_config['text_cfg'], 'context_length': 48, 'vocab_size': VOCABULARY_SIZE}
     folder = tmp_path / 'models' / BUILTIN_CLIP
     folder.mkdir(parents=True)
     config = {'model_cfg': {**tiny_clip_config, 'text_cfg': text}}
