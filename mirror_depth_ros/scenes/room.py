@@ -127,7 +127,8 @@ def _walls(
         Thing('skirting', '', tuple(_skirting(length, width, skirting))),
     ]
     taken: list[tuple[float, float, float]] = []
-    for build in (_door, _window, *rng.choice([_window, _picture, _picture, _door], 5)):
+    more = (_window, _picture, _picture, _door)
+    for build in (_door, _window, *(more[i] for i in rng.integers(len(more), size=5))):
         x, y, yaw = _on_wall(rng, length, width)
         if _is_free(x, y, 0.6, taken):
             things.append(build(rng, x, y, yaw))
@@ -240,8 +241,8 @@ def _furnish(rng: np.random.Generator, length: float, width: float, pose: Pose) 
             things.append(build(rng, x, y, yaw))
             taken.append((x, y, radius))
     if rng.random() < 0.4:
-        place = rng.uniform(-0.2, 0.2, 2) * (length, width)
-        things.append(furniture.rug(rng, *place.tolist(), rng.choice([0.0, math.pi / 2])))
+        x, y = rng.uniform(-0.2, 0.2) * length, rng.uniform(-0.2, 0.2) * width
+        things.append(furniture.rug(rng, x, y, rng.choice([0.0, math.pi / 2])))
     wanted = len(things) + int(rng.integers(2, 4 + int(length * width / 6)))
     for _ in range(3 * wanted):
         x = rng.uniform(-1, 1) * (length / 2 - _FOOTPRINT)

@@ -80,13 +80,13 @@ def paint(
     u, v = _surface_coordinates(local, normal)
     # Two unlike solids must not carry the same noise, hence an offset by solid.
     u, v = u / period + solid * 0.37, v / period
-    width = footprint / period
+    planes = torch.stack([u, v, footprint / period])
     mix = torch.zeros_like(u)
     for kind, pattern in _PATTERNS.items():
         where = (texture == int(kind)).nonzero()[:, 0]
         if len(where):
-            points = (plane.index_select(0, where) for plane in (u, v, width))
-            mix.index_copy_(0, where, pattern(_Patch(*points, noise)))
+            u_there, v_there, width_there = planes.index_select(1, where)
+            mix.index_copy_(0, where, pattern(_Patch(u_there, v_there, width_there, noise)))
     return torch.lerp(first, second, mix)
 
 

@@ -1,9 +1,9 @@
-"""The recipe of the built-in model, from nothing to the weights in ``resource/models``.
+"""The recipe of the built-in models, from nothing to the weights in ``resource/models``.
 
 Run with ``make builtin``. Stages: render scenes, pre-train the small CLIP on their captions,
 encode every picture with it once, train mirror and decoder, evaluate on unseen scenes, save. Each
 stage leaves a file in the work folder and is skipped when that file is there, so the same command
-resumes.
+resumes. Recipes that share a work folder share scenes, CLIP and features.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mirror_depth_ros.data.rendered_scenes import RenderedScenes, render_scenes
 from mirror_depth_ros.model.checkpoint import save_checkpoint
 from mirror_depth_ros.model.clip import LOCAL_FOLDER, FrozenImageEncoder, FrozenTextEncoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODEL, model_directory
+from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
 from mirror_depth_ros.scenes.video import KINDS
 from mirror_depth_ros.training.clip_pretraining import (
     BatchesOfOneKind,
@@ -42,6 +42,8 @@ from mirror_depth_ros.training.schedule import warmed_up_average
 from mirror_depth_ros.writers import write_bytes, write_json
 
 _RECALL_AMONG = 256
+# Sections that recipes in one work folder have in common.
+_SHARED = ('seed', 'scenes', 'clip')
 _PRECISION: Any = 'bf16-mixed'
 
 
@@ -50,10 +52,14 @@ class Recipe:
     """What the YAML file says, and where intermediate files go."""
 
     #: The sections of the recipe.
-
     values: dict[str, Any]
     #: Folder of intermediate files.
     work: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where files of this recipe's own model go."""
+        return self.work / self['name']
 
     def __getitem__(self, section: str) -> Any:
         return self.values[section]
@@ -99,24 +105,27 @@ def train_builtin(recipe: Recipe, output: Path) -> None:
     facts = {'data': 'procedural scenes', 'recipe': recipe.values, 'validation': metrics}
     write_bytes(output / BUILTIN_CLIP / 'open_clip_model.safetensors', save(_half(clip)))
     save_checkpoint(
-        model, output / f'{BUILTIN_MODEL}.safetensors', facts=facts, dtype=torch.float16
+        model, output / f'{recipe["name"]}.safetensors', facts=facts, dtype=torch.float16
     )
     print(json.dumps(metrics, indent=2))
 
 
 def _check_unchanged(recipe: Recipe) -> None:
     """Refuse to mix stages of two recipes; what a finished stage was made with must be true."""
-    note = recipe.work / 'recipe.json'
-    if not note.exists():
-        write_json(note, recipe.values)
-        return
-    begun = json.loads(note.read_text())
-    changed = [name for name, value in recipe.values.items() if begun.get(name) != value]
-    if changed:
-        raise ValueError(
-            f'got a recipe for {recipe.work}, which was begun with other {", ".join(changed)}; '
-            'give another --work, or remove what depends on that and recipe.json'
-        )
+    for folder, is_shared in ((recipe.work, True), (recipe.folder, False)):
+        values = {k: v for k, v in recipe.values.items() if (k in _SHARED) == is_shared}
+        note = folder / 'recipe.json'
+        if not note.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(note, values)
+            continue
+        begun = json.loads(note.read_text())
+        changed = [name for name, value in values.items() if begun.get(name) != value]
+        if changed:
+            raise ValueError(
+                f'got a recipe for {folder}, which was begun with other {", ".join(changed)}; '
+                'give another --work, or remove what depends on that and recipe.json'
+            )
 
 
 def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Module:
@@ -134,8 +143,8 @@ def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Modul
         # Recall is among as many unseen pairs as the batch below holds.
         val = Subset(pairs['val'], range(_RECALL_AMONG))
         _fit(
-            recipe,
-            'clip',
+            recipe.work / 'clip',
+            options['epochs'],
             training,
             DataLoader(
                 pairs['train'],
@@ -158,10 +167,9 @@ def train_depth(
     config = MirrorDepthConfig.from_dict({**MirrorDepthConfig().to_dict(), **recipe['model']})
     encoder = FrozenImageEncoder(clip, config.taps)
     model = MirrorDepth(config, encoder, FrozenTextEncoder(clip))
+    maker = '_'.join([encoder.fingerprint(), *map(str, config.taps)])
     cached = {
-        name: CachedScenes(
-            s, cache_features(s, encoder, recipe.work / f'{name}_{encoder.fingerprint()}.npy')
-        )
+        name: CachedScenes(s, cache_features(s, encoder, recipe.work / f'{name}_{maker}.npy'))
         for name, s in scenes.items()
     }
     # Entry 2 i is scene i upright, 2 i + 1 its mirror image; the latter only trains.
@@ -173,7 +181,7 @@ def train_depth(
     metrics: dict[str, float] = {}
     for stage in ('depth', 'tuning'):
         options = recipe[stage]
-        finished = recipe.work / f'{stage}.safetensors'
+        finished = recipe.folder / f'{stage}.safetensors'
         training = DepthTraining(
             model,
             grid=(height // encoder.patch_size, width // encoder.patch_size),
@@ -192,15 +200,15 @@ def train_depth(
                 num_workers=1,
             )
             _fit(
-                recipe,
-                stage,
+                recipe.folder / stage,
+                options['epochs'],
                 training,
                 train,
                 val,
                 callbacks=[
                     # No buffers: the text encoder's mask holds infinities.
                     WeightAveraging(use_buffers=False, avg_fn=warmed_up_average),
-                    MirrorHistory(recipe.work / stage),
+                    MirrorHistory(recipe.folder / stage),
                 ],
             )
             write_bytes(finished, save(_trained(model)))
@@ -219,22 +227,21 @@ def _balanced(kinds: list[str], indoor_share: float, samples: int) -> WeightedRa
 
 
 def _fit(
-    recipe: Recipe,
-    name: str,
+    checkpoints: Path,
+    epochs: int,
     training: lightning.LightningModule,
     train: DataLoader[Any],
     val: DataLoader[Any] | list[DataLoader[Any]],
     callbacks: Sequence[lightning.Callback] = (),
 ) -> None:
     """Fit with a progress bar, TensorBoard and checkpoints; resumes from the last one."""
-    checkpoints = recipe.work / name
     last = checkpoints / 'last.ckpt'
     trainer = lightning.Trainer(
-        max_epochs=recipe[name]['epochs'],
+        max_epochs=epochs,
         precision=_PRECISION,
         gradient_clip_val=1.0,
         accelerator='auto',
-        logger=TensorBoardLogger(recipe.work, name=f'{name}_log'),
+        logger=TensorBoardLogger(checkpoints.parent, name=f'{checkpoints.name}_log'),
         log_every_n_steps=20,
         callbacks=[
             ModelCheckpoint(checkpoints, save_last=True, every_n_train_steps=100),

@@ -20,6 +20,7 @@ from mirror_depth_ros.training import builtin
 from mirror_depth_ros.training.clip_pretraining import recall_at_1
 
 RECIPE = """
+name: builtin
 seed: 0
 scenes: {train: 16, val: 8, height: 48, width: 64}
 clip: {epochs: 1, batch_size: 4, lr: 1.0e-3, weight_decay: 0.1, patch_dropout: 0.5}
