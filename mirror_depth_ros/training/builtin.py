@@ -93,13 +93,7 @@ def train_builtin(recipe: Recipe, output: Path) -> None:
     """
     _check_unchanged(recipe)
     lightning.seed_everything(recipe['seed'])
-    size = {name: recipe['scenes'][name] for name in ('height', 'width')}
-    scenes = {
-        split: render_scenes(
-            recipe.work / f'{split}_scenes', split=split, count=recipe['scenes'][split], **size
-        )
-        for split in ('train', 'val')
-    }
+    scenes = rendered_scenes(recipe)
     clip = pretrain_clip(recipe, scenes)
     model, metrics = train_depth(recipe, scenes, clip)
     facts = {'data': 'procedural scenes', 'recipe': recipe.values, 'validation': metrics}
@@ -126,6 +120,17 @@ def _check_unchanged(recipe: Recipe) -> None:
                 f'got a recipe for {folder}, which was begun with other {", ".join(changed)}; '
                 'give another --work, or remove what depends on that and recipe.json'
             )
+
+
+def rendered_scenes(recipe: Recipe) -> dict[str, RenderedScenes]:
+    """Render the scenes to train and validate on, or open them when that is done."""
+    size = {name: recipe['scenes'][name] for name in ('height', 'width')}
+    return {
+        split: render_scenes(
+            recipe.work / f'{split}_scenes', split=split, count=recipe['scenes'][split], **size
+        )
+        for split in ('train', 'val')
+    }
 
 
 def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Module:
@@ -167,16 +172,7 @@ def train_depth(
     config = MirrorDepthConfig.from_dict({**MirrorDepthConfig().to_dict(), **recipe['model']})
     encoder = FrozenImageEncoder(clip, config.taps)
     model = MirrorDepth(config, encoder, FrozenTextEncoder(clip))
-    maker = '_'.join([encoder.fingerprint(), *map(str, config.taps)])
-    cached = {
-        name: CachedScenes(s, cache_features(s, encoder, recipe.work / f'{name}_{maker}.npy'))
-        for name, s in scenes.items()
-    }
-    # Entry 2 i is scene i upright, 2 i + 1 its mirror image; the latter only trains.
-    upright = {
-        kind: [2 * i for i, k in enumerate(scenes['val'].kinds) if k == kind] for kind in KINDS
-    }
-    val = [DataLoader(Subset(cached['val'], upright[kind]), 50) for kind in KINDS]
+    cached = cached_scenes(recipe, scenes, encoder)
     height, width = config.input_size
     metrics: dict[str, float] = {}
     for stage in ('depth', 'tuning'):
@@ -190,15 +186,13 @@ def train_depth(
             kinds=KINDS,
             loss=options['loss'],
         )
+        train, val = loaders(
+            cached,
+            batch_size=options['batch_size'],
+            samples=options['samples'],
+            indoor_share=options['indoor_share'],
+        )
         if not finished.exists():
-            sampler = _balanced(scenes['train'].kinds, options['indoor_share'], options['samples'])
-            train = DataLoader(
-                cached['train'],
-                options['batch_size'],
-                sampler=sampler,
-                drop_last=True,
-                num_workers=1,
-            )
             _fit(
                 recipe.folder / stage,
                 options['epochs'],
@@ -219,11 +213,35 @@ def train_depth(
     return model, metrics
 
 
-def _balanced(kinds: list[str], indoor_share: float, samples: int) -> WeightedRandomSampler:
-    """Draw a share of rooms, the rest roads; upright and mirrored alike."""
+def cached_scenes(
+    recipe: Recipe, scenes: dict[str, RenderedScenes], encoder: FrozenImageEncoder
+) -> dict[str, CachedScenes]:
+    """Encode every picture with the frozen CLIP, or open its features when that is done."""
+    maker = '_'.join([encoder.fingerprint(), *map(str, encoder.taps)])
+    return {
+        name: CachedScenes(s, cache_features(s, encoder, recipe.work / f'{name}_{maker}.npy'))
+        for name, s in scenes.items()
+    }
+
+
+def loaders(
+    cached: dict[str, CachedScenes], *, batch_size: int, samples: int, indoor_share: float
+) -> tuple[DataLoader[Any], list[DataLoader[Any]]]:
+    """Return batches to train on, and those to validate on by kind of scene.
+
+    :param samples: how many pictures to draw for an epoch, upright and mirrored alike.
+    :param indoor_share: how many of those are rooms; the rest are roads.
+    """
+    kinds = cached['train'].kinds
     weight = {'indoor': indoor_share / kinds.count('indoor')}
     weight['outdoor'] = (1.0 - indoor_share) / kinds.count('outdoor')
-    return WeightedRandomSampler([weight[kind] for kind in kinds for _ in range(2)], samples)
+    sampler = WeightedRandomSampler([weight[kind] for kind in kinds for _ in range(2)], samples)
+    train = DataLoader(cached['train'], batch_size, sampler=sampler, drop_last=True, num_workers=1)
+    # Entry 2 i is scene i upright, 2 i + 1 its mirror image; the latter only trains.
+    upright = {
+        kind: [2 * i for i, k in enumerate(cached['val'].kinds) if k == kind] for kind in KINDS
+    }
+    return train, [DataLoader(Subset(cached['val'], upright[kind]), 50) for kind in KINDS]
 
 
 def _fit(

@@ -30,21 +30,23 @@ class DepthTraining(lightning.LightningModule):
         weight_decay: float,
         kinds: tuple[str, ...],
         loss: str = 'silog',
+        taps: slice = slice(None),
     ) -> None:
         """Train ``model`` on features of ``grid`` patches.
 
         :param kinds: a name for each validation data loader.
         :param loss: a name in :data:`~mirror_depth_ros.training.loss.LOSSES`.
+        :param taps: which of the cached taps the model takes.
         """
         super().__init__()
         self.model, self.kinds, self.loss = model, kinds, LOSSES[loss]
-        self.grid, self.lr, self.weight_decay = grid, lr, weight_decay
+        self.grid, self.lr, self.weight_decay, self.taps = grid, lr, weight_decay, taps
 
     def training_step(self, batch: _Batch, index: int) -> Tensor:
         """Return the loss of one batch."""
         features, depth, focal_px = batch
         config = self.model.config
-        canonical = self.model.decode(list(features.unbind(dim=1)), self.grid)
+        canonical = self.model.decode(list(features[:, self.taps].unbind(dim=1)), self.grid)
         truth = depth * (config.reference_focal_px / focal_px).view(-1, 1, 1, 1)
         truth = truth.clamp(max=config.max_depth)
         loss = self.loss(canonical, truth, truth > config.min_depth)
@@ -54,7 +56,7 @@ class DepthTraining(lightning.LightningModule):
     def validation_step(self, batch: _Batch, index: int, dataloader_idx: int = 0) -> None:
         """Log the field's metrics by kind of scene, every image counting the same."""
         features, depth, focal_px = batch
-        canonical = self.model.decode(list(features.unbind(dim=1)), self.grid)
+        canonical = self.model.decode(list(features[:, self.taps].unbind(dim=1)), self.grid)
         scale = (focal_px / self.model.config.reference_focal_px).view(-1, 1, 1, 1)
         for prediction, truth in zip(canonical * scale, depth, strict=True):
             metrics = depth_metrics(prediction[0].numpy(), truth[0].numpy(), max_depth=80.0)

@@ -31,6 +31,11 @@ class CachedScenes(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return 2 * len(self._scenes)
 
+    @property
+    def kinds(self) -> list[str]:
+        """``indoor`` or ``outdoor`` for each scene, half as many as there are entries."""
+        return self._scenes.kinds
+
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return features ``[taps, tokens, C]``, depth ``[1, H, W]`` [m], focal [pixels]."""
         scene, flipped = divmod(index, 2)
