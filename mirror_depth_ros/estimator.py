@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mirror_depth_ros.model.checkpoint import load_checkpoint
-from mirror_depth_ros.model.mirror_depth import MirrorDepth
+from mirror_depth_ros.model.depth_network import DepthNetwork
 
 _DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 PRECISIONS = ('auto', *_DTYPES)
@@ -22,7 +22,7 @@ class DepthEstimator:
     """A loaded depth model on a device. One thread at a time may use it."""
 
     def __init__(
-        self, model: MirrorDepth, *, device: str = 'auto', precision: str = 'auto'
+        self, model: DepthNetwork, *, device: str = 'auto', precision: str = 'auto'
     ) -> None:
         """Fold a network and put it on a device.
 

@@ -67,7 +67,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
         ) from error
 
 
-class _Frozen(nn.Module):
+class Frozen(nn.Module):
     """A module whose parameters never train and that always stays in evaluation mode."""
 
     def freeze(self) -> None:
@@ -75,12 +75,20 @@ class _Frozen(nn.Module):
         self.requires_grad_(False)
         super().train(False)
 
-    def train(self, mode: bool = True) -> _Frozen:
+    def train(self, mode: bool = True) -> Frozen:
         """Stay in evaluation mode whatever the network around it does."""
         return self
 
+    def fingerprint(self) -> str:
+        """Return a hash of the weights that are used, to tell one CLIP from another."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
-class FrozenImageEncoder(_Frozen):
+
+class FrozenImageEncoder(Frozen):
     """The image tower up to its last tapped block."""
 
     image_mean: Tensor
@@ -163,16 +171,8 @@ class FrozenImageEncoder(_Frozen):
             self._tables[key] = torch.cat([of_class, grid.flatten(2)[0].T]).detach()
         return self._tables[key]
 
-    def fingerprint(self) -> str:
-        """Return a hash of the weights that are used, to tell one CLIP from another."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
 
-
-class FrozenTextEncoder(_Frozen):
+class FrozenTextEncoder(Frozen):
     """The text tower from token embeddings on: what the mirror is shown to."""
 
     attn_mask: Tensor | None
@@ -207,21 +207,22 @@ class FrozenTextEncoder(_Frozen):
         self.freeze()
 
     def forward(self, embeddings: Tensor, *, mean: bool = False) -> Tensor:
-        """Return the text feature of a sequence of token embeddings.
+        """Return the text feature of one or more sequences of token embeddings.
 
         The sequence takes the place of embedded words; its last position, which sees all the
         others through the causal mask, takes the place of the end-of-text token.
 
-        :param embeddings: ``[s, width]``, s at most :attr:`context_length`.
+        :param embeddings: ``[..., s, width]``, s at most :attr:`context_length`.
         :param mean: take the mean over all positions instead, which CLIP was not trained for.
-        :returns: ``[embed_dim]``, not normalised.
+        :returns: ``[..., embed_dim]``, not normalised.
         """
-        tokens = len(embeddings)
+        tokens = embeddings.shape[-2]
         x = embeddings + self.positional_embedding[:tokens]
         mask = None if self.attn_mask is None else self.attn_mask[:tokens, :tokens]
-        x = self.transformer(x[None], attn_mask=mask)
-        x = self.ln_final(x)[0]  # [s, width]
-        x = x.mean(dim=0) if mean else x[-1]
+        x = self.transformer(x.reshape(-1, tokens, self.width), attn_mask=mask)
+        x = self.ln_final(x)  # [N, s, width]
+        x = x.mean(dim=1) if mean else x[:, -1]
+        x = x.reshape(*embeddings.shape[:-2], self.width)
         if isinstance(self.text_projection, nn.Linear):
             return self.text_projection(x)
         return x @ self.text_projection

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
 from mirror_depth_ros.model.decoder import Decoder, Film
+from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror import Mirror
 
 _CHOICES = {
@@ -155,13 +156,14 @@ def preset(name: str, **changes: Any) -> MirrorDepthConfig:
     return replace(config, **changes)
 
 
-class MirrorDepth(nn.Module):
+class MirrorDepth(DepthNetwork):
     """RGB and focal length in, metric depth out.
 
     While training, the condition is computed from the mirror by the frozen text encoder. It
     depends on no image, so :meth:`fold` replaces all of that by the scale and shift it leads to.
     """
 
+    config: MirrorDepthConfig
     film_scale: Tensor
     film_shift: Tensor
 
@@ -246,35 +248,8 @@ class MirrorDepth(nn.Module):
             self.register_buffer('film_shift', shift.clone())
         return self
 
-    def forward(self, images: Tensor, focal_px: Tensor) -> Tensor:
-        """Return metric depth.
-
-        :param images: RGB in 0..1, ``[B, 3, H, W]``, H and W multiples of the patch size.
-        :param focal_px: focal length at this very size [pixels], ``[B]``.
-        :returns: metres along Z, ``[B, 1, H, W]``.
-        :raises ValueError: for a size the patches do not divide.
-        """
-        patch = self.image_encoder.patch_size
-        height, width = images.shape[-2:]
-        if height % patch or width % patch:
-            raise ValueError(
-                f'got images of {height} x {width}, expected multiples of the patch size {patch}'
-            )
-        taps = self.image_encoder(images)
-        canonical = self.decode(taps, (height // patch, width // patch))
-        return canonical * (focal_px / self.config.reference_focal_px).view(-1, 1, 1, 1)
-
     def decode(self, taps: list[Tensor], grid: tuple[int, int]) -> Tensor:
-        """Return canonical depth, that of a camera with the reference focal length.
-
-        A camera with twice the focal length shows the same picture from twice as far (Metric3D,
-        Yin et al., 2023), so canonical depth is metric depth times
-        ``reference_focal_px / focal_px``.
-
-        :param taps: what the image encoder returns, shallowest first.
-        :param grid: rows and columns of patches.
-        :returns: metres, ``[B, 1, H, W]``, within the configured range.
-        """
+        """Return canonical depth ``[B, 1, H, W]`` [m]; see :meth:`DepthNetwork.decode`."""
         if self.config.tap_order == 'deepest_first':
             taps = taps[::-1]
         scale, shift = self.condition()

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mirror_depth_ros.metrics import METRIC_NAMES, depth_metrics
-from mirror_depth_ros.model.mirror_depth import MirrorDepth
+from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.training.loss import LOSSES
 from mirror_depth_ros.training.schedule import adamw_warmup_cosine
 from mirror_depth_ros.writers import write_bytes
@@ -23,7 +23,7 @@ class DepthTraining(lightning.LightningModule):
 
     def __init__(
         self,
-        model: MirrorDepth,
+        model: DepthNetwork,
         *,
         grid: tuple[int, int],
         lr: float,

@@ -1,0 +1,75 @@
+"""What all depth networks have in common: that of the mirror, and those it is compared with."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from mirror_depth_ros.model.clip import FrozenImageEncoder
+
+
+class NetworkConfig(Protocol):
+    """What of a network's configuration estimator and training read."""
+
+    @property
+    def clip(self) -> str:
+        """open_clip model name."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width the network is trained at [pixels]."""
+
+    @property
+    def reference_focal_px(self) -> float:
+        """Focal length that canonical depth is for, at the network's input [pixels]."""
+
+    @property
+    def min_depth(self) -> float:
+        """Smallest canonical depth [m]."""
+
+    @property
+    def max_depth(self) -> float:
+        """Largest canonical depth [m]."""
+
+
+class DepthNetwork(nn.Module):
+    """RGB and focal length in, metric depth out, by way of a frozen CLIP's features."""
+
+    config: NetworkConfig
+    image_encoder: FrozenImageEncoder
+
+    def forward(self, images: Tensor, focal_px: Tensor) -> Tensor:
+        """Return metric depth.
+
+        :param images: RGB in 0..1, ``[B, 3, H, W]``, H and W multiples of the patch size.
+        :param focal_px: focal length at this very size [pixels], ``[B]``.
+        :returns: metres along Z, ``[B, 1, H, W]``.
+        :raises ValueError: for a size the patches do not divide.
+        """
+        patch = self.image_encoder.patch_size
+        height, width = images.shape[-2:]
+        if height % patch or width % patch:
+            raise ValueError(
+                f'got images of {height} x {width}, expected multiples of the patch size {patch}'
+            )
+        taps = self.image_encoder(images)
+        canonical = self.decode(taps, (height // patch, width // patch))
+        return canonical * (focal_px / self.config.reference_focal_px).view(-1, 1, 1, 1)
+
+    def decode(self, taps: list[Tensor], grid: tuple[int, int]) -> Tensor:
+        """Return canonical depth, that of a camera with the reference focal length.
+
+        A camera with twice the focal length shows the same picture from twice as far (Metric3D,
+        Yin et al., 2023), so canonical depth is metric depth times
+        ``reference_focal_px / focal_px``.
+
+        :param taps: what the image encoder returns, shallowest first.
+        :param grid: rows and columns of patches.
+        :returns: metres, ``[B, 1, H, W]``, within the configured range.
+        """
+        raise NotImplementedError
+
+    def fold(self) -> DepthNetwork:
+        """Replace what depends on no image by its value, in place."""
+        return self
