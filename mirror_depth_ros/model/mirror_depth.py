@@ -61,6 +61,8 @@ class MirrorDepthConfig:
     block: str = 'post_norm_relu'
     #: Decoder blocks after each tap.
     blocks_per_tap: int = 1
+    #: 3x3 convolutions at a quarter of the resolution, in the step from patches to pixels.
+    refinements: int = 0
     #: What tells the decoder where a patch lies: ``clip`` (its features alone) or ``fourier``.
     position: str = 'clip'
     #: ``softplus`` (the paper) or ``log``: depth spread evenly in its logarithm over the range.
@@ -84,6 +86,10 @@ class MirrorDepthConfig:
                 raise ValueError(
                     f'got {name}={getattr(self, name)!r}, expected an integer from 1 up'
                 )
+        if not isinstance(self.refinements, int) or self.refinements < 0:
+            raise ValueError(
+                f'got refinements={self.refinements!r}, expected an integer from 0 up'
+            )
         if self.width % self.heads or self.width % 2:
             raise ValueError(
                 f'got width={self.width} and heads={self.heads}, expected an even width that the '
@@ -191,6 +197,7 @@ class MirrorDepth(DepthNetwork):
             pre_norm=config.block == 'pre_norm_gelu',
             film_every_tap=config.film == 'every',
             blocks_per_tap=config.blocks_per_tap,
+            refinements=config.refinements,
             trained_grid=(
                 (config.input_size[0] // patch, config.input_size[1] // patch)
                 if config.position == 'fourier'

@@ -38,6 +38,16 @@ def test_expansion_equals_the_transposed_convolutions(patch_size: int) -> None:
     torch.testing.assert_close(expansion(x), expected, atol=1e-6, rtol=1e-5)
 
 
+def test_refinements_are_convolutions_at_a_quarter_of_the_resolution() -> None:
+    torch.manual_seed(0)
+    expansion = Expansion(8, 16, refinements=2)
+    x = torch.randn(2, 8, 3, 5)
+    quarter = expansion.first(x).relu()  # [2, 2, 12, 20]
+    for convolution in expansion.refinements:
+        quarter = quarter + convolution(quarter).relu()
+    torch.testing.assert_close(expansion(x), expansion.second(quarter), atol=1e-6, rtol=1e-5)
+
+
 def test_positions_span_the_trained_grid_and_go_beyond_it() -> None:
     positions = PatchPositions(18, (4, 6))
     with torch.no_grad():

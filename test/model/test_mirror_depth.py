@@ -45,6 +45,37 @@ def test_folding_changes_nothing(config: MirrorDepthConfig, reading: str) -> Non
     torch.testing.assert_close(folded, unfolded, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ('condition', 'trained'),
+    [
+        # mirror 6 x 16 or one vector of 24; FiLM 2 x (24 x 16 + 16)
+        ('mirror', 96 + 800),
+        ('mirror_mean', 96 + 800),
+        ('mirror_frozen', 800),
+        ('free', 24 + 800),
+        ('none', 0),
+    ],
+)
+def test_the_condition_can_come_from_elsewhere(
+    config: MirrorDepthConfig, condition: str, trained: int
+) -> None:
+    network = MirrorDepth.from_config(
+        MirrorDepthConfig(**{**config.to_dict(), 'condition': condition})
+    )
+    assert parameter_count(network) - parameter_count(network.decoder) == trained
+    images, focal = torch.rand(1, 3, 48, 64), torch.tensor([40.0])
+    unfolded = network(images, focal)
+    unfolded.log().mean().backward()
+    learns = condition not in ('mirror_frozen', 'none')
+    assert (network.mirror.embeddings.grad is not None) == learns
+    if condition == 'none':
+        scale, shift = network.condition()
+        assert torch.equal(scale, torch.ones(16))
+        assert torch.equal(shift, torch.zeros(16))
+    with torch.no_grad():
+        torch.testing.assert_close(network.fold()(images, focal), unfolded, atol=1e-5, rtol=0)
+
+
 def test_depth_is_proportional_to_the_focal_length(config: MirrorDepthConfig) -> None:
     network = MirrorDepth.from_config(config).eval()
     images = torch.rand(1, 3, 48, 64).expand(2, -1, -1, -1)
@@ -104,6 +135,8 @@ def test_refuses_a_mirror_longer_than_the_text_encoder(config: MirrorDepthConfig
         ({'film': 'twice'}, "got film='twice', expected one of deepest, every"),
         ({'output': 'exp'}, "got output='exp', expected one of softplus, log"),
         ({'heads': 0}, 'got heads=0, expected an integer from 1 up'),
+        ({'refinements': -1}, 'got refinements=-1, expected an integer from 0 up'),
+        ({'condition': 'words'}, "got condition='words', expected one of mirror, mirror_mean"),
         ({'width': 30, 'heads': 4}, 'expected an even width that the heads divide'),
         ({'min_depth': 5.0, 'max_depth': 5.0}, 'expected 0 < min_depth < max_depth'),
         ({'reference_focal_px': float('nan')}, 'got reference_focal_px=nan'),
