@@ -66,8 +66,21 @@ def colorize_error(
         )
     has_truth = np.isfinite(truth) & (truth > 0)
     error = np.abs(prediction - np.where(has_truth, truth, 1.0)) / np.where(has_truth, truth, 1.0)
-    picture = _turbo(np.nan_to_num(error / _MAX_RELATIVE_ERROR, nan=1.0))
-    picture[~has_truth] = 0
+    error = np.nan_to_num(error, nan=np.inf)  # no prediction is the worst one
+    return colorize_relative_error(np.where(has_truth, error, np.nan))
+
+
+def colorize_relative_error(
+    error: NDArray[np.floating], *, largest: float = _MAX_RELATIVE_ERROR
+) -> NDArray[np.uint8]:
+    """Return a picture of relative errors: blue is 0, red ``largest`` and more.
+
+    :param error: 0 or more, ``[H, W]``; NaN, nothing to compare, becomes black.
+    :param largest: the error with the strongest colour.
+    :returns: RGB uint8 ``[H, W, 3]``.
+    """
+    picture = _turbo(error / largest)
+    picture[np.isnan(error)] = 0
     return picture
 
 

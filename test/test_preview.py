@@ -5,7 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from mirror_depth_ros.preview import colorize_depth, colorize_error, side_by_side
+from mirror_depth_ros.preview import (
+    colorize_depth,
+    colorize_error,
+    colorize_relative_error,
+    side_by_side,
+)
 
 
 def test_near_is_red_and_far_is_blue():
@@ -46,6 +51,15 @@ def test_errors_are_relative_to_the_truth():
     assert not np.any(unknown)
     with pytest.raises(ValueError, match=re.escape('shape (3, 5), expected (5, 3)')):
         colorize_error(np.ones((3, 5)), np.ones((5, 3)))
+
+
+def test_relative_errors_have_their_own_largest():
+    row = colorize_relative_error(np.array([[0.0, 0.1, 7.0, np.nan]]), largest=0.1)[0]
+    none, largest, more, unknown = row
+    assert int(none[2]) > int(none[0])
+    assert int(largest[0]) > int(largest[2])
+    np.testing.assert_array_equal(largest, more)
+    assert not np.any(unknown)
 
 
 def test_panels_stand_in_one_row_under_their_labels():

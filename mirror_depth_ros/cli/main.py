@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mirror_depth_ros import __version__
+from mirror_depth_ros.cli.consistency import consistency
 from mirror_depth_ros.cli.demo import demo
 from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.predict import predict
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(consistency)
 
 
 def _print_version(wanted: bool) -> None:

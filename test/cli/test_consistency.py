@@ -1,0 +1,55 @@
+"""``mirror_depth consistency`` from the shell's side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mirror_depth_ros.cli.main import app
+
+
+@pytest.mark.parametrize('kind', ['indoor', 'outdoor'])
+def test_videos_with_figures_and_pictures(kind: str, tiny_model: Path, tmp_path: Path) -> None:
+    report, pictures = tmp_path / 'below' / 'figures.json', tmp_path / 'pictures'
+    command = ['consistency', '--data', f'scenes:{kind}', '--videos', '2', '--frames', '3']
+    command += ['--size', '64x48', '--model', str(tiny_model), '--device', 'cpu']
+    command += ['--json', str(report), '--pictures', str(pictures)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert 'temporal disagreement' in result.output
+    summary = json.loads(report.read_text())
+    assert (summary['videos'], summary['frames'], summary['rate_hz']) == (2, 3, 10.0)
+    assert (summary['width'], summary['height']) == (64, 48)
+    assert summary['max_depth_m'] == {'indoor': 10.0, 'outdoor': 80.0}[kind]
+    assert len(summary['per_video']) == 2
+    for figure in ('temporal_disagreement', 'spatial_away', 'spatial_at_edges', 'abs_rel'):
+        mean = sum(video[figure] for video in summary['per_video']) / 2
+        assert summary[figure] == pytest.approx(mean)
+        assert summary[figure] > 0
+    assert len(list(pictures.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (('--data', 'frames:kitchen'), "got data set 'frames:kitchen', expected scenes:indoor or"),
+        (('--data', 'scenes:space'), "got data set 'scenes:space', expected scenes:indoor or"),
+        (('--size', '320'), "got a size of '320', expected WIDTHxHEIGHT such as 320x240"),
+        (('--size', '0x5'), "got a size of '0x5', expected WIDTHxHEIGHT such as 320x240"),
+    ],
+)
+def test_typing_errors_end_in_one_line(option: tuple[str, str], message: str) -> None:
+    arguments = {'--data': 'scenes:indoor', option[0]: option[1]}
+    command = ['consistency', *(word for pair in arguments.items() for word in pair)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert f'mirror_depth: {message}' in result.stderr
+    assert result.stderr.count('\n') == 1
+
+
+def test_more_frames_than_the_path_has_are_refused_by_the_option() -> None:
+    result = CliRunner().invoke(app, ['consistency', '--data', 'scenes:indoor', '--frames', '45'])
+    assert result.exit_code == 2
