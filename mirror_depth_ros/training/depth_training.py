@@ -89,6 +89,11 @@ class MirrorHistory(lightning.Callback):
         """Write ``mirror_001.safetensors`` and so on, by per cent, into ``folder``."""
         self._folder = folder
 
+    @staticmethod
+    def file_name(share: float) -> str:
+        """Return the name of the file for the mirror after a share of the training."""
+        return f'mirror_{round(100 * share):03d}.safetensors'
+
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, *args: Any, **kwargs: Any
     ) -> None:
@@ -97,6 +102,5 @@ class MirrorHistory(lightning.Callback):
         for share in self.SHARES:
             if trainer.global_step == max(1, round(share * total)):
                 mirror = pl_module.model.mirror().detach().float().contiguous()
-                name = f'mirror_{round(100 * share):03d}.safetensors'
                 self._folder.mkdir(parents=True, exist_ok=True)
-                write_bytes(self._folder / name, save({'mirror': mirror}))
+                write_bytes(self._folder / self.file_name(share), save({'mirror': mirror}))
