@@ -23,6 +23,11 @@ _BACKGROUND = frozenset({'wall', 'floor', 'ceiling', 'skirting', 'road', 'grass'
 _SMALLEST_SHARE = 0.004
 _MOST_THINGS = 5
 
+_THINGS = (
+    *('table', 'desk', 'chair', 'sofa', 'bed', 'shelf', 'cabinet', 'box', 'lamp', 'plant', 'rug'),
+    *('person', 'window', 'door', 'picture', 'car', 'van', 'cyclist', 'tree', 'hedge', 'pole'),
+    *('sign', 'building'),
+)
 #: Every word a caption can hold.
 WORDS = (
     *('a', 'photo', 'of', 'with', 'walls', 'room', 'road', 'small', 'medium', 'large', 'wide'),
@@ -30,9 +35,7 @@ WORDS = (
     *('low', 'high', 'looking', 'up', 'down', 'ahead', 'empty', 'sky'),
     *_DISTANCE_WORDS,
     *COLOURS,
-    *('table', 'desk', 'chair', 'sofa', 'bed', 'shelf', 'cabinet', 'box', 'lamp', 'plant', 'rug'),
-    *('person', 'window', 'door', 'picture', 'car', 'van', 'cyclist', 'tree', 'hedge', 'pole'),
-    *('sign', 'building'),
+    *_THINGS,
 )
 #: Token ids: 0 pads, then the words, then unknown, start and end. CLIP pools at the highest id.
 UNKNOWN, START, END = len(WORDS) + 1, len(WORDS) + 2, len(WORDS) + 3
@@ -89,6 +92,17 @@ def _visible_things(scene: Scene, frame: RenderedFrame) -> list[str]:
         words = [_distance_word(distance, frame), thing.colour, thing.name, side]
         phrases.append(' '.join(word for word in words if word))
     return phrases
+
+
+def distance_prompts() -> dict[float, list[str]]:
+    """Return a sentence about every thing at every distance that captions name, by metres.
+
+    The metres are, as in captions, those at which the reference lens would show the thing.
+    """
+    return {
+        metres: [f'a photo of a {word} {thing}' for thing in _THINGS]
+        for metres, word in zip(_LADDER, _DISTANCE_WORDS, strict=True)
+    }
 
 
 def tokenize(captions: Sequence[str], context_length: int) -> Tensor:

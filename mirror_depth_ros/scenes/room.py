@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from mirror_depth_ros.scenes import furniture
-from mirror_depth_ros.scenes.assembly import Assembly, cloth
+from mirror_depth_ros.scenes import fixtures, furniture
 from mirror_depth_ros.scenes.palette import WOODS, pick_colour, shade
 from mirror_depth_ros.scenes.people import person
 from mirror_depth_ros.scenes.solids import (
@@ -19,7 +18,6 @@ from mirror_depth_ros.scenes.solids import (
     Surface,
     Texture,
     Thing,
-    Vector,
 )
 
 # What may stand anywhere; each entry is as likely as any other.
@@ -78,7 +76,7 @@ def make_room(seed: int) -> Scene:
     pose = _camera_pose(rng, length, width)
     things += _furnish(rng, length, width, pose)
     lamp = (rng.uniform(-0.3, 0.3) * length, rng.uniform(-0.3, 0.3) * width, height - 0.25)
-    things.append(_ceiling_lamp(rng, lamp, height))
+    things.append(fixtures.ceiling_lamp(rng, lamp, height))
     area = length * width
     size_word = 'small' if area < 15 else 'large' if area > 35 else 'medium'
     return Scene(
@@ -127,8 +125,12 @@ def _walls(
         Thing('skirting', '', tuple(_skirting(length, width, skirting))),
     ]
     taken: list[tuple[float, float, float]] = []
-    more = (_window, _picture, _picture, _door)
-    for build in (_door, _window, *(more[i] for i in rng.integers(len(more), size=5))):
+    more = (fixtures.window, fixtures.picture, fixtures.picture, fixtures.door)
+    for build in (
+        fixtures.door,
+        fixtures.window,
+        *(more[i] for i in rng.integers(len(more), size=5)),
+    ):
         x, y, yaw = _on_wall(rng, length, width)
         if _is_free(x, y, 0.6, taken):
             things.append(build(rng, x, y, yaw))
@@ -154,61 +156,6 @@ def _on_wall(rng: np.random.Generator, length: float, width: float) -> tuple[flo
         return side * length / 2, along * width, math.pi * (wall == 1)
     side = 2 * wall - 5
     return along * length, side * width / 2, -side * math.pi / 2
-
-
-def _door(rng: np.random.Generator, x: float, y: float, yaw: float) -> Thing:
-    """A door 2.0 m high in its frame, with a handle at 1.02 m."""
-    a = Assembly(x, y, yaw)
-    word, colour = pick_colour(rng, ('white', 'brown', 'grey', 'beige'))
-    width = rng.normal(0.85, 0.04)
-    frame = Surface((colour[0] * 0.7, colour[1] * 0.7, colour[2] * 0.7))
-    a.add(Shape.BOX, (0, 0, 1.03), (0.05, width + 0.14, 2.06), frame)
-    a.add(Shape.BOX, (0, 0, 1.0), (0.07, width, 2.0), Surface(colour))
-    side = rng.choice([-0.4, 0.4]) * width
-    a.add(Shape.BOX, (0.06, side, 1.02), (0.05, 0.13, 0.03), Surface((0.5, 0.45, 0.3)))
-    return a.build('door', word)
-
-
-def _window(rng: np.random.Generator, x: float, y: float, yaw: float) -> Thing:
-    """A window with two wings and a sill, sometimes with curtains and a radiator."""
-    a = Assembly(x, y, yaw)
-    w, h = rng.uniform(0.8, 1.8), rng.normal(1.2, 0.1)
-    white = Surface((0.8, 0.8, 0.8))
-    a.add(Shape.BOX, (0, 0, 1.5), (0.05, w, h), white)
-    pane = Surface((1.0, 1.0, 1.0), (0.6, 0.8, 1.0), Texture.NOISE, 4.0)
-    for side in (-1, 1):
-        a.add(Shape.BOX, (0.02, side * w / 4, 1.5), (0.03, w * 0.44, h * 0.9), pane)
-    a.add(Shape.BOX, (0.08, 0, 1.5 - h / 2), (0.16, w + 0.1, 0.04), white)
-    if rng.random() < 0.4:
-        curtain = cloth(rng, pick_colour(rng)[1])
-        for side in (-1, 1):
-            a.add(Shape.BOX, (0.12, side * (w / 2 + 0.1), 1.2), (0.08, 0.3, 2.2), curtain)
-    if rng.random() < 0.5:
-        ribs = Surface((0.75, 0.75, 0.74), (0.4, 0.4, 0.4), Texture.STRIPES, 0.06)
-        a.add(Shape.BOX, (0.08, 0, 0.4), (0.1, 0.8 * w, 0.55), ribs)
-    return a.build('window', 'white')
-
-
-def _picture(rng: np.random.Generator, x: float, y: float, yaw: float) -> Thing:
-    """A framed picture at eye height."""
-    a = Assembly(x, y, yaw)
-    word, colour = pick_colour(rng)
-    w, h = rng.uniform(0.3, 1.0), rng.uniform(0.3, 0.8)
-    second = pick_colour(rng)[1]
-    texture = Texture(rng.choice([Texture.NOISE, Texture.STRIPES, Texture.TILES]))
-    a.add(Shape.BOX, (0, 0, 1.55), (0.03, w + 0.06, h + 0.06), Surface(pick_colour(rng)[1]))
-    a.add(Shape.BOX, (0, 0, 1.55), (0.04, w, h), Surface(colour, second, texture, 0.3))
-    return a.build('picture', word)
-
-
-def _ceiling_lamp(rng: np.random.Generator, light: Vector, height: float) -> Thing:
-    """A lamp around the room's light, hanging from the ceiling."""
-    a = Assembly(light[0], light[1], 0.0)
-    # The light is below all of it, so that the lamp does not shade the room.
-    shape = Shape(rng.choice([Shape.CYLINDER, Shape.BOX]))
-    size = (rng.uniform(0.3, 0.5), rng.uniform(0.3, 0.5), 0.12)
-    a.add(shape, (0, 0, height - 0.1), size, Surface((0.98, 0.96, 0.9)))
-    return a.build('lamp', 'white')
 
 
 def _camera_pose(rng: np.random.Generator, length: float, width: float) -> Pose:
