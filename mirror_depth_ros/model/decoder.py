@@ -46,13 +46,14 @@ class Expansion(nn.Module):
     per position. Computed like that, with one reordering at the end, it takes half the time to
     predict and a quarter to train on a CPU.
 
-    Nothing flows from patch to patch there, which shows as blocks. Refinements are 3x3 convolutions
-    between the two, at a quarter of the resolution, each added to what it was given.
+    Nothing flows from patch to patch there, which shows as blocks. Refinements are 3x3
+    convolutions between the two, at a quarter of the resolution, each added to what it was given;
+    with them, half as many features reach that resolution.
     """
 
     def __init__(self, width: int, patch_size: int, refinements: int = 0) -> None:
         super().__init__()
-        inner = width // (4 if refinements else 2)  # they cost as the square of it
+        inner = width // (4 if refinements else 2)  # convolutions cost as the square of it
         self.first = nn.ConvTranspose2d(width, inner, kernel_size=4, stride=4)
         self.refinements = nn.ModuleList(
             nn.Conv2d(inner, inner, kernel_size=3, padding=1) for _ in range(refinements)
