@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.metrics import depth_metrics, mean_metrics
+from mirror_depth_ros.model.baselines.prompted import DistancePrompts
+from mirror_depth_ros.model.baselines.weights import load_baseline
 from mirror_depth_ros.preview import comparison
+from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE, distance_prompts, tokenize
 from mirror_depth_ros.writers import write_rgb_png
 
 _PICTURE_HEIGHT = 240
@@ -68,6 +72,24 @@ def evaluate(
         except ValueError as error:
             raise ValueError(f'{sample.name}: {error}') from error
         yield Score(sample.name, plain, scaled)
+
+
+def load_baseline_estimator(
+    baseline: str, model: str, *, device: str = 'auto', precision: str = 'auto'
+) -> DepthEstimator:
+    """Return a baseline on a model's CLIP, to be evaluated as the model is.
+
+    :param baseline: ``mean``, ``linear``, ``depthclip`` or ``learned_prompts``.
+    :param model: ``builtin`` or the path of a checkpoint.
+    :raises FileNotFoundError: if there is no such model, or the baseline was not fitted.
+    :raises ValueError: for an unknown baseline or one of another CLIP, an unknown device or
+        precision.
+    """
+    prompts = DistancePrompts(distance_prompts(), tokenize, VOCABULARY_SIZE)
+    network = load_baseline(baseline, model, prompts=prompts)
+    estimator = DepthEstimator(network, device=device, precision=precision)
+    estimator.model_name = str(model)
+    return estimator
 
 
 def summarize_scores(scores: Sequence[Score]) -> dict[str, object]:

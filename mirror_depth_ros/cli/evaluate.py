@@ -13,6 +13,11 @@ def evaluate(
         ..., metavar='DATA', help='scenes:indoor, scenes:outdoor or frames:FOLDER.'
     ),
     model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    baseline: str | None = typer.Option(
+        None,
+        help='Evaluate this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',
+        metavar='NAME',
+    ),
     count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
     max_depth: float | None = typer.Option(
         None, min=0.1, help='Farthest depth that counts [m]; 80 for scenes:outdoor, else 10.'
@@ -38,6 +43,8 @@ def evaluate(
 
     - `mirror_depth evaluate --data scenes:indoor --count 500`
 
+    - `mirror_depth evaluate --data scenes:indoor --baseline depthclip`
+
     - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
     """
     from rich.console import Console
@@ -45,7 +52,7 @@ def evaluate(
 
     from mirror_depth_ros.data.specification import open_data
     from mirror_depth_ros.evaluation import evaluate as evaluate_samples
-    from mirror_depth_ros.evaluation import summarize_scores
+    from mirror_depth_ros.evaluation import load_baseline_estimator, summarize_scores
     from mirror_depth_ros.metrics import DEPTH_CAPS
     from mirror_depth_ros.writers import write_json
 
@@ -56,7 +63,12 @@ def evaluate(
     with console.status('loading the model'):
         from mirror_depth_ros.estimator import DepthEstimator
 
-        estimator = DepthEstimator.load(model, device=device, precision=precision)
+        if baseline is None:
+            estimator = DepthEstimator.load(model, device=device, precision=precision)
+        else:
+            estimator = load_baseline_estimator(
+                baseline, model, device=device, precision=precision
+            )
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     outcomes = evaluate_samples(estimator, samples, max_depth=cap, flip=flip, pictures=pictures)
@@ -64,6 +76,7 @@ def evaluate(
     summary = {
         'data': data,
         'model': estimator.model_name,
+        'baseline': baseline,
         'precision': estimator.precision,
         'flip': flip,
         'max_depth_m': cap,
@@ -81,6 +94,8 @@ def _print_table(summary: dict[str, Any]) -> None:
     from mirror_depth_ros.metrics import METRIC_NAMES
 
     title = f'{summary["images"]} images of {summary["data"]}, up to {summary["max_depth_m"]:g} m'
+    if summary['baseline'] is not None:
+        title += f', by the baseline {summary["baseline"]}'
     table = Table('', 'as predicted', 'median scaled', title=title)
     for name in METRIC_NAMES:
         table.add_row(

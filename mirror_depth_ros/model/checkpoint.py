@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
@@ -72,37 +72,29 @@ def load_checkpoint(
     """
     path = checkpoint_path(source)
     config, metadata, tensors = _read(path)
-    clip = load_clip(config.clip, clip_weights or config.clip_weights)
+    clip = _load_clip(path, config, metadata, clip_weights)
     image_encoder = FrozenImageEncoder(clip, config.taps)
     model = MirrorDepth(config, image_encoder, None if folded else FrozenTextEncoder(clip))
     del clip
-    fingerprint = image_encoder.fingerprint()
-    if fingerprint != metadata['clip_fingerprint']:
-        raise ValueError(
-            f'got CLIP {config.clip} with weights {fingerprint}, expected '
-            f'{metadata["clip_fingerprint"]}, which {path.name} was trained with; pass the same '
-            'weights as clip_weights'
-        )
     wanted = (
         ('film_scale', 'film_shift', 'decoder.') if folded else ('mirror.', 'film.', 'decoder.')
     )
+    expected = [name for name in model.state_dict() if name.startswith(wanted)]
     used = {name: tensor for name, tensor in tensors.items() if name.startswith(wanted)}
-    try:
-        missing, unexpected = model.load_state_dict(used, strict=False)
-    except RuntimeError as error:
-        raise ValueError(
-            f'got weights in {path} that do not fit its configuration: {error}'
-        ) from (error)
-    missing = [name for name in missing if name.startswith(wanted)]
-    if missing or unexpected:
-        raise ValueError(
-            f'got {path} lacking {missing or "nothing"}, with unknown {unexpected or "nothing"}, '
-            'expected the weights its configuration names; save it again'
-        )
-    broken = [name for name, tensor in used.items() if not tensor.isfinite().all()]
-    if broken:
-        raise ValueError(f'got NaN or infinity in {broken} of {path}, expected finite weights')
+    load_weights(model, used, expected, path)
     return model.eval()
+
+
+def load_clip_of(
+    source: str | os.PathLike[str], *, clip_weights: str | None = None
+) -> tuple[MirrorDepthConfig, nn.Module]:
+    """Return a checkpoint's configuration and the whole CLIP it was trained with.
+
+    Parameters and errors are those of :func:`load_checkpoint`.
+    """
+    path = checkpoint_path(source)
+    config, metadata, _ = _read(path)
+    return config, _load_clip(path, config, metadata, clip_weights)
 
 
 def checkpoint_path(source: str | os.PathLike[str]) -> Path:
@@ -127,7 +119,37 @@ def checkpoint_facts(source: str | os.PathLike[str]) -> dict[str, Any]:
     return json.loads(metadata['facts'])
 
 
-def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tensor]]:
+def load_weights(
+    model: nn.Module, tensors: Mapping[str, Tensor], expected: Collection[str], path: Path
+) -> None:
+    """Give a model exactly the weights that are expected of its file.
+
+    :raises ValueError: for missing, unknown, misshapen or not finite weights.
+    """
+    missing = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected]
+    if missing or unknown:
+        raise ValueError(
+            f'got {path} lacking {missing or "nothing"}, with unknown {unknown or "nothing"}, '
+            'expected the weights its configuration names; save it again'
+        )
+    broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if broken:
+        raise ValueError(f'got NaN or infinity in {broken} of {path}, expected finite weights')
+    try:
+        model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise ValueError(
+            f'got weights in {path} that do not fit its configuration: {error}'
+        ) from error
+
+
+def read_weights(path: Path, file_format: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata and, in fp32, the tensors of a safetensors file.
+
+    :param file_format: what the metadata must name as its ``format``.
+    :raises ValueError: for a damaged file or another format.
+    """
     try:
         with safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
@@ -137,11 +159,16 @@ def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tens
             f'got {path}, which is damaged or no safetensors file ({error}); expected a '
             'checkpoint saved by this package'
         ) from error
-    if metadata.get('format') != _FORMAT:
+    if metadata.get('format') != file_format:
         raise ValueError(
-            f'got {path} of format {metadata.get("format")!r}, expected {_FORMAT!r}: a checkpoint '
-            'saved by this package'
+            f'got {path} of format {metadata.get("format")!r}, expected {file_format!r}, as this '
+            'package saves it'
         )
+    return metadata, tensors
+
+
+def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tensor]]:
+    metadata, tensors = read_weights(path, _FORMAT)
     try:
         config = MirrorDepthConfig.from_dict(json.loads(metadata['config']))
         json.loads(metadata['facts'])
@@ -149,3 +176,18 @@ def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tens
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f'got {path} with broken metadata ({error!r}); save it again') from error
     return config, metadata, tensors
+
+
+def _load_clip(
+    path: Path, config: MirrorDepthConfig, metadata: Mapping[str, str], weights: str | None
+) -> nn.Module:
+    """Return the CLIP that a checkpoint was trained with, and no other."""
+    clip = load_clip(config.clip, weights or config.clip_weights)
+    fingerprint = FrozenImageEncoder(clip, config.taps).fingerprint()
+    if fingerprint != metadata['clip_fingerprint']:
+        raise ValueError(
+            f'got CLIP {config.clip} with weights {fingerprint}, expected '
+            f'{metadata["clip_fingerprint"]}, which {path.name} was trained with; pass the same '
+            'weights as clip_weights'
+        )
+    return clip

@@ -14,6 +14,7 @@ from mirror_depth_ros.scenes.captions import (
     VOCABULARY_SIZE,
     WORDS,
     describe,
+    distance_prompts,
     tokenize,
 )
 from mirror_depth_ros.scenes.render import render
@@ -60,3 +61,13 @@ def test_tokens() -> None:
     expected = [[START, a, photo, END, 0], [START, a, UNKNOWN, a, END]]
     assert torch.equal(tokens, torch.tensor(expected))
     assert int(tokens.max()) == END == VOCABULARY_SIZE - 1  # CLIP pools at the highest id
+
+
+def test_prompts_tell_every_distance_of_every_thing_in_known_words() -> None:
+    prompts = distance_prompts()
+    assert list(prompts) == sorted(prompts)
+    assert (min(prompts), max(prompts), len(prompts)) == (0.5, 64.0, 15)
+    assert 'a photo of a 0.75m car' in prompts[0.75]
+    assert 'a photo of a 12m table' in prompts[12.0]
+    assert len({len(sentences) for sentences in prompts.values()}) == 1
+    assert not (tokenize([s for of in prompts.values() for s in of], 12) == UNKNOWN).any()

@@ -1,0 +1,1 @@
+"""What the mirror is measured against: other ways to depth, on the same frozen CLIP."""

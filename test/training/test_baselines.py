@@ -1,0 +1,108 @@
+"""Fitting the baselines from beginning to end, very small, and its resumption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from mirror_depth_ros.data.rendered_scenes import render_scenes
+from mirror_depth_ros.model import clip, resources
+from mirror_depth_ros.model.baselines.prompted import DistancePrompts
+from mirror_depth_ros.model.baselines.weights import FITTED, load_baseline
+from mirror_depth_ros.model.checkpoint import load_clip_of, save_checkpoint
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.model.resources import BUILTIN_CLIP
+from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE, distance_prompts, tokenize
+from mirror_depth_ros.training import builtin
+from mirror_depth_ros.training.baselines import fit_baselines
+
+RECIPE = """
+name: builtin
+seed: 0
+scenes: {train: 8, val: 4, height: 48, width: 64}
+clip: {patch_dropout: 0.5}
+depth: {loss: log_l1, samples: 64, indoor_share: 0.5, epochs: 2, batch_size: 4, lr: 1.0e-2,
+        weight_decay: 0.01}
+tuning: {loss: relative, samples: 32, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-3,
+         weight_decay: 0.01}
+model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, heads: 2,
+        mlp_width: 32, output: log, input_size: [48, 64], reference_focal_px: 50.0}
+"""
+
+
+@pytest.fixture
+def recipe(
+    tiny_clip_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> builtin.Recipe:
+    """A recipe whose CLIP is there, with random weights."""
+    text = {**tiny_clip_config['text_cfg'], 'context_length': 48, 'vocab_size': VOCABULARY_SIZE}
+    folder = tmp_path / 'models' / BUILTIN_CLIP
+    folder.mkdir(parents=True)
+    config = {'model_cfg': {**tiny_clip_config, 'text_cfg': text}}
+    (folder / 'open_clip_config.json').write_text(json.dumps(config))
+    torch.manual_seed(3)
+    network = open_clip.create_model(f'local-dir:{folder}', load_weights=False)
+    work = tmp_path / 'work'
+    for split, count in (('train', 8), ('val', 4)):
+        render_scenes(
+            work / f'{split}_scenes', split=split, count=count, height=48, width=64, processes=1
+        )
+    for path in (folder / 'open_clip_model.safetensors', work / 'clip.safetensors'):
+        save_file({k: v.half() for k, v in network.state_dict().items()}, path)
+    for module in (builtin, clip, resources):
+        monkeypatch.setattr(module, 'model_directory', lambda: folder.parent)
+    return builtin.Recipe(yaml.safe_load(RECIPE), work)
+
+
+def test_baselines_are_fitted_once_and_load(recipe: builtin.Recipe, tmp_path: Path) -> None:
+    output = tmp_path / 'below' / 'baselines'
+    metrics = fit_baselines(recipe, output, steps=10)
+    assert set(metrics) == set(FITTED)
+    for of_baseline in metrics.values():
+        assert 0 < of_baseline['indoor/abs_rel'] < 20
+        assert 0 < of_baseline['outdoor/abs_rel'] < 20
+
+    config = {**MirrorDepthConfig().to_dict(), **recipe['model']}
+    model = tmp_path / 'model.safetensors'
+    save_checkpoint(MirrorDepth.from_config(MirrorDepthConfig.from_dict(config)), model)
+    prompts = DistancePrompts(distance_prompts(), tokenize, VOCABULARY_SIZE)
+    for name in (*FITTED, 'depthclip'):
+        baseline = load_baseline(name, model, prompts=prompts, folder=output)
+        with torch.no_grad():
+            depth = baseline(torch.rand(2, 3, 48, 80), torch.tensor([50.0, 50.0]))
+        assert depth.shape == (2, 1, 48, 80)
+        assert (depth >= 0.1).all()
+        assert (depth <= 100.0).all()
+    torch.manual_seed(recipe['seed'])
+    start = FITTED['learned_prompts'](*load_clip_of(model))
+    learned = load_file(output / 'learned_prompts.safetensors')
+    for name, tensor in start.fitted().items():
+        assert (learned[name] - tensor).abs().max() > 0.003, name  # rounding is far less
+
+    files = {path: path.stat().st_mtime_ns for path in output.iterdir()}
+    assert {path.stem for path in files} == set(FITTED)
+    (output / 'mean.safetensors').unlink()
+    assert set(fit_baselines(recipe, output, steps=10)) == {'mean'}  # the others are there
+    unchanged = [path for path, time in files.items() if path.stat().st_mtime_ns == time]
+    assert {path.stem for path in unchanged} == set(FITTED) - {'mean'}
+
+
+def test_a_recipe_that_stops_before_the_last_block(recipe: builtin.Recipe, tmp_path: Path) -> None:
+    recipe['model']['taps'] = [0, 1]
+    for name in ('mean', 'linear'):  # as if fitted already
+        (tmp_path / f'{name}.safetensors').touch()
+    with pytest.raises(ValueError, match=r'got taps \[0, 1\], expected them to end at block 2'):
+        fit_baselines(recipe, tmp_path, steps=1)
+
+
+def test_a_work_folder_without_clip(recipe: builtin.Recipe, tmp_path: Path) -> None:
+    (recipe.work / 'clip.safetensors').unlink()
+    with pytest.raises(FileNotFoundError, match='without clip.safetensors.* run make builtin'):
+        fit_baselines(recipe, tmp_path, steps=1)
