@@ -11,6 +11,11 @@ import typer
 def consistency(
     data: str = typer.Option(..., metavar='DATA', help='scenes:indoor or scenes:outdoor.'),
     model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    baseline: str | None = typer.Option(
+        None,
+        help='Measure this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',
+        metavar='NAME',
+    ),
     videos: int = typer.Option(10, min=1, help='How many of the unseen test scenes.'),
     frames: int = typer.Option(30, min=2, max=44, help='Frames of each video, at 10 Hz.'),
     size: str = typer.Option('320x240', metavar='WxH', help="The pictures' width and height."),
@@ -43,10 +48,13 @@ def consistency(
     For example:
 
     - `mirror_depth consistency --data scenes:indoor --pictures strips/`
+
+    - `mirror_depth consistency --data scenes:indoor --baseline mean`
     """
     from rich.console import Console
     from rich.progress import track
 
+    from mirror_depth_ros.evaluation import load_baseline_estimator
     from mirror_depth_ros.metrics import DEPTH_CAPS
     from mirror_depth_ros.video_evaluation import (
         LOOP_FRAMES,
@@ -63,7 +71,12 @@ def consistency(
     with console.status('loading the model'):
         from mirror_depth_ros.estimator import DepthEstimator
 
-        estimator = DepthEstimator.load(model, device=device, precision=precision)
+        if baseline is None:
+            estimator = DepthEstimator.load(model, device=device, precision=precision)
+        else:
+            estimator = load_baseline_estimator(
+                baseline, model, device=device, precision=precision
+            )
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     scores = [
@@ -73,6 +86,7 @@ def consistency(
     summary = {
         'data': data,
         'model': estimator.model_name,
+        'baseline': baseline,
         'precision': estimator.precision,
         'max_depth_m': DEPTH_CAPS[kind],
         'width': width,
@@ -113,6 +127,8 @@ def _print_table(summary: dict[str, Any]) -> None:
         f'{summary["videos"]} videos of {summary["data"]}, {summary["frames"]} frames of '
         f'{summary["width"]} x {summary["height"]}, up to {summary["max_depth_m"]:g} m'
     )
+    if summary['baseline'] is not None:
+        title += f', by the baseline {summary["baseline"]}'
     labels = {
         'temporal_disagreement': 'temporal disagreement',
         'covisible_share': 'co-visible share',

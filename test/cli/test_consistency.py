@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -30,6 +31,39 @@ def test_videos_with_figures_and_pictures(kind: str, tiny_model: Path, tmp_path:
         assert summary[figure] == pytest.approx(mean)
         assert summary[figure] > 0
     assert len(list(pictures.iterdir())) == 2
+
+
+def test_a_baseline_in_place_of_the_model(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirror_depth_ros import evaluation
+
+    class Constant:
+        model_name, device, precision = 'constant', 'cpu', 'fp32'
+
+        def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
+            return np.full(rgb.shape[:2], 3.0, np.float32)
+
+    asked = []
+
+    def load(*names: str, **options: str) -> Constant:
+        asked.append((*names, options))
+        return Constant()
+
+    command = ['consistency', '--data', 'scenes:indoor', '--videos', '1', '--frames', '2']
+    command += ['--size', '64x48', '--device', 'cpu', '--model', str(tiny_model)]
+    result = CliRunner().invoke(app, [*command, '--baseline', 'median'])
+    assert result.exit_code == 1
+    assert "got baseline 'median', expected one of mean, linear, depthclip" in result.output
+
+    monkeypatch.setattr(evaluation, 'load_baseline_estimator', load)
+    report = tmp_path / 'figures.json'
+    result = CliRunner().invoke(app, [*command, '--baseline', 'mean', '--json', str(report)])
+    assert result.exit_code == 0, result.output
+    assert asked == [('mean', str(tiny_model), {'device': 'cpu', 'precision': 'auto'})]
+    assert 'baseline' in result.output
+    summary = json.loads(report.read_text())
+    assert (summary['baseline'], summary['model']) == ('mean', 'constant')
 
 
 @pytest.mark.parametrize(
