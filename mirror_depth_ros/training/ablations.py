@@ -24,15 +24,10 @@ from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder
 from mirror_depth_ros.model.decoder import parameter_count
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.scenes.video import KINDS
-from mirror_depth_ros.training.builtin import (
-    Recipe,
-    cached_scenes,
-    loaders,
-    pretrain_clip,
-    rendered_scenes,
-)
+from mirror_depth_ros.training.builtin import pretrain_clip
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import CachedScenes
+from mirror_depth_ros.training.recipe import Recipe, cached_scenes, loaders, rendered_scenes
 from mirror_depth_ros.training.schedule import warmed_up_average
 from mirror_depth_ros.writers import write_json
 

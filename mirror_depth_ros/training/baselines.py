@@ -29,16 +29,11 @@ from mirror_depth_ros.model.baselines.weights import (
 from mirror_depth_ros.model.clip import FrozenImageEncoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from mirror_depth_ros.scenes.video import KINDS
-from mirror_depth_ros.training.builtin import (
-    Recipe,
-    cached_scenes,
-    loaders,
-    pretrain_clip,
-    rendered_scenes,
-)
+from mirror_depth_ros.training.builtin import pretrain_clip
 from mirror_depth_ros.training.closed_form import least_squares, mean_log_depth
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import CachedScenes
+from mirror_depth_ros.training.recipe import Recipe, cached_scenes, loaders, rendered_scenes
 from mirror_depth_ros.training.schedule import warmed_up_average
 
 _STAGES = ('depth', 'tuning')

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save
 from torch import nn
-from torch.utils.data import DataLoader, Subset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Subset
 
-from mirror_depth_ros.data.rendered_scenes import RenderedScenes, render_scenes
+from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.checkpoint import save_checkpoint
 from mirror_depth_ros.model.clip import LOCAL_FOLDER, FrozenImageEncoder, FrozenTextEncoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
@@ -37,32 +36,18 @@ from mirror_depth_ros.training.clip_pretraining import (
     ClipPretraining,
 )
 from mirror_depth_ros.training.depth_training import DepthTraining, MirrorHistory
-from mirror_depth_ros.training.feature_cache import CachedScenes, cache_features
+from mirror_depth_ros.training.recipe import (
+    Recipe,
+    cached_scenes,
+    check_unchanged,
+    loaders,
+    rendered_scenes,
+)
 from mirror_depth_ros.training.schedule import warmed_up_average
-from mirror_depth_ros.writers import write_bytes, write_json
+from mirror_depth_ros.writers import write_bytes
 
 _RECALL_AMONG = 256
-# Sections that recipes in one work folder have in common.
-_SHARED = ('seed', 'scenes', 'clip')
 _PRECISION: Any = 'bf16-mixed'
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the YAML file says, and where intermediate files go."""
-
-    #: The sections of the recipe.
-    values: dict[str, Any]
-    #: Folder of intermediate files.
-    work: Path
-
-    @property
-    def folder(self) -> Path:
-        """Where files of this recipe's own model go."""
-        return self.work / self['name']
-
-    def __getitem__(self, section: str) -> Any:
-        return self.values[section]
 
 
 def main() -> None:
@@ -91,7 +76,7 @@ def train_builtin(recipe: Recipe, output: Path) -> None:
 
     :raises ValueError: if the work folder was begun with another recipe.
     """
-    _check_unchanged(recipe)
+    check_unchanged(recipe)
     lightning.seed_everything(recipe['seed'])
     scenes = rendered_scenes(recipe)
     clip = pretrain_clip(recipe, scenes)
@@ -102,35 +87,6 @@ def train_builtin(recipe: Recipe, output: Path) -> None:
         model, output / f'{recipe["name"]}.safetensors', facts=facts, dtype=torch.float16
     )
     print(json.dumps(metrics, indent=2))
-
-
-def _check_unchanged(recipe: Recipe) -> None:
-    """Refuse to mix stages of two recipes; what a finished stage was made with must be true."""
-    for folder, is_shared in ((recipe.work, True), (recipe.folder, False)):
-        values = {k: v for k, v in recipe.values.items() if (k in _SHARED) == is_shared}
-        note = folder / 'recipe.json'
-        if not note.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(note, values)
-            continue
-        begun = json.loads(note.read_text())
-        changed = [name for name, value in values.items() if begun.get(name) != value]
-        if changed:
-            raise ValueError(
-                f'got a recipe for {folder}, which was begun with other {", ".join(changed)}; '
-                'give another --work, or remove what depends on that and recipe.json'
-            )
-
-
-def rendered_scenes(recipe: Recipe) -> dict[str, RenderedScenes]:
-    """Render the scenes to train and validate on, or open them when that is done."""
-    size = {name: recipe['scenes'][name] for name in ('height', 'width')}
-    return {
-        split: render_scenes(
-            recipe.work / f'{split}_scenes', split=split, count=recipe['scenes'][split], **size
-        )
-        for split in ('train', 'val')
-    }
 
 
 def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Module:
@@ -211,37 +167,6 @@ def train_depth(
     for of_kind in trainer.validate(training, val, verbose=False):
         metrics.update(of_kind)
     return model, metrics
-
-
-def cached_scenes(
-    recipe: Recipe, scenes: dict[str, RenderedScenes], encoder: FrozenImageEncoder
-) -> dict[str, CachedScenes]:
-    """Encode every picture with the frozen CLIP, or open its features when that is done."""
-    maker = '_'.join([encoder.fingerprint(), *map(str, encoder.taps)])
-    return {
-        name: CachedScenes(s, cache_features(s, encoder, recipe.work / f'{name}_{maker}.npy'))
-        for name, s in scenes.items()
-    }
-
-
-def loaders(
-    cached: dict[str, CachedScenes], *, batch_size: int, samples: int, indoor_share: float
-) -> tuple[DataLoader[Any], list[DataLoader[Any]]]:
-    """Return batches to train on, and those to validate on by kind of scene.
-
-    :param samples: how many pictures to draw for an epoch, upright and mirrored alike.
-    :param indoor_share: how many of those are rooms; the rest are roads.
-    """
-    kinds = cached['train'].kinds
-    weight = {'indoor': indoor_share / kinds.count('indoor')}
-    weight['outdoor'] = (1.0 - indoor_share) / kinds.count('outdoor')
-    sampler = WeightedRandomSampler([weight[kind] for kind in kinds for _ in range(2)], samples)
-    train = DataLoader(cached['train'], batch_size, sampler=sampler, drop_last=True, num_workers=1)
-    # Entry 2 i is scene i upright, 2 i + 1 its mirror image; the latter only trains.
-    upright = {
-        kind: [2 * i for i, k in enumerate(cached['val'].kinds) if k == kind] for kind in KINDS
-    }
-    return train, [DataLoader(Subset(cached['val'], upright[kind]), 50) for kind in KINDS]
 
 
 def _fit(

@@ -22,6 +22,7 @@ from mirror_depth_ros.model.resources import BUILTIN_CLIP
 from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE, distance_prompts, tokenize
 from mirror_depth_ros.training import builtin
 from mirror_depth_ros.training.baselines import fit_baselines
+from mirror_depth_ros.training.recipe import Recipe
 
 RECIPE = """
 name: builtin
@@ -40,7 +41,7 @@ model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, head
 @pytest.fixture
 def recipe(
     tiny_clip_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> builtin.Recipe:
+) -> Recipe:
     """A recipe whose CLIP is there, with random weights."""
     text = {**tiny_clip_config['text_cfg'], 'context_length': 48, 'vocab_size': VOCABULARY_SIZE}
     folder = tmp_path / 'models' / BUILTIN_CLIP
@@ -58,10 +59,10 @@ def recipe(
         save_file({k: v.half() for k, v in network.state_dict().items()}, path)
     for module in (builtin, clip, resources):
         monkeypatch.setattr(module, 'model_directory', lambda: folder.parent)
-    return builtin.Recipe(yaml.safe_load(RECIPE), work)
+    return Recipe(yaml.safe_load(RECIPE), work)
 
 
-def test_baselines_are_fitted_once_and_load(recipe: builtin.Recipe, tmp_path: Path) -> None:
+def test_baselines_are_fitted_once_and_load(recipe: Recipe, tmp_path: Path) -> None:
     output = tmp_path / 'below' / 'baselines'
     metrics = fit_baselines(recipe, output, steps=10)
     assert set(metrics) == set(FITTED)
@@ -94,7 +95,7 @@ def test_baselines_are_fitted_once_and_load(recipe: builtin.Recipe, tmp_path: Pa
     assert {path.stem for path in unchanged} == set(FITTED) - {'mean'}
 
 
-def test_a_recipe_that_stops_before_the_last_block(recipe: builtin.Recipe, tmp_path: Path) -> None:
+def test_a_recipe_that_stops_before_the_last_block(recipe: Recipe, tmp_path: Path) -> None:
     recipe['model']['taps'] = [0, 1]
     for name in ('mean', 'linear'):  # as if fitted already
         (tmp_path / f'{name}.safetensors').touch()
@@ -102,7 +103,7 @@ def test_a_recipe_that_stops_before_the_last_block(recipe: builtin.Recipe, tmp_p
         fit_baselines(recipe, tmp_path, steps=1)
 
 
-def test_a_work_folder_without_clip(recipe: builtin.Recipe, tmp_path: Path) -> None:
+def test_a_work_folder_without_clip(recipe: Recipe, tmp_path: Path) -> None:
     (recipe.work / 'clip.safetensors').unlink()
     with pytest.raises(FileNotFoundError, match='without clip.safetensors.* run make builtin'):
         fit_baselines(recipe, tmp_path, steps=1)

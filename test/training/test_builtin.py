@@ -18,6 +18,7 @@ from mirror_depth_ros.model.resources import BUILTIN_CLIP
 from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
 from mirror_depth_ros.training import builtin
 from mirror_depth_ros.training.clip_pretraining import recall_at_1
+from mirror_depth_ros.training.recipe import Recipe
 
 RECIPE = """
 name: builtin
@@ -50,7 +51,7 @@ def models(
 
 
 def test_recipe_makes_a_model_that_loads(models: Path, tmp_path: Path) -> None:
-    recipe = builtin.Recipe(yaml.safe_load(RECIPE), tmp_path / 'work')
+    recipe = Recipe(yaml.safe_load(RECIPE), tmp_path / 'work')
     builtin.train_builtin(recipe, models)
     model = models / 'builtin.safetensors'
     facts = checkpoint_facts(model)
@@ -70,7 +71,7 @@ def test_recipe_makes_a_model_that_loads(models: Path, tmp_path: Path) -> None:
 
     other = yaml.safe_load(RECIPE.replace('train: 16', 'train: 12'))
     with pytest.raises(ValueError, match='was begun with other scenes'):
-        builtin.train_builtin(builtin.Recipe(other, tmp_path / 'work'), models)
+        builtin.train_builtin(Recipe(other, tmp_path / 'work'), models)
 
 
 def test_recall_counts_captions_found_by_their_picture() -> None:
