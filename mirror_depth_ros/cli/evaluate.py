@@ -33,6 +33,9 @@ def evaluate(
     json_file: Path | None = typer.Option(
         None, '--json', help='Also write all figures there.', metavar='FILE'
     ),
+    per_image: bool = typer.Option(
+        True, help="Write every image's own figures to the JSON file, too."
+    ),
 ) -> None:
     """Measure a model against true depth, every image counting the same.
 
@@ -82,6 +85,8 @@ def evaluate(
         'max_depth_m': cap,
         **summarize_scores(scores),
     }
+    if not per_image:
+        del summary['per_image']
     if json_file is not None:
         write_json(json_file, summary)
     _print_table(summary)

@@ -1,0 +1,148 @@
+"""The tables of ``docs/results.md``, made from the JSON files that the measurements wrote.
+
+``python -m mirror_depth_ros.results_page docs/results.md`` puts every table between its marks in
+the page, ``<!-- table NAME -->`` and ``<!-- end -->``, from the folder of the page's own name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+#: What is compared, by the name of its files, in the order of the tables.
+METHODS = {
+    'builtin': '**builtin**',
+    'builtin_flip': 'builtin, mean with the mirrored image',
+    'clip2depth': "clip2depth, the paper's own decoder",
+    'learned_prompts': 'learned prompts and bins (Auty et al.)',
+    'linear': 'linear probe of the same taps',
+    'depthclip': 'DepthCLIP, zero-shot',
+    'mean': 'mean depth map',
+}
+_KINDS = {'indoor': 'rooms', 'outdoor': 'roads'}
+_BLOCK = re.compile(r'(<!-- table (\w+) -->\n).*?(<!-- end -->)', re.DOTALL)
+
+
+def main() -> None:
+    """Rewrite the page's tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('page', type=Path, nargs='?', default=Path('docs/results.md'))
+    page = parser.parse_args().page
+    page.write_text(with_tables(page.read_text(), page.with_suffix('')))
+
+
+def with_tables(page: str, folder: Path) -> str:
+    """Return a page with every table made anew.
+
+    :param folder: where the measurements' JSON files are.
+    :raises ValueError: for a table of an unknown name.
+    """
+
+    def replace(block: re.Match[str]) -> str:
+        name = block[2]
+        if name not in TABLES:
+            raise ValueError(f'got a table {name!r}, expected one of {", ".join(TABLES)}')
+        return f'{block[1]}{TABLES[name](folder)}{block[3]}'
+
+    return _BLOCK.sub(replace, page)
+
+
+def accuracy(folder: Path) -> str:
+    """Return Abs Rel and more by method and kind of scene, from ``accuracy/METHOD_KIND.json``."""
+    rows = []
+    best = {kind: _read(folder / 'accuracy' / f'builtin_{kind}.json') for kind in _KINDS}
+    for method, label in METHODS.items():
+        row = [label]
+        for kind in _KINDS:
+            result = _read(folder / 'accuracy' / f'{method}_{kind}.json')
+            if result is None:
+                row += [''] * 5
+                continue
+            metric = result['metric']
+            row += [f'{metric[name]:.3f}' for name in ('abs_rel', 'rmse', 'delta1')]
+            row.append(f'{result["median_scaled"]["abs_rel"]:.3f}')
+            reference = best[kind]
+            ratio = metric['abs_rel'] / reference['metric']['abs_rel'] if reference else 0.0
+            row.append(f'{ratio:.2f}')
+        if any(row[1:]):
+            rows.append(row)
+    figures = ('Abs Rel', 'RMSE [m]', 'delta1', 'Abs Rel, median scaled', 'times builtin')
+    header = ['', *(f'{kind}: {f}' for kind in _KINDS.values() for f in figures)]
+    return _table(header, rows)
+
+
+def consistency(folder: Path) -> str:
+    """Return flicker and continuity by method, from ``consistency/METHOD_KIND.json``."""
+    names = ('temporal_disagreement', 'spatial_away', 'spatial_at_edges', 'abs_rel')
+    rows = []
+    for method, label in METHODS.items():
+        row = [label]
+        for kind in _KINDS:
+            result = _read(folder / 'consistency' / f'{method}_{kind}.json')
+            row += [f'{result[name]:.4f}' if result else '' for name in names]
+        if any(row[1:]):
+            rows.append(row)
+    figures = ('temporal', 'spatial, away from edges', 'spatial, at edges', 'Abs Rel')
+    header = ['', *(f'{kind}: {f}' for kind in _KINDS.values() for f in figures)]
+    return _table(header, rows)
+
+
+def ablations(folder: Path) -> str:
+    """Return each variant's mean over its seeds and their standard deviation."""
+    trainings = (_read(folder / 'ablations.json') or {'trainings': []})['trainings']
+    rows = []
+    for variant in dict.fromkeys(t['variant'] for t in trainings):
+        those = [t for t in trainings if t['variant'] == variant]
+        row = [variant, str(len(those)), f'{those[0]["parameters"]:,}']
+        for kind in _KINDS:
+            values = [t[f'{kind}/abs_rel'] for t in those]
+            spread = f' ± {stdev(values):.4f}' if len(values) > 1 else ''
+            row.append(f'{mean(values):.4f}{spread}')
+        rows.append(row)
+    header = ['', 'trainings', 'trained', *(f'{kind}: Abs Rel' for kind in _KINDS.values())]
+    return _table(header, rows)
+
+
+def convergence(folder: Path) -> str:
+    """Return what an unconverged mirror changes: Abs Rel, and depth by what is there."""
+    result = _read(folder / 'convergence.json')
+    if result is None:
+        return ''
+    classes = sorted(result['change']['final'])
+    rows = []
+    for share, abs_rel in result['abs_rel'].items():
+        label = share if share == 'final' else f'{100 * float(share):.0f} %'
+        change = result['change'][share]
+        row = [label, *(f'{abs_rel[kind]:.4f}' for kind in _KINDS)]
+        rows.append(row + [f'{change[name]:.4f}' for name in classes])
+    header = ['mirror at', *(f'{kind}: Abs Rel' for kind in _KINDS.values()), *classes]
+    return _table(header, rows)
+
+
+#: Tables by the name that a page's marks give them.
+TABLES: dict[str, Callable[[Path], str]] = {
+    'accuracy': accuracy,
+    'consistency': consistency,
+    'ablations': ablations,
+    'convergence': convergence,
+}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return a measurement, None where it was not made."""
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ['---'] * len(header), *rows]
+    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,56 @@
+"""Tables come from the measurements' files, and the page in the repository is up to date."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mirror_depth_ros.results_page import with_tables
+
+PAGE = 'Before.\n<!-- table {} -->\nold\n<!-- end -->\nAfter.\n'
+
+
+def write(path: Path, values: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values))
+
+
+def result(abs_rel: float) -> dict[str, object]:
+    return {
+        'metric': {'abs_rel': abs_rel, 'rmse': 0.5, 'delta1': 0.9},
+        'median_scaled': {'abs_rel': abs_rel / 2},
+    }
+
+
+def test_accuracy_is_compared_with_the_built_in_model(tmp_path: Path) -> None:
+    write(tmp_path / 'accuracy/builtin_indoor.json', result(0.1))
+    write(tmp_path / 'accuracy/mean_indoor.json', result(0.42))
+    page = with_tables(PAGE.format('accuracy'), tmp_path)
+    assert page.startswith('Before.\n<!-- table accuracy -->\n|  | rooms: Abs Rel |')
+    assert '| **builtin** | 0.100 | 0.500 | 0.900 | 0.050 | 1.00 |' in page
+    assert '| mean depth map | 0.420 | 0.500 | 0.900 | 0.210 | 4.20 |' in page
+    assert 'old' not in page
+    assert page.endswith('<!-- end -->\nAfter.\n')
+    assert with_tables(page, tmp_path) == page
+
+
+def test_ablations_are_means_over_seeds(tmp_path: Path) -> None:
+    trainings = [
+        {'variant': 'a', 'parameters': 1234, 'indoor/abs_rel': a, 'outdoor/abs_rel': 0.4}
+        for a in (0.1, 0.3)
+    ]
+    write(tmp_path / 'ablations.json', {'trainings': trainings})
+    page = with_tables(PAGE.format('ablations'), tmp_path)
+    assert '| a | 2 | 1,234 | 0.2000 ± 0.1414 | 0.4000 ± 0.0000 |' in page
+
+
+def test_an_unknown_table(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got a table 'beauty', expected one of accuracy"):
+        with_tables(PAGE.format('beauty'), tmp_path)
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = Path(__file__).parents[1] / 'docs' / 'results.md'
+    assert with_tables(page.read_text(), page.with_suffix('')) == page.read_text()
