@@ -8,7 +8,7 @@ projected to a small width and summed with what came before, the condition modul
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -121,9 +121,45 @@ class DecoderBlock(nn.TransformerEncoderLayer):
     products it is made of, and was most of a training step.
     """
 
+    def __init__(self, width: int, heads: int, mlp_width: int, *, pre_norm: bool) -> None:
+        super().__init__(
+            width,
+            heads,
+            mlp_width,
+            dropout=0.0,
+            activation='gelu' if pre_norm else 'relu',
+            batch_first=True,
+            norm_first=pre_norm,
+        )
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:  # type: ignore[override]
+        """Return ``[B, N, width]`` for the same; attention does not ask for the ``grid``."""
+        return super().forward(x)
+
     def _sa_block(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         # Asked for its weights, the attention takes the plain path.
         return self.self_attn(x, x, x, need_weights=self.training, average_attn_weights=False)[0]
+
+
+class ConvolutionBlock(nn.Module):
+    """A block that mixes neighbouring patches by a depthwise convolution in place of attention.
+
+    That of ConvNeXt (Liu et al., 2022), with norms and sums as in a pre-norm transformer. It knows
+    from the start what attention first has to learn, that near patches belong together, and so
+    learns from far fewer pictures; a kernel of 7 patches and a few blocks span the picture.
+    """
+
+    def __init__(self, width: int, mlp_width: int, kernel: int = 7) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.linear1, self.linear2 = nn.Linear(width, mlp_width), nn.Linear(mlp_width, width)
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return ``[B, N, width]`` for the same, N patches in rows and columns ``grid``."""
+        mixed = self.depthwise(self.norm1(x).transpose(1, 2).unflatten(2, grid))
+        x = x + mixed.flatten(2).transpose(1, 2)
+        return x + self.linear2(nn.functional.gelu(self.linear1(self.norm2(x))))
 
 
 class Decoder(nn.Module):
@@ -138,7 +174,7 @@ class Decoder(nn.Module):
         heads: int,
         mlp_width: int,
         patch_size: int,
-        pre_norm: bool,
+        block: str,
         film_every_tap: bool,
         blocks_per_tap: int = 1,
         trained_grid: tuple[int, int] | None = None,
@@ -147,7 +183,7 @@ class Decoder(nn.Module):
         """Build the decoder for ``taps`` feature maps of ``feature_dim`` channels.
 
         :param patch_size: side of a patch [pixels]; two transposed convolutions undo it.
-        :param pre_norm: pre-norm GELU blocks rather than post-norm ReLU ones.
+        :param block: ``post_norm_relu``, ``pre_norm_gelu`` or ``convolution``.
         :param film_every_tap: modulate after every tap rather than only after the first.
         :param trained_grid: rows and columns of patches while training, to tell the blocks where
             each patch lies; None leaves that to CLIP's own positional embeddings.
@@ -163,24 +199,16 @@ class Decoder(nn.Module):
         self.projections = nn.ModuleList(nn.Linear(feature_dim, width) for _ in range(taps))
         self.positions = None if trained_grid is None else PatchPositions(width, trained_grid)
         self.blocks = nn.ModuleList(
-            nn.Sequential(
-                *(
-                    DecoderBlock(
-                        width,
-                        heads,
-                        mlp_width,
-                        dropout=0.0,
-                        activation='gelu' if pre_norm else 'relu',
-                        batch_first=True,
-                        norm_first=pre_norm,
-                    )
-                    for _ in range(blocks_per_tap)
-                )
+            nn.ModuleList(
+                make_block(block, width, heads, mlp_width) for _ in range(blocks_per_tap)
             )
             for _ in range(taps)
         )
         self.convolution = nn.Conv2d(width, width, kernel_size=3, padding=1)
         self.expansion = Expansion(width, patch_size, refinements)
+
+    def _blocks_after(self, tap: int) -> Iterator[nn.Module]:
+        yield from self.blocks[tap].children()
 
     def forward(
         self, features: Sequence[Tensor], scale: Tensor, shift: Tensor, grid: tuple[int, int]
@@ -193,19 +221,25 @@ class Decoder(nn.Module):
         :param grid: rows and columns of patches, N in all.
         """
         x: Tensor | None = None
-        for i, (tap, project, block) in enumerate(
-            zip(features, self.projections, self.blocks, strict=True)
-        ):
+        for i, (tap, project) in enumerate(zip(features, self.projections, strict=True)):
             projected = project(tap)
             if self.positions is not None:
                 projected = projected + self.positions(grid)
             x = projected if x is None else x + projected
             if i == 0 or self.film_every_tap:
                 x = scale * x + shift
-            x = block(x)  # [B, N, width]
+            for block in self._blocks_after(i):
+                x = block(x, grid)  # [B, N, width]
         assert x is not None  # there is at least one tap
         x = x.transpose(1, 2).unflatten(2, grid)  # [B, width, h, w]
         return self.expansion(self.convolution(x).relu())  # [B, 1, H, W]
+
+
+def make_block(kind: str, width: int, heads: int, mlp_width: int) -> nn.Module:
+    """Return a block that mixes patches, see ``block`` of :class:`Decoder`."""
+    if kind == 'convolution':
+        return ConvolutionBlock(width, mlp_width)
+    return DecoderBlock(width, heads, mlp_width, pre_norm=kind == 'pre_norm_gelu')
 
 
 def parameter_count(module: nn.Module) -> int:

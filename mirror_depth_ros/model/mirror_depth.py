@@ -19,7 +19,7 @@ _CHOICES = {
     'condition': ('mirror', 'mirror_mean', 'mirror_frozen', 'free', 'none'),
     'film': ('deepest', 'every'),
     'tap_order': ('deepest_first', 'shallowest_first'),
-    'block': ('post_norm_relu', 'pre_norm_gelu'),
+    'block': ('post_norm_relu', 'pre_norm_gelu', 'convolution'),
     'output': ('softplus', 'log'),
     'position': ('clip', 'fourier'),
 }
@@ -57,7 +57,8 @@ class MirrorDepthConfig:
     film: str = 'deepest'
     #: ``deepest_first`` (CLIPSeg) or ``shallowest_first``.
     tap_order: str = 'deepest_first'
-    #: ``post_norm_relu`` (CLIPSeg) or ``pre_norm_gelu``.
+    #: What mixes patches: transformer blocks, ``post_norm_relu`` (CLIPSeg) or ``pre_norm_gelu``,
+    #: or depthwise 7x7 ``convolution``.
     block: str = 'post_norm_relu'
     #: Decoder blocks after each tap.
     blocks_per_tap: int = 1
@@ -194,7 +195,7 @@ class MirrorDepth(DepthNetwork):
             heads=config.heads,
             mlp_width=config.mlp_width,
             patch_size=patch,
-            pre_norm=config.block == 'pre_norm_gelu',
+            block=config.block,
             film_every_tap=config.film == 'every',
             blocks_per_tap=config.blocks_per_tap,
             refinements=config.refinements,

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mirror_depth_ros.model.decoder import Decoder, Expansion, Film, PatchPositions
+from mirror_depth_ros.model.decoder import (
+    ConvolutionBlock,
+    Decoder,
+    Expansion,
+    Film,
+    PatchPositions,
+)
 
 
 def make_decoder(**changes: object) -> Decoder:
@@ -16,7 +22,7 @@ def make_decoder(**changes: object) -> Decoder:
         'heads': 2,
         'mlp_width': 16,
         'patch_size': 16,
-        'pre_norm': False,
+        'block': 'post_norm_relu',
         'film_every_tap': False,
     }
     return Decoder(**{**options, **changes}).eval()  # type: ignore[arg-type]
@@ -36,6 +42,27 @@ def test_expansion_equals_the_transposed_convolutions(patch_size: int) -> None:
     x = torch.randn(2, 6, 3, 5)
     expected = expansion.second(expansion.first(x).relu())
     torch.testing.assert_close(expansion(x), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_convolution_block_mixes_seven_by_seven_patches() -> None:
+    torch.manual_seed(0)
+    block = ConvolutionBlock(6, 12)
+    x = torch.randn(2, 9 * 11, 6)
+    changed = x.clone()
+    changed[:, 4 * 11 + 5] += 1.0 * torch.randn(6)  # row 4, column 5
+    reach = (block(x, (9, 11)) != block(changed, (9, 11))).any(dim=-1)[0].view(9, 11)
+    assert reach[1:8, 2:9].all()
+    assert reach.sum() == 49
+
+
+def test_a_convolution_block_adds_to_what_it_was_given() -> None:
+    block = ConvolutionBlock(4, 8)
+    with torch.no_grad():
+        for layer in (block.depthwise, block.linear2):
+            layer.weight.zero_()
+            layer.bias.fill_(0.5)
+    x = torch.randn(1, 6, 4)
+    torch.testing.assert_close(block(x, (2, 3)), x + 1.0)
 
 
 def test_refinements_are_convolutions_at_a_quarter_of_the_resolution() -> None:
