@@ -84,7 +84,8 @@ class Frozen(nn.Module):
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
-            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+            # The sum makes -0 and 0, which are the same weight, the same bytes.
+            digest.update((tensor.detach().float() + 0.0).cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
 

@@ -99,6 +99,15 @@ def test_refuses_weights_of_another_model(tiny_clip: str, tmp_path: Path) -> Non
         load_clip(f'local-dir:{tmp_path}')
 
 
+def test_fingerprint_does_not_see_the_sign_of_zero(tiny_clip: str) -> None:
+    encoder = FrozenImageEncoder(load_clip(tiny_clip), (0, 2))
+    with torch.no_grad():
+        encoder.class_embedding.zero_()
+        before = encoder.fingerprint()
+        encoder.class_embedding.neg_()  # -0, as averages of weights turn into 0
+    assert encoder.fingerprint() == before
+
+
 def test_fingerprint_tells_weights_apart(tiny_clip: str) -> None:
     first, second = (FrozenImageEncoder(load_clip(tiny_clip), (1,)) for _ in range(2))
     assert first.fingerprint() == second.fingerprint()
