@@ -42,7 +42,9 @@ def demo(
     scene: Kind = typer.Option(
         Kind.INDOOR, help='What is seen; figures and colours reach 10 m indoors, 80 m outdoors.'
     ),
-    seed: int | None = typer.Option(None, help='Which scene; test scenes begin at 11000000.'),
+    seed: int | None = typer.Option(
+        None, help='The first of eight scenes; test scenes begin at 11000000.'
+    ),
     images: Path | None = typer.Option(None, help='Play the photographs of this folder instead.'),
     fov: float | None = typer.Option(
         None, help='Horizontal field of view of photographs without meta.json (degrees).'
@@ -112,7 +114,9 @@ def _make_folder(folder: Path) -> None:
 
 
 def _camera(source: Mapping[str, Any], scene: str, seed: int | None, rate: float) -> list[str]:
-    parameters = {'rate_hz': rate, 'scene': scene, **source}
+    # One room says little of a model; the figures are those of several, none of them chosen.
+    tour = {} if source else {'n_scenes': 8, 'n_frames': 104}
+    parameters = {'rate_hz': rate, 'scene': scene, **tour, **source}
     if seed is not None:
         parameters['seed'] = seed
     if source:

@@ -32,9 +32,14 @@ _PARAMETERS = (
     FixedParameter('seed', DEFAULT_SEED, 'which scene; test scenes begin there', (0, 2**31 - 1)),
     FixedParameter('width', 640, 'width of the scene images [pixels]', (16, 4096)),
     FixedParameter('height', 480, 'height of the scene images [pixels]', (16, 4096)),
-    FixedParameter('hfov_deg', 65.0, 'horizontal field of view in the scene [deg]', (10.0, 150.0)),
+    FixedParameter(
+        'hfov_deg', 0.0, "horizontal field of view [deg]; 0: each scene's own", (0.0, 150.0)
+    ),
     FixedParameter('rate_hz', 10.0, 'frames per second', (0.1, 120.0)),
     FixedParameter('n_frames', 44, 'frames of the loop, all rendered before the first', (1, 3600)),
+    FixedParameter(
+        'n_scenes', 1, 'scenes to visit, from that seed on, with as many frames each', (1, 1000)
+    ),
     FixedParameter('images', '', 'folder of photographs to play in place of the scene'),
     FixedParameter('fov', 0.0, 'field of view of images without meta.json [deg]', (0.0, 179.0)),
     FixedParameter('frame_id', 'camera_optical_frame', 'frame_id of all messages'),
@@ -132,26 +137,32 @@ class SceneCamera(Node):
         return _Photographs(folder, self._frame_id)
 
     def _rendered_scene(self) -> Sequence[CameraFrame]:
-        """Render the whole loop before the first frame goes out: rendering takes long."""
+        """Render all loops before the first frame goes out: rendering takes long."""
         import torch
 
-        from mirror_depth_ros.scenes.video import SceneVideo
+        from mirror_depth_ros.scenes.video import SceneVideo, make_scene
 
         value = self._value
-        camera = CameraModel.from_fov(value['width'], value['height'], value['hfov_deg'])
-        video = SceneVideo(value['scene'], value['seed'], camera, value['n_frames'])
+        kind, width, height = value['scene'], value['width'], value['height']
+        n_each = max(1, value['n_frames'] // value['n_scenes'])
+        views = []
+        for seed in range(value['seed'], value['seed'] + value['n_scenes']):
+            hfov_deg = value['hfov_deg'] or make_scene(kind, seed).hfov_deg
+            camera = CameraModel.from_fov(width, height, hfov_deg)
+            video = SceneVideo(kind, seed, camera, n_each)
+            views += [(video, i) for i in range(n_each)]
         frames: list[CameraFrame] = []
         n_threads = torch.get_num_threads()
         torch.set_num_threads(1)  # a frame per core is faster than all cores on each frame
         try:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                for frame in pool.map(video.__getitem__, range(len(video))):
+                for frame in pool.map(lambda view: view[0][view[1]], views):
                     if not self.context.ok():
                         pool.shutdown(wait=False, cancel_futures=True)
                         raise ExternalShutdownException  # interrupted while rendering
-                    sample = DepthSample(frame.rgb, frame.depth, camera, name='')
+                    sample = DepthSample(frame.rgb, frame.depth, frame.camera, name='')
                     frames.append(CameraFrame.from_sample(sample, self._frame_id))
-                    self.get_logger().info(f'rendered {len(frames)} of {len(video)} frames')
+                    self.get_logger().info(f'rendered {len(frames)} of {len(views)} frames')
         finally:
             torch.set_num_threads(n_threads)  # it is the whole process's
         return frames

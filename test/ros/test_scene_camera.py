@@ -10,7 +10,9 @@ from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
+from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.ros.scene_camera import SceneCamera
+from mirror_depth_ros.scenes.video import make_scene
 
 H, W = 21, 33
 
@@ -90,6 +92,20 @@ def test_publishes_image_calibration_and_true_depth_of_one_moment(ros_context, s
     assert not np.isnan(depth).any()
     assert np.isfinite(depth).any()
     assert (depth > 0).all()
+
+
+def test_visits_several_scenes_each_with_its_own_lens(ros_context, spin):
+    listener = Listener(ros_context)
+    node = camera(ros_context, n_scenes=2, n_frames=2, seed=7)
+    spin(lambda: len(listener.complete('camera_info', 'true_depth')) >= 4, node, listener)
+    seen = {
+        (info.k[0], bytes(truth.data))
+        for info, truth in listener.complete('camera_info', 'true_depth')
+    }
+    assert len(seen) == 2
+    focal = sorted(f for f, _ in seen)
+    expected = [CameraModel.from_fov(W, H, make_scene('indoor', s).hfov_deg) for s in (7, 8)]
+    assert focal == pytest.approx(sorted(c.focal_px for c in expected))
 
 
 def test_stamps_are_the_time_of_publication(ros_context, spin):
