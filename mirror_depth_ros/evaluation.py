@@ -74,17 +74,19 @@ def evaluate(
         yield Score(sample.name, plain, scaled)
 
 
-def load_baseline_estimator(
-    baseline: str, model: str, *, device: str = 'auto', precision: str = 'auto'
+def load_estimator(
+    model: str, baseline: str | None = None, *, device: str = 'auto', precision: str = 'auto'
 ) -> DepthEstimator:
-    """Return a baseline on a model's CLIP, to be evaluated as the model is.
+    """Return a model, or a baseline on its CLIP, to be evaluated alike.
 
-    :param baseline: ``mean``, ``linear``, ``depthclip`` or ``learned_prompts``.
     :param model: ``builtin`` or the path of a checkpoint.
+    :param baseline: None, ``mean``, ``linear``, ``depthclip`` or ``learned_prompts``.
     :raises FileNotFoundError: if there is no such model, or the baseline was not fitted.
     :raises ValueError: for an unknown baseline or one of another CLIP, an unknown device or
         precision.
     """
+    if baseline is None:
+        return DepthEstimator.load(model, device=device, precision=precision)
     prompts = DistancePrompts(distance_prompts(), tokenize, VOCABULARY_SIZE)
     network = load_baseline(baseline, model, prompts=prompts)
     estimator = DepthEstimator(network, device=device, precision=precision)

@@ -54,7 +54,7 @@ def consistency(
     from rich.console import Console
     from rich.progress import track
 
-    from mirror_depth_ros.evaluation import load_baseline_estimator
+    from mirror_depth_ros.evaluation import load_estimator
     from mirror_depth_ros.metrics import DEPTH_CAPS
     from mirror_depth_ros.video_evaluation import (
         LOOP_FRAMES,
@@ -69,14 +69,7 @@ def consistency(
     kind, (width, height) = _scene_kind(data), _picture_size(size)
     all_videos = open_videos(kind, count=videos, width=width, height=height)
     with console.status('loading the model'):
-        from mirror_depth_ros.estimator import DepthEstimator
-
-        if baseline is None:
-            estimator = DepthEstimator.load(model, device=device, precision=precision)
-        else:
-            estimator = load_baseline_estimator(
-                baseline, model, device=device, precision=precision
-            )
+        estimator = load_estimator(model, baseline, device=device, precision=precision)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     scores = [

@@ -55,7 +55,7 @@ def evaluate(
 
     from mirror_depth_ros.data.specification import open_data
     from mirror_depth_ros.evaluation import evaluate as evaluate_samples
-    from mirror_depth_ros.evaluation import load_baseline_estimator, summarize_scores
+    from mirror_depth_ros.evaluation import load_estimator, summarize_scores
     from mirror_depth_ros.metrics import DEPTH_CAPS
     from mirror_depth_ros.writers import write_json
 
@@ -64,14 +64,7 @@ def evaluate(
     cap = cap if max_depth is None else max_depth
     samples = open_data(data, scene_count=count)
     with console.status('loading the model'):
-        from mirror_depth_ros.estimator import DepthEstimator
-
-        if baseline is None:
-            estimator = DepthEstimator.load(model, device=device, precision=precision)
-        else:
-            estimator = load_baseline_estimator(
-                baseline, model, device=device, precision=precision
-            )
+        estimator = load_estimator(model, baseline, device=device, precision=precision)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     outcomes = evaluate_samples(estimator, samples, max_depth=cap, flip=flip, pictures=pictures)

@@ -8,7 +8,6 @@ with what is missing.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import yaml
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 
@@ -27,7 +25,13 @@ from mirror_depth_ros.scenes.video import KINDS
 from mirror_depth_ros.training.builtin import pretrain_clip
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import CachedScenes
-from mirror_depth_ros.training.recipe import Recipe, cached_scenes, loaders, rendered_scenes
+from mirror_depth_ros.training.recipe import (
+    Recipe,
+    cached_scenes,
+    loaders,
+    recipe_parser,
+    rendered_scenes,
+)
 from mirror_depth_ros.training.schedule import warmed_up_average
 from mirror_depth_ros.writers import write_json
 
@@ -57,19 +61,17 @@ class Budget:
 
 def main() -> None:
     """Train what is missing and write it down."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.partition('\n')[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = recipe_parser(
+        'Train every variant of the mirror. Those in the JSON file are skipped.',
+        config='clip2depth',
     )
-    parser.add_argument('--config', type=Path, default=Path('config/train/clip2depth.yaml'))
-    parser.add_argument('--work', type=Path, default=Path('build/builtin'))
     parser.add_argument('--json', type=Path, default=Path('docs/results/ablations.json'))
     parser.add_argument('--steps', type=int, default=800, help='of every training')
     parser.add_argument('--seeds', type=int, default=3, help='trainings of every variant')
     parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--loss', default='log_l1', help='a loss of training/loss.py')
     arguments = parser.parse_args()
-    recipe = Recipe(yaml.safe_load(arguments.config.read_text()), arguments.work)
+    recipe = Recipe.open(arguments)
     scenes = rendered_scenes(recipe)
     clip = pretrain_clip(recipe, scenes)
     config = MirrorDepthConfig.from_dict({**MirrorDepthConfig().to_dict(), **recipe['model']})

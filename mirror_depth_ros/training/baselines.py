@@ -7,13 +7,11 @@ command resumes.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import lightning
 import torch
-import yaml
 from lightning.pytorch.callbacks import WeightAveraging
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
@@ -33,35 +31,27 @@ from mirror_depth_ros.training.builtin import pretrain_clip
 from mirror_depth_ros.training.closed_form import least_squares, mean_log_depth
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import CachedScenes
-from mirror_depth_ros.training.recipe import Recipe, cached_scenes, loaders, rendered_scenes
+from mirror_depth_ros.training.recipe import (
+    Recipe,
+    cached_scenes,
+    loaders,
+    recipe_parser,
+    rendered_scenes,
+)
 from mirror_depth_ros.training.schedule import warmed_up_average
 
-_STAGES = ('depth', 'tuning')
 _SOLVED_PICTURES = 4000
 
 
 def main() -> None:
     """Fit what is missing."""
-    parser = argparse.ArgumentParser(
-        description='Fit the baselines. Those whose file is there are skipped.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument('--config', type=Path, default=Path('config/train/builtin.yaml'))
+    parser = recipe_parser('Fit the baselines. Those whose file is there are skipped.')
     parser.add_argument(
-        '--work', type=Path, default=Path('build/builtin'), help='where make builtin has worked'
-    )
-    parser.add_argument(
-        '--output',
-        type=Path,
-        default=None,
-        help='folder of the weights (default: resource/models/baselines)',
+        '--output', type=Path, default=baseline_directory(), help='folder of the weights'
     )
     parser.add_argument('--steps', type=int, default=2000, help='of every training')
     arguments = parser.parse_args()
-    recipe = Recipe(yaml.safe_load(arguments.config.read_text()), arguments.work)
-    metrics = fit_baselines(
-        recipe, arguments.output or baseline_directory(), steps=arguments.steps
-    )
+    metrics = fit_baselines(Recipe.open(arguments), arguments.output, steps=arguments.steps)
     print(json.dumps(metrics, indent=2))
 
 
@@ -126,8 +116,8 @@ def _train(
             f'got taps {recipe_taps}, expected them to end at block {baseline.config.taps[-1]}, '
             'the last, as only its output lies in the joint image-text space; change the recipe'
         )
-    pictures = {stage: recipe[stage]['samples'] * recipe[stage]['epochs'] for stage in _STAGES}
-    for stage in _STAGES:
+    pictures = {s: recipe[s]['samples'] * recipe[s]['epochs'] for s in recipe['stages']}
+    for stage in recipe['stages']:
         options = recipe[stage]
         share = max(1, round(steps * pictures[stage] / sum(pictures.values())))
         train, _ = loaders(
@@ -152,7 +142,7 @@ def _validate(
     baseline: Baseline, recipe: Recipe, cached: dict[str, CachedScenes]
 ) -> dict[str, float]:
     """Return metrics by kind of scene."""
-    training = _training(baseline, recipe, 'depth')
+    training = _training(baseline, recipe, recipe['stages'][-1])
     _, val = loaders(cached, batch_size=1, samples=1, indoor_share=0.5)
     trainer = lightning.Trainer(logger=False)
     metrics: dict[str, float] = {}

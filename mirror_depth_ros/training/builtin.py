@@ -1,14 +1,13 @@
 """The recipe of the built-in models, from nothing to the weights in ``resource/models``.
 
 Run with ``make builtin``. Stages: render scenes, pre-train the small CLIP on their captions,
-encode every picture with it once, train mirror and decoder, evaluate on unseen scenes, save. Each
-stage leaves a file in the work folder and is skipped when that file is there, so the same command
-resumes. Recipes that share a work folder share scenes, CLIP and features.
+encode every picture with it once, train mirror and decoder in rounds, evaluate on unseen scenes,
+save. Each stage leaves a file in the work folder and is skipped when that file is there, so the
+same command resumes. Recipes that share a work folder share scenes, CLIP and features.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 import lightning
 import open_clip
 import torch
-import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save
@@ -41,6 +39,7 @@ from mirror_depth_ros.training.recipe import (
     cached_scenes,
     check_unchanged,
     loaders,
+    recipe_parser,
     rendered_scenes,
 )
 from mirror_depth_ros.training.schedule import warmed_up_average
@@ -52,23 +51,12 @@ _PRECISION: Any = 'bf16-mixed'
 
 def main() -> None:
     """Follow the recipe named on the command line."""
-    parser = argparse.ArgumentParser(
-        description='Train the built-in model. Interrupted, the same command goes on.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument('--config', type=Path, default=Path('config/train/builtin.yaml'))
+    parser = recipe_parser('Train the built-in model. Interrupted, the same command goes on.')
     parser.add_argument(
-        '--work', type=Path, default=Path('build/builtin'), help='intermediate files'
-    )
-    parser.add_argument(
-        '--output',
-        type=Path,
-        default=None,
-        help='folder of the weights (default: resource/models)',
+        '--output', type=Path, default=model_directory(), help='folder of the weights'
     )
     arguments = parser.parse_args()
-    recipe = Recipe(yaml.safe_load(arguments.config.read_text()), arguments.work)
-    train_builtin(recipe, arguments.output or model_directory())
+    train_builtin(Recipe.open(arguments), arguments.output)
 
 
 def train_builtin(recipe: Recipe, output: Path) -> None:
@@ -131,7 +119,7 @@ def train_depth(
     cached = cached_scenes(recipe, scenes, encoder)
     height, width = config.input_size
     metrics: dict[str, float] = {}
-    for stage in ('depth', 'tuning'):
+    for stage in recipe['stages']:
         options = recipe[stage]
         finished = recipe.folder / f'{stage}.safetensors'
         training = DepthTraining(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch.utils.data import DataLoader, Subset, WeightedRandomSampler
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes, render_scenes
@@ -28,6 +30,11 @@ class Recipe:
     #: Folder of intermediate files.
     work: Path
 
+    @classmethod
+    def open(cls, arguments: argparse.Namespace) -> Recipe:
+        """Read the recipe that a command line of :func:`recipe_parser` names."""
+        return cls(yaml.safe_load(arguments.config.read_text()), arguments.work)
+
     @property
     def folder(self) -> Path:
         """Where files of this recipe's own model go."""
@@ -35,6 +42,23 @@ class Recipe:
 
     def __getitem__(self, section: str) -> Any:
         return self.values[section]
+
+
+def recipe_parser(description: str, *, config: str = 'builtin') -> argparse.ArgumentParser:
+    """Return a command line that names a recipe and a work folder, for :meth:`Recipe.open`.
+
+    :param config: the recipe of ``config/train`` to follow when none is named.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        '--config', type=Path, default=Path(f'config/train/{config}.yaml'), help='the recipe'
+    )
+    parser.add_argument(
+        '--work', type=Path, default=Path('build/builtin'), help='folder of intermediate files'
+    )
+    return parser
 
 
 def check_unchanged(recipe: Recipe) -> None:

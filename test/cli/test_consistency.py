@@ -56,11 +56,11 @@ def test_a_baseline_in_place_of_the_model(
     assert result.exit_code == 1
     assert "got baseline 'median', expected one of mean, linear, depthclip" in result.output
 
-    monkeypatch.setattr(evaluation, 'load_baseline_estimator', load)
+    monkeypatch.setattr(evaluation, 'load_estimator', load)
     report = tmp_path / 'figures.json'
     result = CliRunner().invoke(app, [*command, '--baseline', 'mean', '--json', str(report)])
     assert result.exit_code == 0, result.output
-    assert asked == [('mean', str(tiny_model), {'device': 'cpu', 'precision': 'auto'})]
+    assert asked == [(str(tiny_model), 'mean', {'device': 'cpu', 'precision': 'auto'})]
     assert 'baseline' in result.output
     summary = json.loads(report.read_text())
     assert (summary['baseline'], summary['model']) == ('mean', 'constant')

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import open_clip
 import pytest
@@ -13,20 +11,19 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from mirror_depth_ros.data.rendered_scenes import render_scenes
-from mirror_depth_ros.model import clip, resources
 from mirror_depth_ros.model.baselines.prompted import DistancePrompts
 from mirror_depth_ros.model.baselines.weights import FITTED, load_baseline
 from mirror_depth_ros.model.checkpoint import load_clip_of, save_checkpoint
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIP
 from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE, distance_prompts, tokenize
-from mirror_depth_ros.training import builtin
 from mirror_depth_ros.training.baselines import fit_baselines
 from mirror_depth_ros.training.recipe import Recipe
 
 RECIPE = """
 name: builtin
 seed: 0
+stages: [depth, tuning]
 scenes: {train: 8, val: 4, height: 48, width: 64}
 clip: {patch_dropout: 0.5}
 depth: {loss: log_l1, samples: 64, indoor_share: 0.5, epochs: 2, batch_size: 4, lr: 1.0e-2,
@@ -39,15 +36,9 @@ model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, head
 
 
 @pytest.fixture
-def recipe(
-    tiny_clip_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Recipe:
+def recipe(models: Path, tmp_path: Path) -> Recipe:
     """A recipe whose CLIP is there, with random weights."""
-    text = {**tiny_clip_config['text_cfg'], 'context_length': 48, 'vocab_size': VOCABULARY_SIZE}
-    folder = tmp_path / 'models' / BUILTIN_CLIP
-    folder.mkdir(parents=True)
-    config = {'model_cfg': {**tiny_clip_config, 'text_cfg': text}}
-    (folder / 'open_clip_config.json').write_text(json.dumps(config))
+    folder = models / BUILTIN_CLIP
     torch.manual_seed(3)
     network = open_clip.create_model(f'local-dir:{folder}', load_weights=False)
     work = tmp_path / 'work'
@@ -57,8 +48,6 @@ def recipe(
         )
     for path in (folder / 'open_clip_model.safetensors', work / 'clip.safetensors'):
         save_file({k: v.half() for k, v in network.state_dict().items()}, path)
-    for module in (builtin, clip, resources):
-        monkeypatch.setattr(module, 'model_directory', lambda: folder.parent)
     return Recipe(yaml.safe_load(RECIPE), work)
 
 

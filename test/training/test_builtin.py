@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +10,7 @@ import torch
 import yaml
 
 from mirror_depth_ros.estimator import DepthEstimator
-from mirror_depth_ros.model import clip, resources
 from mirror_depth_ros.model.checkpoint import checkpoint_facts
-from mirror_depth_ros.model.resources import BUILTIN_CLIP
-from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
 from mirror_depth_ros.training import builtin
 from mirror_depth_ros.training.clip_pretraining import recall_at_1
 from mirror_depth_ros.training.recipe import Recipe
@@ -23,6 +18,7 @@ from mirror_depth_ros.training.recipe import Recipe
 RECIPE = """
 name: builtin
 seed: 0
+stages: [depth, tuning]
 scenes: {train: 16, val: 8, height: 48, width: 64}
 clip: {epochs: 1, batch_size: 4, lr: 1.0e-3, weight_decay: 0.1, patch_dropout: 0.5}
 depth: {loss: silog, samples: 16, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-3,
@@ -34,20 +30,10 @@ model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, head
 """
 
 
-@pytest.fixture
-def models(
-    tiny_clip_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """A folder of built-in models that holds no weights yet."""
-    text = {**tiny_clip_config['text_cfg'], 'context_length': 48, 'vocab_size': VOCABULARY_SIZE}
-    folder = tmp_path / 'models' / BUILTIN_CLIP
-    folder.mkdir(parents=True)
-    config = {'model_cfg': {**tiny_clip_config, 'text_cfg': text}}
-    (folder / 'open_clip_config.json').write_text(json.dumps(config))
-    for module in (builtin, clip, resources):
-        monkeypatch.setattr(module, 'model_directory', lambda: folder.parent)
+@pytest.fixture(autouse=True)
+def few_captions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recall among as few captions as there are."""
     monkeypatch.setattr(builtin, '_RECALL_AMONG', 8)
-    return folder.parent
 
 
 def test_recipe_makes_a_model_that_loads(models: Path, tmp_path: Path) -> None:
