@@ -137,13 +137,15 @@ class CameraModel:
 
         NaN where the lens model has no inverse. Computed once per camera.
         """
-        u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
-        pixels = np.stack([u, v], axis=-1).astype(np.float64)  # [H, W, 2]
+        u, v = np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64)
+        rays = np.empty((self.height, self.width, 2), np.float32)
         if self.distortion_model != 'equidistant' and not any(self.distortion):
-            rays = (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
+            rays[..., 0] = (u - self.cx) / self.fx
+            rays[..., 1] = ((v - self.cy) / self.fy)[:, None]
         else:
-            rays = self._undistort(pixels.reshape(-1, 1, 2)).reshape(pixels.shape)
-        return np.ascontiguousarray(rays, np.float32)
+            pixels = np.stack(np.meshgrid(u, v), axis=-1)  # [H, W, 2]
+            rays[:] = self._undistort(pixels.reshape(-1, 1, 2)).reshape(pixels.shape)
+        return rays
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the pixels ``[N, 2]`` of points ``[N, 3]`` in the optical frame [m]."""

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
+from rich.progress import Progress
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.scenes.captions import describe
 from mirror_depth_ros.scenes.render import render
 from mirror_depth_ros.scenes.video import KINDS, SPLITS, make_scene
+
+# Pictures that a process renders before it reports.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class RenderedScenes:
         """Open what :func:`render_scenes` wrote."""
         facts = json.loads((folder / 'scenes.json').read_text())
         return cls(
-            rgb=np.load(folder / 'rgb.npy', mmap_mode='r'),
-            depth=np.load(folder / 'depth.npy', mmap_mode='r'),
+            rgb=np.load(_array(folder, 'rgb'), mmap_mode='r'),
+            depth=np.load(_array(folder, 'depth'), mmap_mode='r'),
             focal_px=np.array(facts['focal_px'], np.float32),
             captions=facts['captions'],
             kinds=facts['kinds'],
@@ -68,42 +71,63 @@ def render_scenes(
     if (folder / 'scenes.json').exists():
         return RenderedScenes.load(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    memmap = np.lib.format.open_memmap
-    rgb = memmap(folder / 'rgb.npy', 'w+', np.uint8, (count, height, width, 3))
-    depth = memmap(folder / 'depth.npy', 'w+', np.float16, (count, height, width))
-    facts: dict[str, list] = {'focal_px': [], 'captions': [], 'kinds': []}
+    for name, dtype, shape in (('rgb', np.uint8, (3,)), ('depth', np.float16, ())):
+        np.lib.format.open_memmap(
+            _array(folder, name), 'w+', dtype, (count, height, width, *shape)
+        )
     first_seed = SPLITS[split].start
-    jobs = [(kinds[i % len(kinds)], first_seed + i, height, width) for i in range(count)]
-    results = _render_in_processes(jobs, processes)
-    for i, picture in enumerate(track(results, f'rendering {split}', total=count)):
-        rgb[i], depth[i], focal_px, caption = picture
-        facts['focal_px'].append(focal_px)
-        facts['captions'].append(caption)
-        facts['kinds'].append(jobs[i][0])
-    rgb.flush()
-    depth.flush()
+    jobs = [_Job(i, kinds[i % len(kinds)], first_seed + i) for i in range(count)]
+    some = [(folder, jobs[i : i + _AT_ONCE]) for i in range(0, count, _AT_ONCE)]
+    facts: dict[str, list] = {'focal_px': [], 'captions': [], 'kinds': [job.kind for job in jobs]}
+    with Progress() as progress:
+        task = progress.add_task(f'rendering {split}', total=count)
+        for outcomes in _in_processes(some, processes):
+            for focal_px, caption in outcomes:
+                facts['focal_px'].append(focal_px)
+                facts['captions'].append(caption)
+            progress.advance(task, len(outcomes))
     # Written last: its presence says that the arrays are whole.
     (folder / 'scenes.json').write_text(json.dumps(facts))
     return RenderedScenes.load(folder)
 
 
-_Job = tuple[str, int, int, int]
-_Picture = tuple[NDArray[np.uint8], NDArray[np.float16], float, str]
+@dataclass(frozen=True)
+class _Job:
+    """One picture to render, and its place in the arrays."""
+
+    number: int
+    kind: str
+    seed: int
 
 
-def _render_in_processes(jobs: list[_Job], processes: int | None) -> Iterator[_Picture]:
+_Some = tuple[Path, list[_Job]]
+_Outcomes = list[tuple[float, str]]
+
+
+def _array(folder: Path, name: str) -> Path:
+    return folder / f'{name}.npy'
+
+
+def _in_processes(some: list[_Some], processes: int | None) -> Iterator[_Outcomes]:
     if processes == 1:
-        yield from map(_render_one, jobs)
+        yield from map(_render_some, some)
         return
     context = multiprocessing.get_context('spawn')  # forking a process that holds torch can hang
     with context.Pool(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.imap(_render_one, jobs, chunksize=8)
+        yield from pool.imap(_render_some, some)
 
 
-def _render_one(job: _Job) -> _Picture:
-    kind, seed, height, width = job
-    scene = make_scene(kind, seed)
-    camera = CameraModel.from_fov(width, height, scene.hfov_deg)
-    frame = render(scene, camera)
-    caption = describe(scene, frame, np.random.default_rng(seed))
-    return frame.rgb, frame.depth.astype(np.float16), camera.focal_px, caption
+def _render_some(some: _Some) -> _Outcomes:
+    """Render into the arrays on disk, which is cheaper than to send pictures home."""
+    folder, jobs = some
+    rgb, depth = (np.load(_array(folder, name), mmap_mode='r+') for name in ('rgb', 'depth'))
+    height, width = depth.shape[1:]
+    outcomes = []
+    for job in jobs:
+        scene = make_scene(job.kind, job.seed)
+        camera = CameraModel.from_fov(width, height, scene.hfov_deg)
+        frame = render(scene, camera)
+        rgb[job.number], depth[job.number] = frame.rgb, frame.depth
+        caption = describe(scene, frame, np.random.default_rng(job.seed))
+        outcomes.append((camera.focal_px, caption))
+    return outcomes

@@ -51,7 +51,7 @@ def describe(scene: Scene, frame: RenderedFrame, rng: np.random.Generator) -> st
     pitch, height = scene.pose.pitch, scene.pose.position[2]
     view = 'up' if pitch > 0.08 else 'down' if pitch < -0.15 else 'ahead'
     phrases = [f'from {"low" if height < 1.0 else "high"} looking {view}', _reach(frame)]
-    phrases += _visible_things(scene, frame)[:_MOST_THINGS]
+    phrases += _largest_things(scene, frame)
     rng.shuffle(phrases)
     return ' '.join(['a photo of a', scene.summary, *phrases])
 
@@ -74,20 +74,21 @@ def _distance_word(distance: float, frame: RenderedFrame) -> str:
     return _DISTANCE_WORDS[int(np.argmin(np.abs(np.log(_LADDER) - np.log(shown))))]
 
 
-def _visible_things(scene: Scene, frame: RenderedFrame) -> list[str]:
-    """Return a phrase for everything that can be named, the largest first."""
+def _largest_things(scene: Scene, frame: RenderedFrame) -> list[str]:
+    """Return a phrase for each of the largest things that can be named."""
     height, width = frame.things.shape
+    columns = np.arange(width)
     counts = np.bincount(frame.things.ravel() + 1, minlength=len(scene.things) + 1)[1:]
-    phrases = []
+    phrases: list[str] = []
     for i in np.argsort(-counts):
         thing = scene.things[i]
-        if counts[i] < _SMALLEST_SHARE * height * width:
+        if counts[i] < _SMALLEST_SHARE * height * width or len(phrases) == _MOST_THINGS:
             break
         if thing.name in _BACKGROUND:
             continue
         where = frame.things == i
         distance = float(np.median(frame.depth[where]))
-        column = float(np.mean(np.nonzero(where)[1])) / width
+        column = float(where.sum(axis=0) @ columns / counts[i]) / width
         side = 'left' if column < 0.35 else 'right' if column > 0.65 else 'middle'
         words = [_distance_word(distance, frame), thing.colour, thing.name, side]
         phrases.append(' '.join(word for word in words if word))

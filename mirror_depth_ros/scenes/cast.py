@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,7 +39,11 @@ class SolidTensors:
     @classmethod
     def from_scene(cls, scene: Scene) -> SolidTensors:
         """Stack the solids of a scene."""
-        rotation = torch.tensor(np.stack([s.rotation for s in scene.solids]), dtype=torch.float32)
+        turns = [(math.cos(s.yaw), math.sin(s.yaw)) for s in scene.solids]
+        cosine, sine = torch.tensor(turns, dtype=torch.float32).T
+        rotation = torch.eye(3).repeat(len(turns), 1, 1)
+        rotation[:, 0, 0] = rotation[:, 1, 1] = cosine
+        rotation[:, 0, 1], rotation[:, 1, 0] = -sine, sine
         half_size = torch.tensor([s.half_size for s in scene.solids], dtype=torch.float32)
         return cls(
             shape=[int(s.shape) for s in scene.solids],
@@ -50,8 +53,8 @@ class SolidTensors:
             rotation=rotation,
             facts=torch.tensor(
                 [
-                    (*s.centre, *s.half_size, math.cos(s.yaw), math.sin(s.yaw), float(s.shape))
-                    for s in scene.solids
+                    (*s.centre, *s.half_size, *turn, float(s.shape))
+                    for s, turn in zip(scene.solids, turns, strict=True)
                 ],
                 dtype=torch.float32,
             ).T.contiguous(),
@@ -173,12 +176,12 @@ def _slabs(start: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
 
 def _box(start: Tensor, direction: Tensor) -> Tensor:
     enter, leave = _slabs(start, direction)
-    return enter.masked_fill(~((enter < leave) & (enter > 0)), torch.inf)
+    return torch.where((enter < leave) & (enter > 0), enter, torch.inf)
 
 
 def _shell(start: Tensor, direction: Tensor) -> Tensor:
     enter, leave = _slabs(start, direction)
-    return leave.masked_fill(~((enter < leave) & (leave > 0)), torch.inf)
+    return torch.where((enter < leave) & (leave > 0), leave, torch.inf)
 
 
 def _quadratic(a: Tensor, half_b: Tensor, c: Tensor) -> Tensor:
@@ -190,7 +193,7 @@ def _ellipsoid(start: Tensor, direction: Tensor) -> Tensor:
     a = direction.square().sum(dim=0)
     half_b = (direction * start).sum(dim=0)
     t = _quadratic(a, half_b, start.square().sum(dim=0) - 1.0)
-    return t.masked_fill(~(t > 0), torch.inf)
+    return torch.where(t > 0, t, torch.inf)
 
 
 def _cylinder(start: Tensor, direction: Tensor) -> Tensor:
@@ -199,10 +202,10 @@ def _cylinder(start: Tensor, direction: Tensor) -> Tensor:
     c = start[:2].square().sum(dim=0) - 1.0
     side = _quadratic(a, (across * start[:2]).sum(dim=0), c)
     side_z = start[2] + side * along
-    side = side.masked_fill(~((side > 0) & (side_z.abs() <= 1.0)), torch.inf)
+    side = torch.where((side > 0) & (side_z.abs() <= 1.0), side, torch.inf)
     cap = (-torch.sign(along) - start[2]) / along
     in_cap = (start[:2] + cap * across).square().sum(dim=0) <= 1.0
-    return torch.minimum(side, cap.masked_fill(~((cap > 0) & in_cap), torch.inf))
+    return torch.minimum(side, torch.where((cap > 0) & in_cap, cap, torch.inf))
 
 
 _INTERSECT = {

@@ -27,12 +27,14 @@ SKINS: tuple[Vector, ...] = ((0.65, 0.42, 0.32), (0.45, 0.26, 0.17), (0.20, 0.11
 
 def pick_colour(rng: np.random.Generator, names: tuple[str, ...] = ()) -> tuple[str, Vector]:
     """Draw a colour word and a shade of that colour."""
-    name = str(rng.choice(names or tuple(COLOURS)))
+    names = names or tuple(COLOURS)
+    name = names[rng.integers(len(names))]
     return name, shade(rng, COLOURS[name])
 
 
 def shade(rng: np.random.Generator, colour: Vector, spread: float = 0.15) -> Vector:
     """Return the colour a little lighter or darker, and a little off in hue."""
-    factor = rng.uniform(1 - spread, 1 + spread) * rng.uniform(1 - spread / 3, 1 + spread / 3, 3)
-    r, g, b = np.clip(np.array(colour) * factor, 0.0, 1.0).tolist()
+    factor = rng.uniform(1 - spread, 1 + spread)
+    hue = rng.uniform(1 - spread / 3, 1 + spread / 3, 3).tolist()
+    r, g, b = (min(part * (factor * off), 1.0) for part, off in zip(colour, hue, strict=True))
     return r, g, b

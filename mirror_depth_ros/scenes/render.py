@@ -120,11 +120,12 @@ def _local_normals(unit: Tensor, half_size: Tensor, shape: Tensor) -> Tensor:
     face = torch.stack([(axis == i) * unit[i].sign() for i in range(3)])
     face = torch.where(shape == Shape.SHELL, -face, face)
     # Round ones: the gradient of the implicit surface.
-    gradient = unit / half_size
-    gradient[2] *= ~is_cylinder
-    gradient /= gradient.square().sum(dim=0).sqrt().clamp(min=1e-12)
     is_round = (shape == Shape.ELLIPSOID) | (is_cylinder & (unit[2].abs() < 1.0 - 1e-4))
-    return torch.where(is_round, gradient, face)
+    where = is_round.nonzero()[:, 0]
+    gradient = unit.index_select(1, where) / half_size.index_select(1, where)
+    gradient[2] *= ~is_cylinder.index_select(0, where)
+    gradient /= gradient.square().sum(dim=0).sqrt().clamp(min=1e-12)
+    return face.index_copy_(1, where, gradient)
 
 
 def _light(scene: Scene, solids: SolidTensors, point: Tensor, normal: Tensor) -> Tensor:
