@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.lazy_sequence import LazySequence
 
 #: Files with these suffixes are images.
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
@@ -34,7 +34,7 @@ class _Frame:
     meta: Path | None
 
 
-class FrameFolder(Sequence[DepthSample]):
+class FrameFolder(LazySequence[DepthSample]):
     """The photographs below a folder, opened when asked for.
 
     Two layouts are understood. ``ROOT/.../FRAME/{rgb.png|rgb.jpg, depth.png, meta.json}``, nested
@@ -77,15 +77,8 @@ class FrameFolder(Sequence[DepthSample]):
     def __len__(self) -> int:
         return len(self._frames)
 
-    @overload
-    def __getitem__(self, index: int) -> DepthSample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[DepthSample]: ...
-
-    def __getitem__(self, index: int | slice) -> DepthSample | list[DepthSample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> DepthSample:
+        """Open a photograph."""
         frame = self._frames[index]
         if frame.meta is not None:
             return _read_frame(frame.name, frame.image, frame.meta)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import overload
-
 import numpy as np
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.lazy_sequence import LazySequence
 from mirror_depth_ros.scenes.render import render
 from mirror_depth_ros.scenes.video import KINDS, SPLITS, make_scene
 
 
-class SceneSamples(Sequence[DepthSample]):
+class SceneSamples(LazySequence[DepthSample]):
     """The first scenes of a kind and split; the sky has no true depth.
 
     :param kind: ``indoor`` or ``outdoor``.
@@ -36,15 +34,8 @@ class SceneSamples(Sequence[DepthSample]):
     def __len__(self) -> int:
         return len(self._seeds)
 
-    @overload
-    def __getitem__(self, index: int) -> DepthSample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[DepthSample]: ...
-
-    def __getitem__(self, index: int | slice) -> DepthSample | list[DepthSample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> DepthSample:
+        """Render a scene."""
         scene = make_scene(self._kind, self._seeds[index])
         camera = CameraModel.from_fov(self._width, self._height, scene.hfov_deg)
         frame = render(scene, camera)

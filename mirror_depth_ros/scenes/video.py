@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import overload
 
 from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.lazy_sequence import LazySequence
 from mirror_depth_ros.scenes.render import RenderedFrame, render
 from mirror_depth_ros.scenes.road import make_road
 from mirror_depth_ros.scenes.room import make_room
@@ -36,7 +35,7 @@ def make_scene(kind: str, seed: int) -> Scene:
     raise ValueError(f'got scene kind {kind!r}, expected one of {", ".join(KINDS)}')
 
 
-class SceneVideo(Sequence[RenderedFrame]):
+class SceneVideo(LazySequence[RenderedFrame]):
     """A closed, smooth camera path through one scene, rendered frame by frame on demand."""
 
     def __init__(self, kind: str, seed: int, camera: CameraModel, n_frames: int) -> None:
@@ -53,17 +52,10 @@ class SceneVideo(Sequence[RenderedFrame]):
     def __len__(self) -> int:
         return self._n_frames
 
-    @overload
-    def __getitem__(self, index: int) -> RenderedFrame: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[RenderedFrame]: ...
-    def __getitem__(self, index: int | slice) -> RenderedFrame | list[RenderedFrame]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f'got frame {index}, expected 0 to {len(self) - 1}')
+    def item(self, index: int) -> RenderedFrame:
+        """Render a frame."""
         # Each frame has its own sensor noise, as on a real camera.
-        noise_seed = self.scene.seed * 1_000_003 + index % len(self)
+        noise_seed = self.scene.seed * 1_000_003 + index
         return render(self.scene, self.camera, self.pose(index), noise_seed=noise_seed)
 
     def pose(self, index: int) -> Pose:

@@ -41,6 +41,9 @@ from mirror_depth_ros.training.recipe import (
 from mirror_depth_ros.training.schedule import warmed_up_average
 
 _SOLVED_PICTURES = 4000
+# Times the recipe's learning rate. Words bear more than a decoder: 7 beat 1, Abs Rel 0.40 to 0.42
+# in rooms after 1,600 steps.
+_RATE = {'learned_prompts': 7.0}
 
 
 def main() -> None:
@@ -49,7 +52,7 @@ def main() -> None:
     parser.add_argument(
         '--output', type=Path, default=baseline_directory(), help='folder of the weights'
     )
-    parser.add_argument('--steps', type=int, default=2000, help='of every training')
+    parser.add_argument('--steps', type=int, default=4000, help='of every training')
     arguments = parser.parse_args()
     metrics = fit_baselines(Recipe.open(arguments), arguments.output, steps=arguments.steps)
     print(json.dumps(metrics, indent=2))
@@ -83,7 +86,7 @@ def fit_baselines(recipe: Recipe, output: Path, *, steps: int) -> dict[str, dict
         else:
             if isinstance(baseline, LinearProbe):
                 _solve(baseline, cached['train'])
-            _train(baseline, recipe, cached, steps)
+            _train(baseline, recipe, cached, steps, _RATE.get(name, 1.0))
         # Rounded to what is saved, before it is measured.
         baseline.load_state_dict(
             {k: v.half().float() for k, v in baseline.fitted().items()}, strict=False
@@ -107,9 +110,13 @@ def _solve(baseline: LinearProbe, train: CachedScenes) -> None:
 
 
 def _train(
-    baseline: Baseline, recipe: Recipe, cached: dict[str, CachedScenes], steps: int
+    baseline: Baseline,
+    recipe: Recipe,
+    cached: dict[str, CachedScenes],
+    steps: int,
+    rate: float,
 ) -> None:
-    """Train through the recipe's stages, with its losses and learning rates."""
+    """Train through the recipe's stages, with its losses and ``rate`` times its learning rates."""
     recipe_taps = recipe['model']['taps']
     if baseline.config.taps[-1] != recipe_taps[-1]:
         raise ValueError(
@@ -135,7 +142,7 @@ def _train(
             # No buffers: the text encoder's mask holds infinities.
             callbacks=[WeightAveraging(use_buffers=False, avg_fn=warmed_up_average)],
         )
-        trainer.fit(_training(baseline, recipe, stage), train)
+        trainer.fit(_training(baseline, recipe, stage, rate), train)
 
 
 def _validate(
@@ -151,13 +158,13 @@ def _validate(
     return metrics
 
 
-def _training(baseline: Baseline, recipe: Recipe, stage: str) -> DepthTraining:
+def _training(baseline: Baseline, recipe: Recipe, stage: str, rate: float = 1.0) -> DepthTraining:
     height, width = baseline.config.input_size
     patch = baseline.image_encoder.patch_size
     return DepthTraining(
         baseline,
         grid=(height // patch, width // patch),
-        lr=recipe[stage]['lr'],
+        lr=rate * recipe[stage]['lr'],
         weight_decay=recipe[stage]['weight_decay'],
         kinds=KINDS,
         loss=recipe[stage]['loss'],

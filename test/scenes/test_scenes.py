@@ -120,7 +120,7 @@ def test_videos_are_sequences() -> None:
     assert [f.rgb.shape for f in video[1:3]] == [(25, 33, 3)] * 2
     # The same view again, but never the same noise from two frames.
     assert (video[0].rgb != video[2].rgb).any()
-    with pytest.raises(IndexError, match='got frame 4, expected 0 to 3'):
+    with pytest.raises(IndexError, match='got item 4, expected 0 to 3'):
         video[4]
 
 

@@ -1,0 +1,32 @@
+"""A sequence whose items are made when they are asked for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TypeVar, overload
+
+T = TypeVar('T')
+
+
+class LazySequence(Sequence[T]):
+    """What indexing and slicing have in common, for classes that can make one item."""
+
+    @abstractmethod
+    def item(self, index: int) -> T:
+        """Make the item of that number, 0 to ``len(self) - 1``."""
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        """Return one item, counted from the end if negative, or a list of them.
+
+        :raises IndexError: if there is no such item.
+        """
+        if isinstance(index, slice):
+            return [self.item(i) for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'got item {index}, expected 0 to {len(self) - 1}')
+        return self.item(index % len(self))

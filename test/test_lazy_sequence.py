@@ -1,0 +1,36 @@
+"""Indexing and slicing of sequences that make their items."""
+
+from __future__ import annotations
+
+import pytest
+
+from mirror_depth_ros.lazy_sequence import LazySequence
+
+
+class Squares(LazySequence[int]):
+    def __init__(self) -> None:
+        self.made: list[int] = []
+
+    def __len__(self) -> int:
+        return 4
+
+    def item(self, index: int) -> int:
+        self.made.append(index)
+        return index * index
+
+
+def test_items_are_made_when_asked_for() -> None:
+    squares = Squares()
+    assert (squares[2], squares[-1]) == (4, 9)
+    assert squares[1:] == [1, 4, 9]
+    assert squares[::-2] == [9, 1]
+    assert squares.made == [2, 3, 1, 2, 3, 3, 1]
+    assert [*squares] == [0, 1, 4, 9]
+    assert 9 in squares
+    assert squares.index(4) == 2
+
+
+@pytest.mark.parametrize('index', [4, -5])
+def test_items_that_are_not_there(index: int) -> None:
+    with pytest.raises(IndexError, match=f'got item {index}, expected 0 to 3'):
+        Squares()[index]
