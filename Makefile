@@ -37,8 +37,11 @@ format: $(STAMP) ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-builtin: $(STAMP) ## train the built-in model anew from its seed (hours on a CPU)
-	OMP_WAIT_POLICY=passive $(BIN)/python -m mirror_depth_ros.training.builtin
+builtin: export OMP_WAIT_POLICY = passive
+builtin: $(STAMP) ## train the built-in models and baselines anew from their seed (hours on a CPU)
+	$(BIN)/python -m mirror_depth_ros.training.builtin
+	$(BIN)/python -m mirror_depth_ros.training.builtin --config config/train/clip2depth.yaml
+	$(BIN)/python -m mirror_depth_ros.training.baselines
 
 clean: ## remove .venv and everything built, but not what `make builtin` has worked out
 	rm -rf $(VENV) install log demo_output *.egg-info $(filter-out build/builtin,$(wildcard build/*))

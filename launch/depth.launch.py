@@ -15,7 +15,10 @@ ARGUMENTS = {
     'image': ('/camera/image_raw', 'Topic of the images.'),
     'camera_info': ('/camera/camera_info', 'Topic of their calibration.'),
     'namespace': ('', 'Namespace of the node and its topics.'),
-    'model': ('', 'builtin, or the path of a checkpoint; empty: as the parameter file says.'),
+    'model': (
+        '',
+        'builtin, clip2depth, or the path of a checkpoint; empty: as the parameter file says.',
+    ),
     'device': ('', 'auto, cpu, cuda, cuda:1, mps; empty: as the parameter file says.'),
     'image_transport': ('', 'raw or compressed; empty: as the parameter file says.'),
     'params_file': (str(SHARE / 'config' / 'depth.yaml'), 'Parameters of the node.'),

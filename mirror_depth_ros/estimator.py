@@ -45,7 +45,7 @@ class DepthEstimator:
     ) -> DepthEstimator:
         """Load a depth model.
 
-        :param model: ``builtin`` or the path of a checkpoint.
+        :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
         :param device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         :param precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; ``auto`` takes the fastest that
             the device computes natively.

@@ -79,7 +79,7 @@ def load_estimator(
 ) -> DepthEstimator:
     """Return a model, or a baseline on its CLIP, to be evaluated alike.
 
-    :param model: ``builtin`` or the path of a checkpoint.
+    :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
     :param baseline: None, ``mean``, ``linear``, ``depthclip`` or ``learned_prompts``.
     :raises FileNotFoundError: if there is no such model, or the baseline was not fitted.
     :raises ValueError: for an unknown baseline or one of another CLIP, an unknown device or

@@ -38,6 +38,7 @@ def test_all_weights_together_are_small() -> None:
     files = [path for path in model_directory().rglob('*') if path.is_file()]
     assert {path.name for path in files if path.parent.name != 'baselines'} == {
         'builtin.safetensors',
+        'clip2depth.safetensors',
         'open_clip_config.json',
         'open_clip_model.safetensors',
     }

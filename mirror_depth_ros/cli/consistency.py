@@ -10,7 +10,7 @@ import typer
 
 def consistency(
     data: str = typer.Option(..., metavar='DATA', help='scenes:indoor or scenes:outdoor.'),
-    model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
     baseline: str | None = typer.Option(
         None,
         help='Measure this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',

@@ -49,7 +49,7 @@ def demo(
     fov: float | None = typer.Option(
         None, help='Horizontal field of view of photographs without meta.json (degrees).'
     ),
-    model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
     device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
     precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
     rate: float = typer.Option(10.0, min=0.1, max=120.0, help='Frames per second of the camera.'),

@@ -12,7 +12,7 @@ def evaluate(
     data: str = typer.Option(
         ..., metavar='DATA', help='scenes:indoor, scenes:outdoor or frames:FOLDER.'
     ),
-    model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
     baseline: str | None = typer.Option(
         None,
         help='Evaluate this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',

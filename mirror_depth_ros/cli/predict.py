@@ -28,7 +28,7 @@ def predict(
     focal: float | None = typer.Option(
         None, help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'
     ),
-    model: str = typer.Option('builtin', help='builtin, or the path of a checkpoint.'),
+    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
     device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
     precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
     max_depth: float = typer.Option(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.model.resources import BUILTIN_MODEL, model_directory
+from mirror_depth_ros.model.resources import BUILTIN_MODELS, model_directory
 from mirror_depth_ros.writers import write_bytes
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
@@ -63,7 +63,7 @@ def load_checkpoint(
 ) -> MirrorDepth:
     """Load a network.
 
-    :param source: ``builtin`` or the path of a checkpoint.
+    :param source: ``builtin``, ``clip2depth`` or the path of a checkpoint.
     :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere than
         where the checkpoint was trained.
     :param folded: without mirror and text encoder, for inference; False to train on.
@@ -102,13 +102,13 @@ def checkpoint_path(source: str | os.PathLike[str]) -> Path:
 
     :raises FileNotFoundError: if there is none.
     """
-    if str(source) == BUILTIN_MODEL:
-        return model_directory() / f'{BUILTIN_MODEL}.safetensors'
+    if str(source) in BUILTIN_MODELS:
+        return model_directory() / f'{source}.safetensors'
     path = Path(source).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f'got model {str(source)!r}, expected {BUILTIN_MODEL!r} or the path of a '
-            '.safetensors checkpoint'
+            f'got model {str(source)!r}, expected {", ".join(BUILTIN_MODELS)} or the path '
+            'of a .safetensors checkpoint'
         )
     return path
 

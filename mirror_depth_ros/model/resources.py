@@ -6,8 +6,8 @@ from pathlib import Path
 
 #: Name of the small CLIP that the package brings along, and of its open_clip folder.
 BUILTIN_CLIP = 'mirror-depth-clip'
-#: Name of the depth model that the package brings along.
-BUILTIN_MODEL = 'builtin'
+#: Names of the depth models that the package brings along: the best, and the paper's own network.
+BUILTIN_MODELS = ('builtin', 'clip2depth')
 
 _PLACES = (Path('resource') / 'models', Path('share') / 'mirror_depth_ros' / 'resource' / 'models')
 

@@ -45,7 +45,7 @@ class DepthParameters:
 
     model: str = _parameter(
         'builtin',
-        'Depth model: "builtin", or the path of a checkpoint (.safetensors).',
+        'Depth model: "builtin", "clip2depth", or the path of a checkpoint (.safetensors).',
         read_only=_LOADED_ONCE,
     )
     device: str = _parameter(

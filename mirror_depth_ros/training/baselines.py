@@ -1,8 +1,8 @@
 """Fits what the mirror is measured against, on the same scenes and the same frozen features.
 
 Run ``python -m mirror_depth_ros.training.baselines`` after ``make builtin``. Baselines get the
-losses that the recipe gives mirror and decoder. One whose file is there is skipped, so the same
-command resumes.
+losses that the recipe gives mirror and decoder. One whose file is there, on the same CLIP, is
+skipped, so the same command resumes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mirror_depth_ros.model.baselines.unprompted import LinearProbe, MeanDepth
 from mirror_depth_ros.model.baselines.weights import (
     FITTED,
     baseline_directory,
-    baseline_path,
+    is_fitted,
     save_baseline,
 )
 from mirror_depth_ros.model.clip import FrozenImageEncoder
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def fit_baselines(recipe: Recipe, output: Path, *, steps: int) -> dict[str, dict[str, float]]:
-    """Fit every baseline that has no file in ``output`` yet; returns their validation metrics.
+    """Fit every baseline that ``output`` lacks on this CLIP; returns their validation metrics.
 
     :param steps: of every training; they are shared between the recipe's stages as its own are.
     :raises FileNotFoundError: if the work folder holds no finished CLIP.
@@ -76,10 +76,10 @@ def fit_baselines(recipe: Recipe, output: Path, *, steps: int) -> dict[str, dict
     cached = cached_scenes(recipe, scenes, FrozenImageEncoder(clip, config.taps))
     metrics: dict[str, dict[str, float]] = {}
     for name, kind in FITTED.items():
-        if baseline_path(name, output).exists():
-            continue
         lightning.seed_everything(recipe['seed'])
         baseline: Baseline = kind(config, clip)
+        if is_fitted(name, baseline, output):
+            continue
         if isinstance(baseline, MeanDepth):
             depth = mean_log_depth(scenes['train'], baseline.config, baseline.MAP_SIZE)
             baseline.log_depth.copy_(depth)

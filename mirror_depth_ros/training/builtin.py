@@ -8,7 +8,6 @@ same command resumes. Recipes that share a work folder share scenes, CLIP and fe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
-from mirror_depth_ros.model.checkpoint import save_checkpoint
+from mirror_depth_ros.model.checkpoint import checkpoint_facts, save_checkpoint
 from mirror_depth_ros.model.clip import LOCAL_FOLDER, FrozenImageEncoder, FrozenTextEncoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
@@ -70,11 +69,21 @@ def train_builtin(recipe: Recipe, output: Path) -> None:
     clip = pretrain_clip(recipe, scenes)
     model, metrics = train_depth(recipe, scenes, clip)
     facts = {'data': 'procedural scenes', 'recipe': recipe.values, 'validation': metrics}
+    target = output / f'{recipe["name"]}.safetensors'
+    print(closeness(metrics, target))
     write_bytes(output / BUILTIN_CLIP / 'open_clip_model.safetensors', save(_half(clip)))
-    save_checkpoint(
-        model, output / f'{recipe["name"]}.safetensors', facts=facts, dtype=torch.float16
-    )
-    print(json.dumps(metrics, indent=2))
+    save_checkpoint(model, target, facts=facts, dtype=torch.float16)
+    print(f'written to {target}')
+
+
+def closeness(metrics: dict[str, float], shipped: Path) -> str:
+    """Return every metric in words, beside that of the file which is there already."""
+    there = checkpoint_facts(shipped)['validation'] if shipped.exists() else {}
+    lines = [f'{"validation":20} {"now":>8} {"before":>8}']
+    for name, value in metrics.items():
+        before = f'{there[name]:8.4f}' if name in there else f'{"none":>8}'
+        lines.append(f'{name:20} {value:8.4f} {before}')
+    return '\n'.join(lines)
 
 
 def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Module:

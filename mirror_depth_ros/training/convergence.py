@@ -1,8 +1,8 @@
 """What an unconverged mirror does: mirrors kept on the way of a training, in the final decoder.
 
-Run ``python -m mirror_depth_ros.training.convergence`` after ``make builtin``. Everything but the
-mirror is final. Where depth changes, the mirror was still learning about what is there; that is
-counted by what the pixels show, and drawn.
+Run ``python -m mirror_depth_ros.training.convergence`` after the model was trained. Everything
+but the mirror is final. Where depth changes, the mirror was still learning about what is there;
+that is counted by what the pixels show, and drawn.
 """
 
 from __future__ import annotations
@@ -52,11 +52,13 @@ def main() -> None:
         description=__doc__.partition('\n')[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('--model', default='builtin', help='builtin, or the path of a checkpoint')
+    parser.add_argument(
+        '--model', default='clip2depth', help='builtin, clip2depth, or the path of a checkpoint'
+    )
     parser.add_argument(
         '--mirrors',
         type=Path,
-        default=Path('build/builtin/builtin/depth'),
+        default=Path('build/builtin/clip2depth/depth'),
         help='folder in which its training kept mirrors',
     )
     parser.add_argument('--count', type=int, default=100, help='validation scenes of each kind')

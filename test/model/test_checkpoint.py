@@ -61,7 +61,7 @@ def test_folded_networks_cannot_be_saved(tiny_model: Path, tmp_path: Path) -> No
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="expected 'builtin' or the path of a"):
+    with pytest.raises(FileNotFoundError, match='expected builtin, clip2depth or the path of a'):
         load_checkpoint(tmp_path / 'nothing.safetensors')
 
 

@@ -84,10 +84,17 @@ def test_baselines_are_fitted_once_and_load(recipe: Recipe, tmp_path: Path) -> N
     assert {path.stem for path in unchanged} == set(FITTED) - {'mean'}
 
 
+def test_baselines_of_another_clip_are_fitted_anew(recipe: Recipe, tmp_path: Path) -> None:
+    fit_baselines(recipe, tmp_path, steps=1)
+    clip = recipe.work / 'clip.safetensors'
+    weights = load_file(clip)
+    weights['visual.conv1.weight'] = -weights['visual.conv1.weight']
+    save_file(weights, clip)
+    assert set(fit_baselines(recipe, tmp_path, steps=1)) == set(FITTED)
+
+
 def test_a_recipe_that_stops_before_the_last_block(recipe: Recipe, tmp_path: Path) -> None:
     recipe['model']['taps'] = [0, 1]
-    for name in ('mean', 'linear'):  # as if fitted already
-        (tmp_path / f'{name}.safetensors').touch()
     with pytest.raises(ValueError, match=r'got taps \[0, 1\], expected them to end at block 2'):
         fit_baselines(recipe, tmp_path, steps=1)
 

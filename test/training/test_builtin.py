@@ -36,7 +36,9 @@ def few_captions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtin, '_RECALL_AMONG', 8)
 
 
-def test_recipe_makes_a_model_that_loads(models: Path, tmp_path: Path) -> None:
+def test_recipe_makes_a_model_that_loads(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = Recipe(yaml.safe_load(RECIPE), tmp_path / 'work')
     builtin.train_builtin(recipe, models)
     model = models / 'builtin.safetensors'
@@ -52,8 +54,13 @@ def test_recipe_makes_a_model_that_loads(models: Path, tmp_path: Path) -> None:
         for path in [clip_weights, *clip_weights.parent.glob('*.npy')]
     }
     assert len(stages) == 3
+    capsys.readouterr()
     builtin.train_builtin(recipe, models)  # finished stages are opened, not done again
     assert {path: path.stat().st_mtime_ns for path in stages} == stages
+    # The second time says how close it came to the first.
+    close = next(line for line in capsys.readouterr().out.splitlines() if 'indoor/abs_rel' in line)
+    _, now, before = close.split()
+    assert now == before == f'{facts["validation"]["indoor/abs_rel"]:.4f}'
 
     other = yaml.safe_load(RECIPE.replace('train: 16', 'train: 12'))
     with pytest.raises(ValueError, match='was begun with other scenes'):

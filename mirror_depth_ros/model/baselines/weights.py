@@ -56,6 +56,15 @@ def save_baseline(
     write_bytes(baseline_path(name, folder), save(stored, metadata))
 
 
+def is_fitted(name: str, baseline: Baseline, folder: Path) -> bool:
+    """Tell whether the folder holds a file of this baseline on the same CLIP."""
+    path = baseline_path(name, folder)
+    if not path.is_file():
+        return False
+    metadata, _ = read_weights(path, _FORMAT)
+    return metadata.get('clip_fingerprint') == baseline.clip_fingerprint()
+
+
 def load_baseline(
     name: str,
     model: str | Path = 'builtin',
@@ -67,7 +76,7 @@ def load_baseline(
     """Load a baseline to compare a model with, on that model's CLIP and in its units.
 
     :param name: one of :data:`BASELINES`.
-    :param model: ``builtin`` or the path of a checkpoint.
+    :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
     :param prompts: the sentences that ``depthclip`` asks.
     :param folder: where the fitted weights are; those of the built-in model by default.
     :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere than
