@@ -76,6 +76,25 @@ def accuracy(folder: Path) -> str:
     return _table(header, rows)
 
 
+def photographs(folder: Path) -> str:
+    """Return Abs Rel by recording, from ``photographs/METHOD_RECORDING.json``."""
+    methods = {name: METHODS[name] for name in ('builtin', 'mean')}
+    recordings = sorted(
+        path.stem.removeprefix('builtin_') for path in folder.glob('photographs/builtin_*.json')
+    )
+    rows = []
+    for recording in recordings:
+        results = [_read(folder / 'photographs' / f'{name}_{recording}.json') for name in methods]
+        row = [recording, str(results[0]['images'] if results[0] else 0)]
+        for result in results:
+            for kind in ('metric', 'median_scaled'):
+                row.append(f'{result[kind]["abs_rel"]:.3f}' if result else '')
+        rows.append(row)
+    figures = ('Abs Rel', 'Abs Rel, median scaled')
+    header = ['', 'images', *(f'{m}: {figure}' for m in methods.values() for figure in figures)]
+    return _table(header, rows)
+
+
 def consistency(folder: Path) -> str:
     """Return flicker and continuity by method, from ``consistency/METHOD_KIND.json``."""
     names = ('temporal_disagreement', 'spatial_away', 'spatial_at_edges', 'abs_rel')
@@ -127,6 +146,7 @@ def convergence(folder: Path) -> str:
 #: Tables by the name that a page's marks give them.
 TABLES: dict[str, Callable[[Path], str]] = {
     'accuracy': accuracy,
+    'photographs': photographs,
     'consistency': consistency,
     'ablations': ablations,
     'convergence': convergence,

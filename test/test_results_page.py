@@ -36,6 +36,16 @@ def test_accuracy_is_compared_with_the_built_in_model(tmp_path: Path) -> None:
     assert with_tables(page, tmp_path) == page
 
 
+def test_photographs_are_told_by_recording(tmp_path: Path) -> None:
+    write(tmp_path / 'photographs/builtin_desk.json', {**result(1.2), 'images': 5})
+    write(tmp_path / 'photographs/mean_desk.json', {**result(1.4), 'images': 5})
+    write(tmp_path / 'photographs/builtin_bins.json', {**result(0.8), 'images': 3})
+    page = with_tables(PAGE.format('photographs'), tmp_path)
+    assert (
+        '| bins | 3 | 0.800 | 0.400 |  |  |\n| desk | 5 | 1.200 | 0.600 | 1.400 | 0.700 |' in page
+    )
+
+
 def test_ablations_are_means_over_seeds(tmp_path: Path) -> None:
     trainings = [
         {'variant': 'a', 'parameters': 1234, 'indoor/abs_rel': a, 'outdoor/abs_rel': 0.4}
