@@ -16,6 +16,13 @@ class LazySequence(Sequence[T]):
     def item(self, index: int) -> T:
         """Make the item of that number, 0 to ``len(self) - 1``."""
 
+    def name_of(self, index: int) -> str:
+        """Say which item that is, without making it; by its number where it has no name.
+
+        :param index: 0 to ``len(self) - 1``.
+        """
+        return f'item {index}'
+
     @overload
     def __getitem__(self, index: int) -> T: ...
     @overload

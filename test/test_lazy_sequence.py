@@ -30,6 +30,12 @@ def test_items_are_made_when_asked_for() -> None:
     assert squares.index(4) == 2
 
 
+def test_items_are_named_without_making_them() -> None:
+    squares = Squares()
+    assert squares.name_of(2) == 'item 2'
+    assert squares.made == []
+
+
 @pytest.mark.parametrize('index', [4, -5])
 def test_items_that_are_not_there(index: int) -> None:
     with pytest.raises(IndexError, match=f'got item {index}, expected 0 to 3'):

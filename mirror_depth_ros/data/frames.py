@@ -87,6 +87,10 @@ class FrameFolder(LazySequence[DepthSample]):
         camera = CameraModel.from_fov(rgb.shape[1], rgb.shape[0], self._hfov_deg)
         return DepthSample(rgb, None, camera, frame.name)
 
+    def name_of(self, index: int) -> str:
+        """Return the sample's path below the folder."""
+        return self._frames[index].name
+
 
 def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read an image file as RGB uint8 ``[H, W, 3]``, turned upright as its EXIF data say.

@@ -32,6 +32,7 @@ def test_frames_with_intrinsics_and_truth_at_any_depth(tmp_path):
     write_frame(tmp_path / 'street', depth=False)
     frames = FrameFolder(tmp_path)
     assert frames.names == ['kitchen/a', 'kitchen/b', 'street']
+    assert frames.name_of(1) == 'kitchen/b'
     first, second, third = frames
     assert first.name == 'kitchen/a'
     np.testing.assert_array_equal(first.rgb, RGB)
