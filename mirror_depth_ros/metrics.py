@@ -11,9 +11,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-#: Farthest depth that counts [m], as NYU (indoors) and KITTI (outdoors) are evaluated.
-DEPTH_CAPS = {'indoor': 10.0, 'outdoor': 80.0}
-
 #: Names of all metrics, in the order tables show them.
 METRIC_NAMES = (
     'abs_rel',

@@ -19,8 +19,9 @@ from mirror_depth_ros.consistency import (
     temporal_disagreement,
 )
 from mirror_depth_ros.interfaces import Estimator
-from mirror_depth_ros.metrics import DEPTH_CAPS, depth_metrics
+from mirror_depth_ros.metrics import depth_metrics
 from mirror_depth_ros.preview import colorize_depth, colorize_relative_error, side_by_side
+from mirror_depth_ros.protocols import PROTOCOLS
 from mirror_depth_ros.scenes.render import RenderedFrame
 from mirror_depth_ros.scenes.video import KINDS, SPLITS, SceneVideo, make_scene
 from mirror_depth_ros.writers import write_rgb_png
@@ -93,7 +94,7 @@ def evaluate_video(
 ) -> VideoScore:
     """Score the depth of the first frames of a video.
 
-    True depth beyond :data:`.metrics.DEPTH_CAPS` (10 m in rooms, 80 m on roads) does not count.
+    True depth beyond that of the scenes' protocol (10 m in rooms, 80 m on roads) does not count.
 
     :param n_frames: how many frames, at least 2 and no more than the video has.
     :param pictures: folder for a strip of the video: image, depth of two successive frames, and
@@ -103,7 +104,7 @@ def evaluate_video(
     if not 2 <= n_frames <= len(video):
         raise ValueError(f'got {n_frames} frames, expected 2 to {len(video)}, one closed path')
     name = f'{video.scene.kind}/{video.scene.seed}'
-    max_depth = DEPTH_CAPS[video.scene.kind]
+    max_depth = PROTOCOLS[video.scene.kind].max_depth
     shown = set(np.linspace(1, n_frames - 1, _PICTURE_ROWS).astype(int).tolist())
     rows: list[NDArray[np.uint8]] = []
     errors: list[float] = []
@@ -152,7 +153,7 @@ def _look(estimator: Estimator, video: SceneVideo, index: int) -> tuple[Rendered
     frame = video[index]
     pose = video.pose(index)
     # Beyond the cap is as far as the sky: no truth, but an edge of what has one.
-    is_near = frame.depth < DEPTH_CAPS[video.scene.kind]
+    is_near = frame.depth < PROTOCOLS[video.scene.kind].max_depth
     view = View(
         predicted=estimator.estimate(frame.rgb, frame.camera.focal_px),
         true=np.where(is_near, frame.depth, np.float32(np.inf)),

@@ -55,7 +55,7 @@ def consistency(
     from rich.progress import track
 
     from mirror_depth_ros.evaluation import load_estimator
-    from mirror_depth_ros.metrics import DEPTH_CAPS
+    from mirror_depth_ros.protocols import PROTOCOLS
     from mirror_depth_ros.video_evaluation import (
         LOOP_FRAMES,
         RATE_HZ,
@@ -81,7 +81,7 @@ def consistency(
         'model': estimator.model_name,
         'baseline': baseline,
         'precision': estimator.precision,
-        'max_depth_m': DEPTH_CAPS[kind],
+        'max_depth_m': PROTOCOLS[kind].max_depth,
         'width': width,
         'height': height,
         'frames': frames,

@@ -56,9 +56,9 @@ def demo(
     json_file: Path | None = typer.Option(None, '--json', help='Also copy the figures there.'),
 ) -> None:
     """Turn a simulated camera, or photographs, into metric depth through the real ROS 2 node."""
-    from mirror_depth_ros.metrics import DEPTH_CAPS  # loads NumPy
+    from mirror_depth_ros.protocols import PROTOCOLS  # loads NumPy
 
-    max_depth = DEPTH_CAPS[scene.value]
+    max_depth = PROTOCOLS[scene.value].max_depth
     console = Console(stderr=True)
     output = output.absolute()
     logs = output / 'logs'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import typer
 
 def evaluate(
     data: str = typer.Option(
-        ..., metavar='DATA', help='scenes:indoor, scenes:outdoor or frames:FOLDER.'
+        ...,
+        metavar='DATA',
+        help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
+        'scenes:outdoor.',
     ),
     model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
     baseline: str | None = typer.Option(
@@ -19,8 +23,17 @@ def evaluate(
         metavar='NAME',
     ),
     count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
+    protocol: str | None = typer.Option(
+        None,
+        help='What counts, instead of what is usual for the data: indoor, outdoor, nyu, '
+        'kitti_garg_full, kitti_garg_cropped, kitti_eigen_full or kitti_eigen_cropped.',
+        metavar='NAME',
+    ),
     max_depth: float | None = typer.Option(
-        None, min=0.1, help='Farthest depth that counts [m]; 80 for scenes:outdoor, else 10.'
+        None, min=0.1, help="Farthest depth that counts [m], instead of the protocol's."
+    ),
+    skip_broken: bool = typer.Option(
+        False, '--skip-broken', help='Pass over images that cannot be opened, and list them.'
     ),
     flip: bool = typer.Option(
         False, '--flip', help='Average with the prediction of the mirrored image.'
@@ -42,6 +55,10 @@ def evaluate(
     Shows the figures as predicted, and with each prediction scaled to the truth's median: the
     difference is what the model gets wrong about scale alone.
 
+    KITTI is evaluated in two ways, which give different figures: `kitti_garg_full` (the default)
+    puts the prediction back into the full frame and crops that, as BTS does; `kitti_garg_cropped`
+    crops the benchmark's window, as AdaBins and NeWCRFs do.
+
     For example:
 
     - `mirror_depth evaluate --data scenes:indoor --count 500`
@@ -49,34 +66,44 @@ def evaluate(
     - `mirror_depth evaluate --data scenes:indoor --baseline depthclip`
 
     - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
+
+    - `mirror_depth evaluate --data nyu:nyu_depth_v2_labeled.mat`
+
+    - `mirror_depth evaluate --data kitti:kitti/ --protocol kitti_garg_cropped --skip-broken`
     """
     from rich.console import Console
     from rich.progress import track
 
+    from mirror_depth_ros.data.skipping import Broken, open_each
     from mirror_depth_ros.data.specification import open_data
     from mirror_depth_ros.evaluation import evaluate as evaluate_samples
     from mirror_depth_ros.evaluation import load_estimator, summarize_scores
-    from mirror_depth_ros.metrics import DEPTH_CAPS
+    from mirror_depth_ros.protocols import named_protocol
     from mirror_depth_ros.writers import write_json
 
     console = Console(stderr=True)
-    cap = DEPTH_CAPS['outdoor' if data == 'scenes:outdoor' else 'indoor']
-    cap = cap if max_depth is None else max_depth
-    samples = open_data(data, scene_count=count)
+    data_set = open_data(data, scene_count=count)
+    samples = data_set.samples
+    rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
         estimator = load_estimator(model, baseline, device=device, precision=precision)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
-    outcomes = evaluate_samples(estimator, samples, max_depth=cap, flip=flip, pictures=pictures)
-    scores = [*track(outcomes, 'evaluating', total=len(samples), console=console)]
+    order = track(range(len(samples)), 'evaluating', console=console)
+    broken: list[Broken] = []
+    opened = open_each(samples, order, broken=broken if skip_broken else None)
+    scores = [*evaluate_samples(estimator, opened, protocol=rules, flip=flip, pictures=pictures)]
     summary = {
         'data': data,
         'model': estimator.model_name,
         'baseline': baseline,
         'precision': estimator.precision,
         'flip': flip,
-        'max_depth_m': cap,
+        'protocol': rules.name,
+        'max_depth_m': rules.max_depth,
         **summarize_scores(scores),
+        'left_out': data_set.left_out,
+        'broken': [asdict(sample) for sample in broken],
     }
     if not per_image:
         del summary['per_image']
@@ -91,7 +118,8 @@ def _print_table(summary: dict[str, Any]) -> None:
 
     from mirror_depth_ros.metrics import METRIC_NAMES
 
-    title = f'{summary["images"]} images of {summary["data"]}, up to {summary["max_depth_m"]:g} m'
+    title = f'{summary["images"]} images of {summary["data"]}, '
+    title += f'protocol {summary["protocol"]}, up to {summary["max_depth_m"]:g} m'
     if summary['baseline'] is not None:
         title += f', by the baseline {summary["baseline"]}'
     table = Table('', 'as predicted', 'median scaled', title=title)
@@ -99,4 +127,11 @@ def _print_table(summary: dict[str, Any]) -> None:
         table.add_row(
             name, *(f'{summary[kind][name]:.3f}' for kind in ('metric', 'median_scaled'))
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if summary['left_out']:
+        console.print(f'{summary["left_out"]} images have no true depth and do not count')
+    if summary['broken']:
+        console.print(f'{len(summary["broken"])} images could not be opened and do not count:')
+    for sample in summary['broken']:
+        console.print(f'{sample["name"]}: {sample["error"]}', markup=False)

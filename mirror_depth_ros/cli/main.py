@@ -30,7 +30,7 @@ class _OneLineErrors(TyperGroup):
             if ctx.params.get('debug'):
                 raise
             message = ' '.join(str(error).split()) or type(error).__name__
-            if isinstance(error, ModuleNotFoundError):
+            if isinstance(error, ModuleNotFoundError) and error.name:  # not a message of ours
                 message += '; install this package with pip into the Python that runs it'
             typer.echo(f'mirror_depth: {message}', err=True)
             raise typer.Exit(1) from error

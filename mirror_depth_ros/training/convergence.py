@@ -21,10 +21,11 @@ from rich.progress import track
 from safetensors.torch import load_file
 
 from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.metrics import DEPTH_CAPS, depth_metrics
+from mirror_depth_ros.metrics import depth_metrics
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
 from mirror_depth_ros.preview import colorize_depth, colorize_relative_error, side_by_side
+from mirror_depth_ros.protocols import PROTOCOLS
 from mirror_depth_ros.scenes.labels import LABELS, label_map
 from mirror_depth_ros.scenes.render import RenderedFrame, render
 from mirror_depth_ros.scenes.video import KINDS, SPLITS, make_scene
@@ -123,9 +124,8 @@ def compare(
         scores = defaultdict(list)
         sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for picture, prediction, final in zip(pictures, predictions, depths['final'], strict=True):
-            metrics = depth_metrics(
-                prediction, picture.frame.depth, max_depth=DEPTH_CAPS[picture.kind]
-            )
+            cap = PROTOCOLS[picture.kind].max_depth
+            metrics = depth_metrics(prediction, picture.frame.depth, max_depth=cap)
             scores[picture.kind].append(metrics['abs_rel'])
             difference = np.abs(np.log(prediction / final))
             for label in np.unique(picture.labels):
@@ -157,7 +157,7 @@ def _draw(
     for i, picture in enumerate(pictures):
         if (picture.labels == LABELS.index('person')).mean() < 0.02:
             continue
-        final, cap = depths['final'][i], DEPTH_CAPS[picture.kind]
+        final, cap = depths['final'][i], PROTOCOLS[picture.kind].max_depth
         panels = [
             ('image', picture.frame.rgb),
             ('final depth', colorize_depth(final, min_depth=0.03 * cap, max_depth=cap)),

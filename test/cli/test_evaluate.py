@@ -6,10 +6,35 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
+
+
+def write_kitti(root: Path, truths: dict[str, float | None]) -> None:
+    """Write a grey KITTI frame for each name, the same depth [m] in all of it, or none."""
+    lines = []
+    for name, metres in truths.items():
+        cv2.imwrite(str(root / f'{name}.png'), np.full((371, 1227, 3), 120, np.uint8))
+        depth = 'None'
+        if metres is not None:
+            depth = f'{name}_depth.png'
+            cv2.imwrite(str(root / depth), np.full((371, 1227), 256 * metres, np.uint16))
+        lines.append(f'{name}.png {depth} 721.5377')
+    (root / 'eigen_test_files_with_gt.txt').write_text('\n'.join(lines))
+
+
+def run(data: str, model: Path, *options: str) -> tuple[int, str, dict[str, Any]]:
+    """Return exit code, output and figures of an evaluation."""
+    report = model.with_name('figures.json')
+    report.unlink(missing_ok=True)
+    command = ['evaluate', '--data', data, '--model', str(model), '--device', 'cpu']
+    result = CliRunner().invoke(app, [*command, '--json', str(report), *options])
+    figures = json.loads(report.read_text()) if report.is_file() else {}
+    return result.exit_code, ' '.join(result.output.split()), figures
 
 
 def test_scenes_with_figures_and_pictures(tiny_model: Path, tmp_path: Path) -> None:
@@ -21,10 +46,68 @@ def test_scenes_with_figures_and_pictures(tiny_model: Path, tmp_path: Path) -> N
     assert 'abs_rel' in result.output
     summary = json.loads(report.read_text())
     assert summary['images'] == 2
-    assert summary['max_depth_m'] == 10.0
+    assert (summary['protocol'], summary['max_depth_m']) == ('indoor', 10.0)
+    assert (summary['left_out'], summary['broken']) == (0, [])
     assert summary['metric']['abs_rel'] > 0
     assert summary['metric'] != summary['median_scaled']
     assert len(list(pictures.iterdir())) == 2
+
+
+def test_kitti_by_its_protocols(tiny_model: Path, tmp_path: Path) -> None:
+    write_kitti(tmp_path, {'a': 9.0, 'b': None, 'c': 30.0})
+    code, output, figures = run(f'kitti:{tmp_path}', tiny_model)
+    assert code == 0, output
+    assert '2 images of kitti:' in output
+    assert 'protocol kitti_garg_full, up to 80 m' in output
+    assert '1 images have no true depth and do not count' in output
+    assert (figures['images'], figures['left_out']) == (2, 1)
+    assert (figures['protocol'], figures['max_depth_m']) == ('kitti_garg_full', 80.0)
+    assert [image['name'] for image in figures['per_image']] == ['a.png', 'c.png']
+    options = ('--protocol', 'kitti_eigen_cropped', '--max-depth', '50', '--flip')
+    code, output, others = run(f'kitti:{tmp_path}', tiny_model, *options)
+    assert code == 0, output
+    assert (others['protocol'], others['max_depth_m']) == ('kitti_eigen_cropped', 50.0)
+    assert others['metric'] != figures['metric']
+
+
+def test_broken_images_are_an_error_unless_they_may_be_skipped(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    write_kitti(tmp_path, {'a': 9.0, 'b': 9.0, 'c': 9.0})
+    (tmp_path / 'a_depth.png').unlink()
+    (tmp_path / 'c.png').write_bytes(b'')
+    code, output, figures = run(f'kitti:{tmp_path}', tiny_model)
+    assert code == 1
+    assert 'mirror_depth: got no file' in output
+    assert 'a_depth.png' in output
+    assert not figures
+    code, output, figures = run(f'kitti:{tmp_path}', tiny_model, '--skip-broken')
+    assert code == 0, output
+    assert '2 images could not be opened and do not count: a.png: got no file' in output
+    assert figures['images'] == 1
+    assert [image['name'] for image in figures['broken']] == ['a.png', 'c.png']
+    assert 'c.png, which OpenCV cannot decode' in figures['broken'][1]['error']
+
+
+def test_nyu_by_its_protocol(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / 'official_splits' / 'test' / 'den'
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / 'rgb_1.jpg'), np.full((480, 640, 3), 120, np.uint8))
+    cv2.imwrite(str(folder / 'sync_depth_1.png'), np.full((480, 640), 2500, np.uint16))
+    code, output, figures = run(f'nyu:{tmp_path}', tiny_model)
+    assert code == 0, output
+    assert (figures['protocol'], figures['max_depth_m']) == ('nyu', 10.0)
+    assert figures['images'] == 1
+
+
+def test_a_protocol_that_does_not_fit(tiny_model: Path) -> None:
+    options = ('--count', '1', '--protocol')
+    code, output, _ = run('scenes:indoor', tiny_model, *options, 'kitti_garg_full')
+    assert code == 1
+    assert 'expected at least 352 x 1216, which the protocol kitti_garg_full cuts out' in output
+    code, output, _ = run('scenes:indoor', tiny_model, *options, 'garg')
+    assert code == 1
+    assert "got protocol 'garg', expected one of indoor, outdoor, nyu" in output
 
 
 @pytest.fixture
