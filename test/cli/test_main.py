@@ -37,7 +37,11 @@ def test_help_needs_nothing_heavy():
     [
         (ValueError('got this,\n  expected that'), 'mirror_depth: got this, expected that\n'),
         (FileNotFoundError('got nothing'), 'mirror_depth: got nothing\n'),
-        (ModuleNotFoundError("No module named 'open_clip'"), 'install this package with pip'),
+        (
+            ModuleNotFoundError("No module named 'open_clip'", name='open_clip'),
+            "No module named 'open_clip'; install this package with pip",
+        ),
+        (ModuleNotFoundError('got no h5py; get it'), 'mirror_depth: got no h5py; get it\n'),
     ],
 )
 def test_expected_errors_are_one_line(monkeypatch, error, message):
