@@ -141,8 +141,8 @@ class NyuMat(LazySequence[DepthSample]):
     def item(self, index: int) -> DepthSample:
         """Read an image and its depth."""
         number = int(self._numbers[index])
-        # Opened anew each time, which takes a millisecond: an open HDF5 file neither survives
-        # pickling nor may be shared with a forked process, and data loaders do both.
+        # Opened anew each time, which takes less than a millisecond: an open HDF5 file neither
+        # survives pickling nor may be shared with a forked process, and data loaders do both.
         with _open_hdf5(self.mat) as file:
             try:
                 rgb, depth = file['images'][number - 1], file['rawDepths'][number - 1]
