@@ -32,6 +32,13 @@ class Window(NamedTuple):
         rows = slice(self.top, self.top + self.height)
         return rows, slice(self.left, self.left + self.width)
 
+    def holds(self, other: Window) -> bool:
+        """Say whether another window of the same image lies within this one."""
+        return all(
+            mine.start <= theirs.start and theirs.stop <= mine.stop
+            for mine, theirs in zip(self.slices, other.slices)
+        )
+
 
 class Shares(NamedTuple):
     """A rectangle in shares of a frame's height and width, from its first to before its last."""
@@ -102,6 +109,12 @@ class Protocol:
             counted = self.crop.of(counted)
         elif self.crop is not None:
             counted = self.crop
+        if not seen.holds(counted):
+            raise ValueError(
+                f'got an image of {height} x {width} pixels (height x width), of which the '
+                f'protocol {self.name} counts {counted} but shows the network only {seen}, '
+                'expected the first within the second; choose another --protocol'
+            )
         mask = np.zeros((height, width), np.bool_)
         mask[counted.slices] = True
         return mask

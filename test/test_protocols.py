@@ -94,6 +94,28 @@ def test_kitti_images_hold_the_window(size: tuple[int, int]) -> None:
         PROTOCOLS['kitti_garg_full'].input_window(*size)
 
 
+# All sizes that the raw drives have: nothing counts that the network does not see.
+@pytest.mark.parametrize(
+    'size', [(375, 1242), (370, 1224), (374, 1238), (370, 1226), (376, 1241), (352, 1216)]
+)
+@pytest.mark.parametrize('name', [name for name in PROTOCOLS if name.startswith('kitti')])
+def test_what_counts_is_seen(name: str, size: tuple[int, int]) -> None:
+    unseen = np.ones(size, bool)
+    unseen[PROTOCOLS[name].input_window(*size).slices] = False
+    mask = PROTOCOLS[name].mask(*size)
+    assert mask.any()
+    assert not (mask & unseen).any()
+
+
+def test_to_count_what_is_not_seen_is_refused() -> None:
+    # .03594771 * 2001 = 71.9, but the window begins at (2001 - 1216) // 2 = 392
+    with pytest.raises(
+        ValueError, match=r'kitti_garg_full counts Window\(top=153, left=71, .*left=392'
+    ):
+        PROTOCOLS['kitti_garg_full'].mask(375, 2001)
+    assert edges(PROTOCOLS['kitti_garg_cropped'].mask(375, 2001))[2] == 392 + 43
+
+
 def test_a_crop_of_the_input_may_be_all_of_it() -> None:
     protocol = Protocol('made', 10.0, input_size=(3, 5), crops_input=True)
     assert edges(protocol.mask(5, 9)) == (2, 5, 2, 7)
