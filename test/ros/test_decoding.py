@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
+from mirror_depth_ros.image_decoding import decode_compressed
 from mirror_depth_ros.ros import decoding
-from mirror_depth_ros.ros.decoding import decode_compressed, decode_image
+from mirror_depth_ros.ros.decoding import decode_image
 
 H, W = 5, 7  # odd and not square, so that a transposition shows
 

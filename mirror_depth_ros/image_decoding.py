@@ -1,0 +1,163 @@
+"""Image messages to RGB, without ROS.
+
+A message is anything with the fields of ``sensor_msgs/Image`` or ``CompressedImage``: rclpy's own,
+or one that a recording was read into. Each is checked here, so that a malformed one is a
+``ValueError`` with a remedy.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an encoding lays its pixels out, and how they become RGB."""
+
+    #: Bytes from one pixel of a row to the next.
+    pixel_bytes: int
+    #: OpenCV's conversion code to RGB; None where there is nothing to convert.
+    code: int | None
+    #: NumPy's name of one channel's type, without the byte order.
+    channel: str = 'u1'
+    #: Sizes must be multiples of this many columns and rows (chroma subsampling).
+    block: tuple[int, int] = (1, 1)
+    #: Smallest width and height.
+    minimum: int = 1
+    #: Rows of data for one row of the image.
+    rows: float = 1.0
+    #: Whether every cv_bridge since Humble knows the encoding.
+    in_cv_bridge: bool = True
+
+
+# OpenCV returns black for mosaics below 3 x 3 pixels.
+# ROS names the colours of a mosaic's first two rows. OpenCV's oldest constants, the only ones that
+# every release has, name those of the second row's second and third column: RGGB is BayerBG there.
+_LAYOUTS = {
+    'rgb8': Layout(3, None),
+    'bgr8': Layout(3, cv2.COLOR_BGR2RGB),
+    'rgba8': Layout(4, cv2.COLOR_RGBA2RGB),
+    'bgra8': Layout(4, cv2.COLOR_BGRA2RGB),
+    'mono8': Layout(1, cv2.COLOR_GRAY2RGB),
+    'mono16': Layout(2, cv2.COLOR_GRAY2RGB, 'u2'),
+    'bayer_rggb8': Layout(1, cv2.COLOR_BayerBG2RGB, minimum=3),
+    'bayer_bggr8': Layout(1, cv2.COLOR_BayerRG2RGB, minimum=3),
+    'bayer_gbrg8': Layout(1, cv2.COLOR_BayerGR2RGB, minimum=3),
+    'bayer_grbg8': Layout(1, cv2.COLOR_BayerGB2RGB, minimum=3),
+    'yuv422': Layout(2, cv2.COLOR_YUV2RGB_UYVY, block=(2, 1)),
+    'yuv422_yuy2': Layout(2, cv2.COLOR_YUV2RGB_YUY2, block=(2, 1)),
+    # The names that sensor_msgs gives the same two since Iron.
+    'uyvy': Layout(2, cv2.COLOR_YUV2RGB_UYVY, block=(2, 1), in_cv_bridge=False),
+    'yuyv': Layout(2, cv2.COLOR_YUV2RGB_YUY2, block=(2, 1), in_cv_bridge=False),
+    'nv12': Layout(1, cv2.COLOR_YUV2RGB_NV12, block=(2, 2), rows=1.5, in_cv_bridge=False),
+}
+
+#: Values of ``Image.encoding`` that :func:`decode_image` understands.
+ENCODINGS = tuple(_LAYOUTS)
+
+
+def decode_image(message: Any, *, bridge: Any = None) -> NDArray[np.uint8]:
+    """Return the picture of an ``Image`` as RGB.
+
+    :param bridge: a ``cv_bridge.CvBridge`` to convert in OpenCV's place where it can.
+    :returns: uint8 ``[H, W, 3]``. For ``rgb8`` this is a view of the message, not a copy.
+    :raises ValueError: for an unknown encoding, an impossible size or step, or missing data.
+    """
+    layout = _LAYOUTS.get(message.encoding)
+    if layout is None:
+        raise ValueError(
+            f'got encoding {message.encoding!r}, expected one of {", ".join(ENCODINGS)}; set the '
+            'camera driver to one of them, or convert with image_proc'
+        )
+    pixels = view_pixels(message, layout)
+    if layout.code is None:
+        return pixels
+    native = bool(message.is_bigendian) == (sys.byteorder == 'big')
+    whole_pixels = message.step % layout.pixel_bytes == 0
+    try:
+        # cv_bridge's Python reads only rows of whole pixels and this machine's byte order.
+        if bridge is not None and layout.in_cv_bridge and native and whole_pixels:
+            return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding='rgb8'))
+        return _convert(pixels, message, layout.code)
+    except Exception as error:  # cv2.error, CvBridgeError: neither derives from ValueError
+        raise ValueError(
+            f'got a {message.width} x {message.height} image in {message.encoding} that cannot be '
+            f'converted to RGB ({error}), expected a complete picture; check the camera driver'
+        ) from error
+
+
+def decode_compressed(message: Any) -> NDArray[np.uint8]:
+    """Return the picture of a JPEG or PNG ``CompressedImage`` as RGB, uint8 ``[H, W, 3]``.
+
+    :raises ValueError: if the data is empty or no picture.
+    """
+    data = np.frombuffer(message.data, np.uint8)
+    # CameraInfo describes the sensor's own orientation: EXIF must not turn the picture.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imdecode(data, flags) if data.size else None
+    if bgr is None:
+        raise ValueError(
+            f'got {data.size} bytes of format {message.format!r} that are no picture, expected '
+            'JPEG or PNG; check the publisher (compressedDepth and theora are other transports)'
+        )
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def view_pixels(message: Any, layout: Layout) -> NDArray[Any]:
+    """Return the checked pixels of an ``Image`` without a copy, in whatever byte order it has.
+
+    :returns: ``[rows, W]``, or ``[rows, W, C]`` where a pixel has several channels.
+    :raises ValueError: for an impossible size or step, or missing data.
+    """
+    _check_sizes(message, layout)
+    kind = np.dtype(('>' if message.is_bigendian else '<') + layout.channel)
+    size = (int(message.height * layout.rows), message.width)
+    strides = (message.step, layout.pixel_bytes)
+    channels = layout.pixel_bytes // kind.itemsize
+    if channels == 1:
+        return np.ndarray(size, kind, message.data, strides=strides)
+    strides_3d = (*strides, kind.itemsize)
+    return np.ndarray((*size, channels), kind, message.data, strides=strides_3d)
+
+
+def _check_sizes(message: Any, layout: Layout) -> None:
+    """Raise where size, step and amount of data of a message do not fit together."""
+    width, height, step = message.width, message.height, message.step
+    encoding = message.encoding
+    smallest = layout.minimum
+    if width < smallest or height < smallest:
+        raise ValueError(
+            f'got an image of {width} x {height} pixels, expected at least {smallest} x '
+            f'{smallest} in {encoding}; check the camera driver'
+        )
+    columns, rows = layout.block
+    if width % columns or height % rows:
+        raise ValueError(
+            f'got {width} x {height} pixels in {encoding}, expected multiples of {columns} x '
+            f'{rows} (its colours are subsampled); crop the image or use another encoding'
+        )
+    row_bytes = width * layout.pixel_bytes
+    if step < row_bytes:
+        raise ValueError(
+            f'got a step of {step} bytes, expected at least {row_bytes} ({width} pixels of '
+            f'{layout.pixel_bytes} bytes in {encoding}); correct step or width in the publisher'
+        )
+    n_rows = int(height * layout.rows)
+    if len(message.data) < step * n_rows:
+        raise ValueError(
+            f'got {len(message.data)} bytes of data, expected {step * n_rows} (step {step} x '
+            f'{n_rows} rows in {encoding}); the message was cut short: check the publisher'
+        )
+
+
+def _convert(pixels: NDArray[Any], message: Any, code: int) -> NDArray[np.uint8]:
+    if message.encoding == 'mono16':
+        # The whole 16-bit range, rounded: what cv_bridge does.
+        pixels = cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=255 / 65535)
+    return cv2.cvtColor(pixels, code)
