@@ -130,8 +130,10 @@ def _print_table(summary: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     if summary['left_out']:
-        console.print(f'{summary["left_out"]} images have no true depth and do not count')
+        console.print(f'images without true depth, which do not count: {summary["left_out"]}')
     if summary['broken']:
-        console.print(f'{len(summary["broken"])} images could not be opened and do not count:')
+        console.print(
+            f'images that cannot be opened, which do not count: {len(summary["broken"])}'
+        )
     for sample in summary['broken']:
         console.print(f'{sample["name"]}: {sample["error"]}', markup=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.main import app
+from mirror_depth_ros.protocols import PROTOCOLS
 
 
 def write_kitti(root: Path, truths: dict[str, float | None]) -> None:
@@ -59,7 +63,7 @@ def test_kitti_by_its_protocols(tiny_model: Path, tmp_path: Path) -> None:
     assert code == 0, output
     assert '2 images of kitti:' in output
     assert 'protocol kitti_garg_full, up to 80 m' in output
-    assert '1 images have no true depth and do not count' in output
+    assert 'images without true depth, which do not count: 1' in output
     assert (figures['images'], figures['left_out']) == (2, 1)
     assert (figures['protocol'], figures['max_depth_m']) == ('kitti_garg_full', 80.0)
     assert [image['name'] for image in figures['per_image']] == ['a.png', 'c.png']
@@ -83,7 +87,7 @@ def test_broken_images_are_an_error_unless_they_may_be_skipped(
     assert not figures
     code, output, figures = run(f'kitti:{tmp_path}', tiny_model, '--skip-broken')
     assert code == 0, output
-    assert '2 images could not be opened and do not count: a.png: got no file' in output
+    assert 'images that cannot be opened, which do not count: 2 a.png: got no file' in output
     assert figures['images'] == 1
     assert [image['name'] for image in figures['broken']] == ['a.png', 'c.png']
     assert 'c.png, which OpenCV cannot decode' in figures['broken'][1]['error']
@@ -98,6 +102,14 @@ def test_nyu_by_its_protocol(tiny_model: Path, tmp_path: Path) -> None:
     assert code == 0, output
     assert (figures['protocol'], figures['max_depth_m']) == ('nyu', 10.0)
     assert figures['images'] == 1
+
+
+def test_help_and_readme_name_every_protocol() -> None:
+    readme = (Path(__file__).parents[2] / 'README.md').read_text()
+    option = inspect.signature(evaluate).parameters['protocol'].default
+    for name in PROTOCOLS:
+        assert re.search(rf'\b{name}\b', option.help)
+        assert f'`{name}`' in readme
 
 
 def test_a_protocol_that_does_not_fit(tiny_model: Path) -> None:
