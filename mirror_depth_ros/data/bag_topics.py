@@ -1,0 +1,141 @@
+"""Which topics of a recording are the image, its depth and its camera."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mirror_depth_ros.data.bag_messages import Content, content_of
+from mirror_depth_ros.data.bag_reader import BagReader
+
+_RAW = 'sensor_msgs/msg/Image'
+_COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+_CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+
+# As in image_rect, image_rect_color and rgb/rect/image, but not in direct_camera.
+_RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)', re.IGNORECASE)
+# As in aligned_depth_to_color and depth_registered, but not in unregistered.
+_REGISTERED = re.compile(r'(?<!un)(aligned|registered)', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class BagTopics:
+    """The topics of an image, of its depth and of its camera."""
+
+    image: str
+    depth: str
+    camera_info: str
+
+    @property
+    def is_rectified(self) -> bool:
+        """Whether the images are rectified, by their topic's name."""
+        return bool(_RECTIFIED.search(self.image))
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the depth is registered to the images, by its topic's name."""
+        return _names_registration(self.depth)
+
+
+def find_topics(
+    reader: BagReader, *, image: str | None, depth: str | None, camera_info: str | None
+) -> BagTopics:
+    """Find the topics that are not given, by type, encoding and name.
+
+    An image in colour goes before one in grey, an uncompressed before a compressed of the same
+    name, registered depth before other depth. The camera's topic is the one beside the image's.
+
+    :raises ValueError: if a topic is missing or of another type, or several are left.
+    """
+    contents = {
+        topic: content_of(reader.first(topic))
+        for topic, kind in reader.topics.items()
+        if kind in (_RAW, _COMPRESSED) and None in (image, depth)
+    }
+    if image is None:
+        by_content = [
+            [topic for topic, content in contents.items() if content is wanted]
+            for wanted in (Content.COLOUR, Content.GREY)
+        ]
+        candidates = _without_copies(reader, by_content[0] or by_content[1])
+        image = _only(reader, 'image', candidates)
+    if depth is None:
+        candidates = [topic for topic, content in contents.items() if content is Content.DEPTH]
+        candidates = _without_copies(reader, candidates)
+        candidates = _prefer(candidates, _names_registration)
+        candidates = _prefer(candidates, lambda topic: 'depth' in topic.lower())
+        depth = _only(reader, 'depth', candidates)
+    _check_type(reader, 'image', image, (_RAW, _COMPRESSED))
+    _check_type(reader, 'depth', depth, (_RAW, _COMPRESSED))
+    if camera_info is None:
+        camera_info = _beside(reader, image)
+    _check_type(reader, 'camera_info', camera_info, (_CAMERA_INFO,))
+    return BagTopics(image, depth, camera_info)
+
+
+def _names_registration(topic: str) -> bool:
+    return bool(_REGISTERED.search(topic))
+
+
+def _prefer(topics: list[str], is_better: Callable[[str], bool]) -> list[str]:
+    """Return the better topics, or all if none is."""
+    return [topic for topic in topics if is_better(topic)] or topics
+
+
+def _without_copies(reader: BagReader, topics: list[str]) -> list[str]:
+    """Leave out what image_transport compressed: ``X/compressed`` where there is ``X``."""
+    return [
+        topic for topic in topics if reader.topics[topic] == _RAW or _parent(topic) not in topics
+    ]
+
+
+def _only(reader: BagReader, argument: str, candidates: list[str]) -> str:
+    """Return the only candidate."""
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise ValueError(
+            f'got {len(candidates)} topics in {reader.path} that may be the {argument}: '
+            f'{", ".join(candidates)}, expected one; say which as {argument}'
+        )
+    raise ValueError(
+        f'got no topic in {reader.path} that may be the {argument}, expected one; it holds '
+        f'{_list(reader)}; record it too, or say which it is as {argument}'
+    )
+
+
+def _beside(reader: BagReader, image: str) -> str:
+    """Return the CameraInfo topic that image_transport puts beside an image's."""
+    beside = [f'{_parent(image)}/camera_info']
+    if reader.topics[image] == _COMPRESSED:  # X/compressed belongs beside X
+        beside.insert(0, f'{_parent(_parent(image))}/camera_info')
+    for topic in beside:
+        if reader.topics.get(topic) == _CAMERA_INFO:
+            return topic
+    others = [topic for topic, kind in reader.topics.items() if kind == _CAMERA_INFO]
+    raise ValueError(
+        f'got {reader.path} with images on {image} and no {" or ".join(beside)}, expected their '
+        f'CameraInfo; record it too, or say which it is as camera_info (there is '
+        f'{", ".join(others) or "none"})'
+    )
+
+
+def _check_type(reader: BagReader, argument: str, topic: str, kinds: tuple[str, ...]) -> None:
+    kind = reader.topics.get(topic)
+    if kind not in kinds:
+        got = f'{topic}, which has no messages in {reader.path}'
+        if kind is not None:
+            got = f'{topic}, which is {kind} in {reader.path}'
+        raise ValueError(
+            f'got {argument} {got}, expected {" or ".join(kinds)}; it holds {_list(reader)}'
+        )
+
+
+def _list(reader: BagReader) -> str:
+    """Return the topics for an error."""
+    return ', '.join(f'{topic} ({kind})' for topic, kind in reader.topics.items()) or 'no message'
+
+
+def _parent(topic: str) -> str:
+    return topic.rpartition('/')[0]
