@@ -128,19 +128,19 @@ def ablations(folder: Path) -> str:
 
 
 def convergence(folder: Path) -> str:
-    """Return what an unconverged mirror changes: Abs Rel, and depth by what is there."""
+    """Return what an unconverged mirror changes: Abs Rel, and log depth by what is there."""
     result = _read(folder / 'convergence.json')
     if result is None:
         return ''
-    classes = sorted(result['change']['final'])
-    rows = []
-    for share, abs_rel in result['abs_rel'].items():
-        label = share if share == 'final' else f'{100 * float(share):.0f} %'
-        change = result['change'][share]
-        row = [label, *(f'{abs_rel[kind]:.4f}' for kind in _KINDS)]
-        rows.append(row + [f'{change[name]:.4f}' for name in classes])
-    header = ['mirror at', *(f'{kind}: Abs Rel' for kind in _KINDS.values()), *classes]
-    return _table(header, rows)
+    shares = [*result['abs_rel']]
+    rows = [
+        [f'{label}: Abs Rel', *(f'{result["abs_rel"][share][kind]:.4f}' for share in shares)]
+        for kind, label in _KINDS.items()
+    ]
+    for name in sorted(result['change']['final']):
+        rows.append([f'change: {name}', *(f'{result["change"][s][name]:.4f}' for s in shares)])
+    labels = [s if s == 'final' else f'{100 * float(s):.0f} %' for s in shares]
+    return _table(['mirror at', *labels], rows)
 
 
 #: Tables by the name that a page's marks give them.

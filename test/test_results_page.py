@@ -56,6 +56,16 @@ def test_ablations_are_means_over_seeds(tmp_path: Path) -> None:
     assert '| a | 2 | 1,234 | 0.2000 ± 0.1414 | 0.4000 ± 0.0000 |' in page
 
 
+def test_convergence_is_told_by_what_is_there(tmp_path: Path) -> None:
+    abs_rel = {'0.01': {'indoor': 0.3, 'outdoor': 0.4}, 'final': {'indoor': 0.2, 'outdoor': 0.1}}
+    change = {'0.01': {'wall': 0.05, 'person': 0.25}, 'final': {'wall': 0.0, 'person': 0.0}}
+    write(tmp_path / 'convergence.json', {'abs_rel': abs_rel, 'change': change})
+    page = with_tables(PAGE.format('convergence'), tmp_path)
+    assert '| mirror at | 1 % | final |' in page
+    assert '| roads: Abs Rel | 0.4000 | 0.1000 |' in page
+    assert '| change: person | 0.2500 | 0.0000 |\n| change: wall | 0.0500 | 0.0000 |' in page
+
+
 def test_an_unknown_table(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got a table 'beauty', expected one of accuracy"):
         with_tables(PAGE.format('beauty'), tmp_path)
