@@ -52,7 +52,8 @@ def open_data(specification: str, *, scene_count: int, split: str = 'test') -> D
     if kind == 'bag':
         from mirror_depth_ros.data.bag import BagFrames
 
-        return DataSet(BagFrames(where), 'indoor')
+        frames = BagFrames(where)
+        return DataSet(frames, 'indoor', frames.unmatched)
     if kind == 'frames':
         return DataSet(FrameFolder(where), 'indoor')
     if kind == 'scenes':

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,12 +61,16 @@ def test_kitti_with_its_truth(tmp_path: Path, split: str) -> None:
     assert (len(data.samples), data.left_out, data.protocol) == (1, 1, 'kitti_garg_full')
 
 
-def test_recordings_and_frame_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recordings = ModuleType('bag')
-    recordings.BagFrames = lambda path: ['frames of', path]  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, 'mirror_depth_ros.data.bag', recordings)
-    data = open_data('bag:drive_1', scene_count=1)
-    assert (data.samples, data.protocol) == (['frames of', 'drive_1'], 'indoor')
+def test_recordings_say_how_many_images_had_no_depth(bag_maker: Any) -> None:
+    rgb, depth = np.zeros((37, 53, 3), np.uint8), np.full((37, 53), 1500, np.uint16)
+    messages = [('/rgb/image_raw', bag_maker.image(rgb, 'rgb8', stamp)) for stamp in (0, 10**9)]
+    messages.append(('/depth/image', bag_maker.image(depth, '16UC1', 10**9)))
+    messages.append(('/rgb/camera_info', bag_maker.info(53, 37)))
+    data = open_data(f'bag:{bag_maker.write(messages)}', scene_count=1)
+    assert (len(data.samples), data.left_out, data.protocol) == (1, 1, 'indoor')
+
+
+def test_frame_folders(tmp_path: Path) -> None:
     (tmp_path / 'meta.json').write_text('{}')
     cv2.imwrite(str(tmp_path / 'rgb.png'), np.zeros((3, 5, 3), np.uint8))
     data = open_data(f'frames:{tmp_path}', scene_count=1)
