@@ -20,7 +20,15 @@ RUNTIME = [
 EXTRAS = {
     # Real ROS 2 from the package registry, for machines without a ROS installation.
     'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-diagnostic-msgs', 'ros-std-srvs'],
-    'train': ['h5py', 'lightning', 'PyYAML', 'rosbags', 'scipy', 'tensorboard'],
+    'train': [
+        'h5py',
+        'jsonargparse[signatures]',
+        'lightning>=2.6',
+        'PyYAML',
+        'rosbags',
+        'scipy',
+        'tensorboard',
+    ],
     'test': [
         'colcon-core',
         'colcon-ros',

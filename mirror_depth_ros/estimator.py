@@ -73,19 +73,8 @@ class DepthEstimator:
         return self._model.config.max_depth
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size an image is resized to: its aspect, about as many patches as trained.
-
-        :param height: image height [pixels].
-        :param width: image width [pixels].
-        :returns: height and width [pixels], multiples of the patch size.
-        """
-        patch = self._model.image_encoder.patch_size
-        trained_height, trained_width = self._model.config.input_size
-        scale = math.sqrt(trained_height * trained_width / (height * width))
-        most = trained_height * trained_width // patch**2  # patches, even for a strip of an image
-        rows = min(max(1, round(height * scale / patch)), most)
-        columns = min(max(1, round(width * scale / patch)), most)
-        return rows * patch, columns * patch
+        """Return the size an image is resized to, see :meth:`DepthNetwork.input_size`."""
+        return self._model.input_size(height, width)
 
     @torch.inference_mode()
     def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from mirror_depth_ros.cli.consistency import consistency
 from mirror_depth_ros.cli.demo import demo
 from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.predict import predict
+from mirror_depth_ros.cli.train import train
 from mirror_depth_ros.threads import let_idle_threads_sleep
 
 
@@ -47,6 +48,8 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(predict)
+# What typer does not know is Lightning's.
+app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})(train)
 app.command()(evaluate)
 app.command()(consistency)
 

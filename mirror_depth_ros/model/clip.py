@@ -67,6 +67,11 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
         ) from error
 
 
+def needs_weights(name: str) -> bool:
+    """Say whether a CLIP of that name is random unless weights are named, too."""
+    return name != BUILTIN_CLIP and not name.startswith(LOCAL_FOLDER)
+
+
 class Frozen(nn.Module):
     """A module whose parameters never train and that always stays in evaluation mode."""
 
@@ -77,6 +82,10 @@ class Frozen(nn.Module):
 
     def train(self, mode: bool = True) -> Frozen:
         """Stay in evaluation mode whatever the network around it does."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Frozen:
+        """Return itself: nothing here changes, and averages of a network share it."""
         return self
 
     def fingerprint(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -56,6 +57,21 @@ class DepthNetwork(nn.Module):
         taps = self.image_encoder(images)
         canonical = self.decode(taps, (height // patch, width // patch))
         return canonical * (focal_px / self.config.reference_focal_px).view(-1, 1, 1, 1)
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size an image is resized to: its aspect, about as many patches as trained.
+
+        :param height: image height [pixels].
+        :param width: image width [pixels].
+        :returns: height and width [pixels], multiples of the patch size.
+        """
+        patch = self.image_encoder.patch_size
+        trained_height, trained_width = self.config.input_size
+        scale = math.sqrt(trained_height * trained_width / (height * width))
+        most = trained_height * trained_width // patch**2  # patches, even for a strip of an image
+        rows = min(max(1, round(height * scale / patch)), most)
+        columns = min(max(1, round(width * scale / patch)), most)
+        return rows * patch, columns * patch
 
     def decode(self, taps: list[Tensor], grid: tuple[int, int]) -> Tensor:
         """Return canonical depth, that of a camera with the reference focal length.

@@ -9,22 +9,35 @@ BUILTIN_CLIP = 'mirror-depth-clip'
 #: Names of the depth models that the package brings along: the best, and the paper's own network.
 BUILTIN_MODELS = ('builtin', 'clip2depth')
 
-_PLACES = (Path('resource') / 'models', Path('share') / 'mirror_depth_ros' / 'resource' / 'models')
+_SHARE = Path('share') / 'mirror_depth_ros'
 
 
 def model_directory() -> Path:
     """Return the folder of the built-in weights.
 
-    It lies in the source tree's ``resource/models``, or below ``share/mirror_depth_ros`` of
-    whatever prefix the package was installed to (a venv, a colcon workspace, the system).
+    :raises FileNotFoundError: if the installation lacks it.
+    """
+    return _find(Path('resource') / 'models', holding=BUILTIN_CLIP, what='built-in weights')
+
+
+def recipe_directory() -> Path:
+    """Return the folder of the recipes to train by.
 
     :raises FileNotFoundError: if the installation lacks it.
     """
+    return _find(Path('config') / 'train', holding='nyu.yaml', what='recipes')
+
+
+def _find(folder: Path, *, holding: str, what: str) -> Path:
+    """Return a folder of the source tree or, installed, below ``share/mirror_depth_ros``.
+
+    The prefix is whatever the package was installed to: a venv, a colcon workspace, the system.
+    """
     for parent in Path(__file__).resolve().parents:
-        for place in _PLACES:
-            if (parent / place / BUILTIN_CLIP).is_dir():
+        for place in (folder, _SHARE / folder):
+            if (parent / place / holding).exists():
                 return parent / place
     raise FileNotFoundError(
-        f'found no {_PLACES[0]} and no {_PLACES[1]} above {Path(__file__).parent}, expected the '
-        'built-in weights there; install the package again (pip install . or colcon build)'
+        f'found no {folder} and no {_SHARE / folder} above {Path(__file__).parent}, expected the '
+        f'{what} there; install the package again (pip install . or colcon build)'
     )

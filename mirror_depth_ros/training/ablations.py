@@ -130,10 +130,8 @@ def train_variant(
     config = replace(config, **changes)
     encoder = FrozenImageEncoder(clip, config.taps)
     model = MirrorDepth(config, encoder, FrozenTextEncoder(clip))
-    height, width = config.input_size
     training = DepthTraining(
         model,
-        grid=(height // encoder.patch_size, width // encoder.patch_size),
         lr=budget.lr,
         weight_decay=0.01,
         kinds=KINDS,

@@ -159,11 +159,8 @@ def _validate(
 
 
 def _training(baseline: Baseline, recipe: Recipe, stage: str, rate: float = 1.0) -> DepthTraining:
-    height, width = baseline.config.input_size
-    patch = baseline.image_encoder.patch_size
     return DepthTraining(
         baseline,
-        grid=(height // patch, width // patch),
         lr=rate * recipe[stage]['lr'],
         weight_decay=recipe[stage]['weight_decay'],
         kinds=KINDS,

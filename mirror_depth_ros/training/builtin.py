@@ -127,14 +127,12 @@ def train_depth(
     encoder = FrozenImageEncoder(clip, config.taps)
     model = MirrorDepth(config, encoder, FrozenTextEncoder(clip))
     cached = cached_scenes(recipe, scenes, encoder)
-    height, width = config.input_size
     metrics: dict[str, float] = {}
     for stage in recipe['stages']:
         options = recipe[stage]
         finished = recipe.folder / f'{stage}.safetensors'
         training = DepthTraining(
             model,
-            grid=(height // encoder.patch_size, width // encoder.patch_size),
             lr=options['lr'],
             weight_decay=options['weight_decay'],
             kinds=KINDS,

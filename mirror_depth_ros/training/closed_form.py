@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate, pixel_unshuffle
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.baselines.baseline import BaselineConfig
+from mirror_depth_ros.training.feature_cache import EncodedPicture
 
 # Of the features' mean square: enough to solve for channels that hardly vary.
 _RIDGE = 1e-5
@@ -34,20 +35,21 @@ def mean_log_depth(
 
 
 def least_squares(
-    batches: Iterable[tuple[Tensor, Tensor, Tensor]], config: BaselineConfig, patch_size: int
+    batches: Iterable[EncodedPicture], config: BaselineConfig, patch_size: int
 ) -> tuple[Tensor, Tensor]:
     """Return the linear map from patches' features to their pixels' log depth of least error.
 
     CLIP's features vary along few directions; gradient steps take very long to use the others,
     and a linear probe that is far from its optimum would be no fair comparison.
 
-    :param batches: features ``[B, taps, tokens, C]``, depth ``[B, 1, H, W]`` [m] and focal
-        lengths [pixels] ``[B]``.
+    :param batches: pictures of one size, truth of the size that the encoder saw.
     :returns: weight ``[patch_size^2, taps C]`` and bias ``[patch_size^2]``.
     """
     squares = products = torch.zeros((), dtype=torch.float64)
     for features, depth, focal_px in batches:
-        x = features.float().transpose(1, 2).flatten(2).flatten(0, 1)  # [B tokens, taps C]
+        x = (
+            features.float().flatten(2, 3).transpose(1, 2).flatten(2).flatten(0, 1)
+        )  # [B tokens, taps C]
         x = torch.cat([x, torch.ones(len(x), 1)], dim=1)
         pixels = pixel_unshuffle(_log_canonical(depth, focal_px, config), patch_size)
         y = pixels.flatten(2).transpose(1, 2).flatten(0, 1)  # [B tokens, patch_size^2]

@@ -1,4 +1,4 @@
-"""Training of mirror and decoder on the frozen CLIP's features."""
+"""Training of mirror and decoder, on pictures or on the frozen CLIP's features of them."""
 
 from __future__ import annotations
 
@@ -7,59 +7,87 @@ from typing import Any
 
 import lightning
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from mirror_depth_ros.metrics import METRIC_NAMES, depth_metrics
+from mirror_depth_ros.model.clip import Frozen
 from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.training.feature_cache import EncodedPicture
 from mirror_depth_ros.training.loss import LOSSES
+from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.schedule import adamw_warmup_cosine
 from mirror_depth_ros.writers import write_bytes
 
-_Batch = tuple[Tensor, Tensor, Tensor]
+Batch = Picture | EncodedPicture
 
 
 class DepthTraining(lightning.LightningModule):
-    """A loss on canonical depth; the sky counts as the farthest depth the model knows."""
+    """A loss on canonical depth; the sky, at infinity, counts as the farthest the model knows.
+
+    What is frozen is no part of its checkpoints: it is there already, and much larger than what is
+    trained.
+    """
 
     def __init__(
         self,
         model: DepthNetwork,
         *,
-        grid: tuple[int, int],
         lr: float,
         weight_decay: float,
-        kinds: tuple[str, ...],
+        kinds: tuple[str, ...] = ('val',),
         loss: str = 'silog',
         taps: slice = slice(None),
+        max_depth: float = 80.0,
     ) -> None:
-        """Train ``model`` on features of ``grid`` patches.
+        """Train ``model``.
 
         :param kinds: a name for each validation data loader.
         :param loss: a name in :data:`~mirror_depth_ros.training.loss.LOSSES`.
         :param taps: which of the cached taps the model takes.
+        :param max_depth: where depths cease to count in validation [m].
         """
         super().__init__()
         self.model, self.kinds, self.loss = model, kinds, LOSSES[loss]
-        self.grid, self.lr, self.weight_decay, self.taps = grid, lr, weight_decay, taps
+        self.lr, self.weight_decay, self.taps = lr, weight_decay, taps
+        self.max_depth = max_depth
+        self.register_state_dict_post_hook(_leave_out_frozen)
+        self.register_load_state_dict_post_hook(_expect_nothing_frozen)
 
-    def training_step(self, batch: _Batch, index: int) -> Tensor:
+    def canonical(self, batch: Batch) -> Tensor:
+        """Return the depth that is predicted for the reference focal length, ``[B, 1, h, w]``."""
+        patch = self.model.image_encoder.patch_size
+        if isinstance(batch, EncodedPicture):
+            rows, columns = batch.features.shape[2:4]
+            taps = list(batch.features[:, self.taps].flatten(2, 3).unbind(dim=1))
+        else:
+            rows, columns = (side // patch for side in batch.image.shape[-2:])
+            taps = self.model.image_encoder(batch.image / 255.0)
+        return self.model.decode(taps, (rows, columns))
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of one batch."""
-        features, depth, focal_px = batch
         config = self.model.config
-        canonical = self.model.decode(list(features[:, self.taps].unbind(dim=1)), self.grid)
-        truth = depth * (config.reference_focal_px / focal_px).view(-1, 1, 1, 1)
+        canonical = self.canonical(batch)
+        truth = batch.depth * (config.reference_focal_px / batch.focal_px).view(-1, 1, 1, 1)
         truth = truth.clamp(max=config.max_depth)
         loss = self.loss(canonical, truth, truth > config.min_depth)
         self.log('loss', loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: _Batch, index: int, dataloader_idx: int = 0) -> None:
-        """Log the field's metrics by kind of scene, every image counting the same."""
-        features, depth, focal_px = batch
-        canonical = self.model.decode(list(features[:, self.taps].unbind(dim=1)), self.grid)
-        scale = (focal_px / self.model.config.reference_focal_px).view(-1, 1, 1, 1)
-        for prediction, truth in zip(canonical * scale, depth, strict=True):
-            metrics = depth_metrics(prediction[0].numpy(), truth[0].numpy(), max_depth=80.0)
+    def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
+        """Log the field's metrics by kind, every image counting the same.
+
+        The truth may be larger than what the network sees: the prediction is brought to its size.
+        """
+        scale = (batch.focal_px / self.model.config.reference_focal_px).view(-1, 1, 1, 1)
+        depth = self.canonical(batch) * scale
+        if depth.shape != batch.depth.shape:
+            # As the estimator does it; see there for what the focal length refers to.
+            depth = nn.functional.interpolate(depth, batch.depth.shape[-2:], mode='bilinear')
+        for prediction, truth in zip(depth.cpu(), batch.depth.cpu(), strict=True):
+            metrics = depth_metrics(
+                prediction[0].float().numpy(), truth[0].numpy(), max_depth=self.max_depth
+            )
             for name in METRIC_NAMES:
                 self.log(
                     f'{self.kinds[dataloader_idx]}/{name}',
@@ -67,6 +95,7 @@ class DepthTraining(lightning.LightningModule):
                     prog_bar=name == 'abs_rel',
                     batch_size=1,
                     add_dataloader_idx=False,
+                    sync_dist=True,
                 )
 
     def configure_optimizers(self) -> Any:
@@ -77,6 +106,26 @@ class DepthTraining(lightning.LightningModule):
             weight_decay=self.weight_decay,
             total_steps=int(self.trainer.estimated_stepping_batches),
         )
+
+
+def _frozen_parts(module: nn.Module) -> list[str]:
+    """Return the names of a training's frozen modules, as its state would call what they hold."""
+    return [f'{name}.' for name, part in module.named_modules() if isinstance(part, Frozen)]
+
+
+def _leave_out_frozen(
+    module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: dict[str, Any]
+) -> None:
+    frozen = tuple(prefix + part for part in _frozen_parts(module))
+    for name in [name for name in state if name.startswith(frozen)]:
+        del state[name]
+
+
+def _expect_nothing_frozen(module: nn.Module, incompatible: Any) -> None:
+    """Do not miss what :func:`_leave_out_frozen` left out."""
+    frozen = _frozen_parts(module)
+    missing = [n for n in incompatible.missing_keys if not any(part in n for part in frozen)]
+    incompatible.missing_keys[:] = missing
 
 
 class MirrorHistory(lightning.Callback):

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Subset, WeightedRandomSampler
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes, render_scenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder
 from mirror_depth_ros.scenes.video import KINDS
-from mirror_depth_ros.training.feature_cache import CachedScenes, cache_features
+from mirror_depth_ros.training.feature_cache import CachedScenes, cache_scenes
 from mirror_depth_ros.writers import write_json
 
 # Sections that recipes in one work folder have in common.
@@ -99,7 +99,7 @@ def cached_scenes(
     """Encode every picture with the frozen CLIP, or open its features when that is done."""
     maker = '_'.join([encoder.fingerprint(), *map(str, encoder.taps)])
     return {
-        name: CachedScenes(s, cache_features(s, encoder, recipe.work / f'{name}_{maker}.npy'))
+        name: CachedScenes(s, cache_scenes(s, encoder, recipe.work / f'{name}_{maker}.npy'))
         for name, s in scenes.items()
     }
 

@@ -11,7 +11,7 @@ from mirror_depth_ros.data.rendered_scenes import render_scenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from mirror_depth_ros.training.ablations import VARIANTS, Budget, missing, train_variant
-from mirror_depth_ros.training.feature_cache import CachedScenes, cache_features
+from mirror_depth_ros.training.feature_cache import CachedScenes, cache_scenes
 
 BUDGET = Budget(steps=2, batch_size=4, lr=1e-3, loss='log_l1')
 
@@ -43,7 +43,7 @@ def test_a_variant_trains_what_it_says(
         tmp_path / 'scenes', split='val', count=8, height=48, width=64, processes=1
     )
     encoder = FrozenImageEncoder(clip, config.taps)
-    cached = CachedScenes(scenes, cache_features(scenes, encoder, tmp_path / 'features.npy'))
+    cached = CachedScenes(scenes, cache_scenes(scenes, encoder, tmp_path / 'features.npy'))
     outcome = train_variant(
         config, VARIANTS[variant], clip, {'train': cached, 'val': cached}, BUDGET, seed=1
     )

@@ -8,6 +8,7 @@ import torch
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.baselines.baseline import BaselineConfig
 from mirror_depth_ros.training.closed_form import least_squares, mean_log_depth
+from mirror_depth_ros.training.feature_cache import EncodedPicture
 
 CONFIG = BaselineConfig('none', (0, 1), (32, 48), 50.0, 0.1, 100.0)
 
@@ -35,14 +36,14 @@ def test_least_squares_finds_the_map_there_is() -> None:
     weight, bias = torch.randn(256, 10, generator=generator) / 10, torch.linspace(0, 2, 256)
     batches = []
     for _ in range(4):
-        features = torch.randn(5, 2, 6, 5, generator=generator)  # two taps of 2 x 3 patches
+        features = torch.randn(5, 2, 2, 3, 5, generator=generator)  # two taps of 2 x 3 patches
         focal_px = torch.rand(5, generator=generator) * 60 + 20
         x = torch.cat([features[:, 0], features[:, 1]], dim=-1)
-        log_depth = x @ weight.T + bias  # [5, 6, 256]
+        log_depth = x @ weight.T + bias  # [5, 2, 3, 256]
         patches = log_depth.view(5, 2, 3, 16, 16)
         pixels = torch.cat([torch.cat([*row.unbind(1)], dim=-1) for row in patches.unbind(1)], 1)
         metric = pixels.exp()[:, None] * (focal_px / 50.0).view(-1, 1, 1, 1)
-        batches.append((features, metric, focal_px))
+        batches.append(EncodedPicture(features, metric, focal_px))
     found_weight, found_bias = least_squares(batches, CONFIG, 16)
     torch.testing.assert_close(found_weight, weight, atol=2e-3, rtol=0)
     torch.testing.assert_close(found_bias, bias, atol=2e-3, rtol=0)

@@ -1,0 +1,297 @@
+"""What a training sees: any data set, varied to train on and whole to validate on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from rich.progress import track
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.data.specification import DataSet, open_data
+from mirror_depth_ros.lazy_sequence import LazySequence
+from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.protocols import Protocol, named_protocol
+from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
+from mirror_depth_ros.training.feature_cache import CachedPictures, EncodedPicture, cache_pictures
+from mirror_depth_ros.training.loading import Draw, ResumableLoader
+from mirror_depth_ros.training.pictures import Picture, cut, resize, to_picture
+from mirror_depth_ros.writers import write_json
+
+#: Kinds of data that come with images to train on and others to validate on.
+_WITH_SPLITS = ('nyu', 'kitti', 'scenes')
+#: Of a recording that comes without, the last part is validated on: none of its neighbours is
+#: among what was trained on.
+_TRAIN_PART, _VAL_PART = '[:80%]', '[80%:]'
+
+
+class DepthData(lightning.LightningDataModule):
+    """Images with true depth, from any source that ``mirror_depth evaluate`` knows."""
+
+    def __init__(
+        self,
+        train: str,
+        val: str | None = None,
+        protocol: str | None = None,
+        batch_size: int = 16,
+        augmentation: Augmentation = NO_AUGMENTATION,
+        features: Literal['computed', 'cached'] = 'computed',
+        variants: int = 8,
+        workers: int = 2,
+        scene_count: int = 1000,
+        val_count: int | None = None,
+        skip_broken: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """Name the data and how it is shown.
+
+        Args:
+            train: Data to train on, such as nyu:FOLDER, kitti:FOLDER, bag:FOLDER or frames:FOLDER,
+                or a part of it, frames:FOLDER[:50%].
+            val: Data to validate on. By default the test split of NYU and KITTI, other scenes, or
+                the last fifth of a recording, which is then not trained on.
+            protocol: What counts in validation, a protocol of mirror_depth evaluate; by default
+                what is usual for the data.
+            batch_size: Images of a step, on each device.
+            augmentation: How images are varied.
+            features: Run the frozen CLIP in every step (computed), or once, on a number of
+                variants of each image, and keep the outcome on disk (cached).
+            variants: How many variants of each image are kept when features are cached.
+            workers: Processes that read and vary images.
+            scene_count: How many scenes, for scenes:indoor and scenes:outdoor.
+            val_count: Validate on so many images only, evenly chosen.
+            skip_broken: Pass over images that cannot be opened, and list them in broken.json.
+            seed: Of the order of images and their variation.
+        """
+        super().__init__()
+        if variants < 1:
+            raise ValueError(f'got data.variants={variants}, expected an integer from 1 up')
+        self._options = {'skip_broken': skip_broken, 'workers': workers, 'seed': seed}
+        self._augmentation, self._variants = augmentation, variants
+        self._is_cached = features == 'cached'
+        self._batch_size, self._val_count = batch_size, val_count
+        self.names = _name_data(train, val)
+        self.train_set = open_data(self.names[0], scene_count=scene_count, split='train')
+        split = 'val' if train.startswith('scenes:') else 'test'
+        self.val_set = open_data(self.names[1], scene_count=scene_count, split=split)
+        self.protocol = named_protocol(protocol or self.val_set.protocol)
+        self._train_data: Dataset[Any] | None = None
+        self._val_data: ValidationPictures | None = None
+
+    def setup(self, stage: str) -> None:
+        """Open what is trained and validated on; encode it where features are cached.
+
+        :raises OSError: or ValueError, naming the file, for an image that cannot be opened, when
+            those are not to be skipped.
+        """
+        if self._val_data is not None:
+            return
+        trainer = self.trainer
+        assert trainer is not None  # a trainer calls this
+        network: DepthNetwork = trainer.lightning_module.model
+        folder = Path(trainer.default_root_dir)
+        usable = self._usable(folder)
+        height, width = network.config.input_size
+        pictures = TrainingPictures(
+            self.train_set.samples, usable['train'], self._augmentation, (height, width)
+        )
+        self._train_data = pictures
+        if self._is_cached:
+            encoder = network.image_encoder
+            variants = FixedVariants(pictures, self._variants, seed=self._options['seed'])
+            name = _fingerprint(variants, encoder, self._augmentation)
+            self._train_data = ByNumber(
+                cache_pictures(variants, encoder, folder / 'features' / name)
+            )
+        self._val_data = ValidationPictures(
+            self.val_set.samples, usable['val'], self.protocol, network
+        )
+        trainer.lightning_module.max_depth = self.protocol.max_depth
+        rank_zero_info(
+            f'training on {len(usable["train"])} images of {self.names[0]}, validating on '
+            f'{len(self._val_data)} of {self.names[1]}'
+        )
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Return batches that go on where a killed training was."""
+        assert self._train_data is not None  # setup() was called
+        assert self.trainer is not None
+        return ResumableLoader(
+            self._train_data,
+            self._batch_size,
+            seed=self._options['seed'],
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+            workers=self._options['workers'],
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the images to validate on, one by one, this process's share of them."""
+        assert self._val_data is not None  # setup() was called
+        assert self.trainer is not None
+        count = len(self._val_data)
+        wanted = min(count, self._val_count or count)
+        chosen = [i * count // wanted for i in range(wanted)]
+        share = chosen[self.trainer.global_rank :: self.trainer.world_size]
+        return DataLoader(
+            Subset(self._val_data, share), 1, num_workers=min(1, self._options['workers'])
+        )
+
+    def val_sample(self, number: int) -> DepthSample:
+        """Return an image to look at, from 0 up, as often as there are."""
+        assert self._val_data is not None  # setup() was called
+        return self._val_data.sample(number * max(1, len(self._val_data) // 4))
+
+    def _usable(self, folder: Path) -> dict[str, list[int]]:
+        """Return the numbers of the samples that can be opened, by split.
+
+        Opening all of a large data set takes minutes: what was found is kept and read again.
+        """
+        sets = {'train': self.train_set, 'val': self.val_set}
+        if not self._options['skip_broken']:
+            return {split: [*range(len(data.samples))] for split, data in sets.items()}
+        note = folder / 'broken.json'
+        if not note.exists():
+            found = {split: _broken(data, split) for split, data in sets.items()}
+            write_json(note, found)
+        broken = json.loads(note.read_text())
+        for split, entries in broken.items():
+            rank_zero_info(f'{len(entries)} images of {split} cannot be opened, see {note}')
+        return {
+            split: sorted(set(range(len(data.samples))) - {e['number'] for e in broken[split]})
+            for split, data in sets.items()
+        }
+
+
+class TrainingPictures(Dataset[Picture]):
+    """Samples as pictures of one size, varied as the seed of each draw says."""
+
+    def __init__(
+        self,
+        samples: LazySequence[DepthSample],
+        usable: list[int],
+        augmentation: Augmentation,
+        size: tuple[int, int],
+    ) -> None:
+        """Take the ``usable`` samples only, by their numbers."""
+        self._samples, self._usable = samples, usable
+        self._augmentation = augmentation
+        #: Height and width of every picture [pixels].
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self._usable)
+
+    def __getitem__(self, draw: Draw) -> Picture:
+        picture = to_picture(self._samples[self._usable[draw.number]])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(draw.seed)
+            return self._augmentation(picture, self.size)
+
+    def name_of(self, index: int) -> str:
+        """Say which image that is, without opening it."""
+        return self._samples.name_of(self._usable[index])
+
+
+class FixedVariants(LazySequence[Picture]):
+    """A number of variants of every picture, always the same ones."""
+
+    def __init__(self, pictures: TrainingPictures, variants: int, *, seed: int) -> None:
+        """Vary ``pictures``, image by image."""
+        self.pictures, self.variants, self.seed = pictures, variants, seed
+
+    def __len__(self) -> int:
+        return len(self.pictures) * self.variants
+
+    def item(self, index: int) -> Picture:
+        """Make a variant."""
+        return self.pictures[Draw(index // self.variants, (self.seed << 32) + index)]
+
+
+class ByNumber(Dataset[EncodedPicture]):
+    """What was encoded beforehand: a draw's seed has nothing left to decide."""
+
+    def __init__(self, pictures: CachedPictures) -> None:
+        """Take draws in place of numbers."""
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, draw: Draw) -> EncodedPicture:
+        return self._pictures[draw.number]
+
+
+class ValidationPictures(Dataset[Picture]):
+    """Images as the estimator would show them to the network; the truth at its own size."""
+
+    def __init__(
+        self,
+        samples: LazySequence[DepthSample],
+        usable: list[int],
+        protocol: Protocol,
+        network: DepthNetwork,
+    ) -> None:
+        """Take the ``usable`` samples only, and what of them the protocol counts."""
+        self._samples, self._usable = samples, usable
+        self._protocol, self._network_size = protocol, network.input_size
+
+    def __len__(self) -> int:
+        return len(self._usable)
+
+    def sample(self, index: int) -> DepthSample:
+        """Return an image as it is; numbers beyond the last begin anew."""
+        return self._samples[self._usable[index % len(self)]]
+
+    def __getitem__(self, index: int) -> Picture:
+        whole = to_picture(self._samples[self._usable[index]])
+        height, width = whole.size
+        counted = torch.from_numpy(self._protocol.mask(height, width))
+        whole = whole._replace(depth=whole.depth.where(counted, torch.nan))
+        seen = cut(whole, self._protocol.input_window(height, width))
+        return resize(seen, self._network_size(*seen.size))._replace(depth=seen.depth)
+
+
+def _name_data(train: str, val: str | None) -> tuple[str, str]:
+    """Return what to train and what to validate on, in full."""
+    if val is not None:
+        return train, val
+    if train.startswith(tuple(f'{kind}:' for kind in _WITH_SPLITS)):
+        return train, train
+    if train.endswith(']'):
+        raise ValueError(
+            f'got {train} to train on and nothing to validate on, expected another part of it, '
+            'such as [80%:]; give --val'
+        )
+    return train + _TRAIN_PART, train + _VAL_PART
+
+
+def _broken(data: DataSet, split: str) -> list[dict[str, Any]]:
+    """Open every sample; return those that cannot be."""
+    found = []
+    for number in track(range(len(data.samples)), f'looking through {split}'):
+        try:
+            data.samples[number]
+        except (OSError, ValueError) as error:
+            name = data.samples.name_of(number)
+            found.append({'number': number, 'name': name, 'error': str(error)})
+    return found
+
+
+def _fingerprint(
+    variants: FixedVariants, encoder: FrozenImageEncoder, augmentation: Augmentation
+) -> str:
+    """Return a name for the features of these variants, by all that they depend on."""
+    pictures = variants.pictures
+    parts: list[object] = [encoder.fingerprint(), encoder.taps, pictures.size, augmentation]
+    parts += [variants.variants, variants.seed]
+    parts += [*map(pictures.name_of, range(len(pictures)))]
+    return hashlib.sha256('\n'.join(map(str, parts)).encode()).hexdigest()[:16]

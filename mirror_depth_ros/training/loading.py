@@ -1,0 +1,103 @@
+"""Batches in an order that a training can go on with after it was killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+
+class Draw(NamedTuple):
+    """What a sampler asks a data set for."""
+
+    #: Number of the sample.
+    number: int
+    #: Decides all that is random about it; every draw of a training has its own.
+    seed: int
+
+
+class ResumableLoader(DataLoader[Any]):
+    """A data loader whose batches follow from the seed and from how many were taken before.
+
+    Every epoch is another order of the whole data set; what does not fill a batch is left out of
+    it. Of several processes each takes its share of every batch, so that ``world`` processes with
+    batches of ``batch_size`` see what one sees with batches of ``world`` times that.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        """Load batches of ``batch_size`` of a data set that takes a :class:`Draw` as its index.
+
+        :param rank: number of this process, of ``world``.
+        :raises ValueError: if the data set does not fill one batch.
+        """
+        count: int = len(dataset)  # type: ignore[arg-type]
+        if count < batch_size * world:
+            raise ValueError(
+                f'got {count} images to train on, expected at least {batch_size * world} to fill '
+                'one batch; lower --data.batch_size or give more'
+            )
+        #: How long batches were waited for, since there is this loader [s].
+        self.waited_s = 0.0
+        self._order = _Order(count, batch_size, seed=seed, rank=rank, world=world)
+        super().__init__(
+            dataset,
+            batch_sampler=self._order,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            persistent_workers=False,  # they hold the next epoch's draws otherwise
+        )
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield the rest of the epoch that was begun."""
+        batches = super().__iter__()
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            self.waited_s += time.perf_counter() - asked
+            if batch is None:
+                return
+            self._order.taken += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches were taken since the training began; Lightning saves it."""
+        return {'taken': self._order.taken}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where a loader of the same data was."""
+        self._order.taken = state['taken']
+
+
+class _Order(Sampler[list[Draw]]):
+    """Batches of draws, from the one after those that were taken to the end of its epoch."""
+
+    def __init__(self, count: int, batch_size: int, *, seed: int, rank: int, world: int) -> None:
+        self.taken = 0
+        self._count, self._batch_size, self._seed = count, batch_size, seed
+        self._rank, self._world = rank, world
+
+    def __len__(self) -> int:
+        return self._count // (self._batch_size * self._world)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        epoch, first = divmod(self.taken, len(self))
+        generator = torch.Generator().manual_seed((self._seed << 32) + epoch)
+        order = torch.randperm(self._count, generator=generator).tolist()
+        seeds = torch.randint(2**62, (self._count,), generator=generator).tolist()
+        draws = [Draw(*pair) for pair in zip(order, seeds)]
+        at_once = self._batch_size * self._world
+        for batch in range(first, len(self)):
+            yield draws[batch * at_once : (batch + 1) * at_once][self._rank :: self._world]
