@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from mirror_depth_ros.cli.options import Baseline, Device, JsonFile, Model, Precision
+
 
 def evaluate(
     data: str = typer.Option(
@@ -16,12 +18,8 @@ def evaluate(
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
         'scenes:outdoor.',
     ),
-    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
-    baseline: str | None = typer.Option(
-        None,
-        help='Evaluate this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',
-        metavar='NAME',
-    ),
+    model: Model = 'builtin',
+    baseline: Baseline = None,
     count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
     protocol: str | None = typer.Option(
         None,
@@ -38,14 +36,12 @@ def evaluate(
     flip: bool = typer.Option(
         False, '--flip', help='Average with the prediction of the mirrored image.'
     ),
-    device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
-    precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+    device: Device = 'auto',
+    precision: Precision = 'auto',
     pictures: Path | None = typer.Option(
         None, help='Write image, truth, prediction and error side by side there.', metavar='DIR'
     ),
-    json_file: Path | None = typer.Option(
-        None, '--json', help='Also write all figures there.', metavar='FILE'
-    ),
+    json_file: JsonFile = None,
     per_image: bool = typer.Option(
         True, help="Write every image's own figures to the JSON file, too."
     ),
