@@ -1,10 +1,15 @@
-"""What many tests share: a small network with random weights, in files any process can load."""
+"""What many tests share: messages without ROS, and a small network with random weights.
+
+The network is in files that any process can load.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +18,54 @@ import pytest
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 # Idle OpenMP threads sleep; spinning, they would starve the other processes of a test.
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+
+
+@pytest.fixture(scope='session')
+def make_image() -> Callable[..., SimpleNamespace]:
+    """Return a maker of what has the fields of ``sensor_msgs/Image``, its data read-only."""
+    import numpy as np
+
+    def make(pixels: Any, encoding: str, *, padding: int = 0, **fields: Any) -> SimpleNamespace:
+        """Lay out ``[H, W]`` or ``[H, W, C]`` pixels, ``padding`` bytes after each row."""
+        rows = np.ascontiguousarray(pixels).reshape(len(pixels), -1).view(np.uint8)
+        rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
+        message = {
+            'encoding': encoding,
+            'height': pixels.shape[0],
+            'width': pixels.shape[1],
+            'step': rows.shape[1],
+            'is_bigendian': False,
+            'data': np.frombuffer(rows.tobytes(), np.uint8),
+        }
+        return SimpleNamespace(**{**message, **fields})
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def make_info() -> Callable[..., SimpleNamespace]:
+    """Return a maker of what has the fields of ``sensor_msgs/CameraInfo``.
+
+    It describes the calibrated right camera of a stereo pair, 640 x 480 pixels.
+    """
+
+    def make(*, roi: dict[str, int] | None = None, **fields: Any) -> SimpleNamespace:
+        all_of_it = dict.fromkeys(('x_offset', 'y_offset', 'width', 'height'), 0)
+        message = {
+            'width': 640,
+            'height': 480,
+            'distortion_model': 'plumb_bob',
+            'd': [-0.3, 0.1, 0.001, -0.002, 0.0],
+            'k': [500.0, 0.0, 322.0, 0.0, 510.0, 238.0, 0.0, 0.0, 1.0],
+            'r': [0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+            'p': [480.0, 0.0, 320.0, -48.0, 0.0, 480.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+            'binning_x': 0,
+            'binning_y': 0,
+            'roi': SimpleNamespace(**{**all_of_it, **(roi or {})}),
+        }
+        return SimpleNamespace(**{**message, **fields})
+
+    return make
 
 
 @pytest.fixture(scope='session')

@@ -7,28 +7,24 @@ from typing import Any
 
 import typer
 
+from mirror_depth_ros.cli.options import Baseline, Device, JsonFile, Model, Precision
+
 
 def consistency(
     data: str = typer.Option(..., metavar='DATA', help='scenes:indoor or scenes:outdoor.'),
-    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
-    baseline: str | None = typer.Option(
-        None,
-        help='Measure this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',
-        metavar='NAME',
-    ),
+    model: Model = 'builtin',
+    baseline: Baseline = None,
     videos: int = typer.Option(10, min=1, help='How many of the unseen test scenes.'),
     frames: int = typer.Option(30, min=2, max=44, help='Frames of each video, at 10 Hz.'),
     size: str = typer.Option('320x240', metavar='WxH', help="The pictures' width and height."),
-    device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
-    precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+    device: Device = 'auto',
+    precision: Precision = 'auto',
     pictures: Path | None = typer.Option(
         None,
         help='Write a strip of each video there: image, depth of two frames, disagreement.',
         metavar='DIR',
     ),
-    json_file: Path | None = typer.Option(
-        None, '--json', help='Also write all figures there.', metavar='FILE'
-    ),
+    json_file: JsonFile = None,
 ) -> None:
     """Measure how steady depth is from frame to frame, and how smooth within a frame.
 

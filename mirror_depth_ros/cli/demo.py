@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mirror_depth_ros.cli.options import Device, JsonFile, Model, Precision
 from mirror_depth_ros.cli.processes import (
     Child,
     ChildFailedError,
@@ -49,11 +50,11 @@ def demo(
     fov: float | None = typer.Option(
         None, help='Horizontal field of view of photographs without meta.json (degrees).'
     ),
-    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
-    device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
-    precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+    model: Model = 'builtin',
+    device: Device = 'auto',
+    precision: Precision = 'auto',
     rate: float = typer.Option(10.0, min=0.1, max=120.0, help='Frames per second of the camera.'),
-    json_file: Path | None = typer.Option(None, '--json', help='Also copy the figures there.'),
+    json_file: JsonFile = None,
 ) -> None:
     """Turn a simulated camera, or photographs, into metric depth through the real ROS 2 node."""
     from mirror_depth_ros.protocols import PROTOCOLS  # loads NumPy

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from mirror_depth_ros.cli.options import Baseline, Device, JsonFile, Model, Precision
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mirror_depth_ros.data.specification import DataSet
+    from mirror_depth_ros.estimator import DepthEstimator
+    from mirror_depth_ros.protocols import Protocol
 
 
 def evaluate(
@@ -16,12 +25,8 @@ def evaluate(
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
         'scenes:outdoor.',
     ),
-    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
-    baseline: str | None = typer.Option(
-        None,
-        help='Evaluate this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',
-        metavar='NAME',
-    ),
+    model: Model = 'builtin',
+    baseline: Baseline = None,
     count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
     protocol: str | None = typer.Option(
         None,
@@ -38,14 +43,12 @@ def evaluate(
     flip: bool = typer.Option(
         False, '--flip', help='Average with the prediction of the mirrored image.'
     ),
-    device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
-    precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+    device: Device = 'auto',
+    precision: Precision = 'auto',
     pictures: Path | None = typer.Option(
         None, help='Write image, truth, prediction and error side by side there.', metavar='DIR'
     ),
-    json_file: Path | None = typer.Option(
-        None, '--json', help='Also write all figures there.', metavar='FILE'
-    ),
+    json_file: JsonFile = None,
     per_image: bool = typer.Option(
         True, help="Write every image's own figures to the JSON file, too."
     ),
@@ -72,31 +75,59 @@ def evaluate(
     - `mirror_depth evaluate --data kitti:kitti/ --protocol kitti_garg_cropped --skip-broken`
     """
     from rich.console import Console
-    from rich.progress import track
 
-    from mirror_depth_ros.data.skipping import Broken, open_each
     from mirror_depth_ros.data.specification import open_data
-    from mirror_depth_ros.evaluation import evaluate as evaluate_samples
-    from mirror_depth_ros.evaluation import load_estimator, summarize_scores
+    from mirror_depth_ros.evaluation import load_estimator
     from mirror_depth_ros.protocols import named_protocol
     from mirror_depth_ros.writers import write_json
 
     console = Console(stderr=True)
     data_set = open_data(data, scene_count=count)
-    samples = data_set.samples
     rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
         estimator = load_estimator(model, baseline, device=device, precision=precision)
+    figures = _measure(
+        estimator,
+        data_set,
+        rules,
+        flip=flip,
+        skip_broken=skip_broken,
+        pictures=pictures,
+        console=console,
+    )
+    summary = {'data': data, 'model': estimator.model_name, 'baseline': baseline, **figures}
+    if not per_image:
+        del summary['per_image']
+    if json_file is not None:
+        write_json(json_file, summary)
+    _print_table(summary)
+
+
+def _measure(
+    estimator: DepthEstimator,
+    data_set: DataSet,
+    rules: Protocol,
+    *,
+    flip: bool,
+    skip_broken: bool,
+    pictures: Path | None,
+    console: Console,
+) -> dict[str, Any]:
+    """Evaluate every image below a progress bar; return how that was done and what came of it."""
+    from rich.progress import track
+
+    from mirror_depth_ros.data.skipping import Broken, open_each
+    from mirror_depth_ros.evaluation import evaluate as evaluate_samples
+    from mirror_depth_ros.evaluation import summarize_scores
+
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
+    samples = data_set.samples
     order = track(range(len(samples)), 'evaluating', console=console)
     broken: list[Broken] = []
     opened = open_each(samples, order, broken=broken if skip_broken else None)
     scores = [*evaluate_samples(estimator, opened, protocol=rules, flip=flip, pictures=pictures)]
-    summary = {
-        'data': data,
-        'model': estimator.model_name,
-        'baseline': baseline,
+    return {
         'precision': estimator.precision,
         'flip': flip,
         'protocol': rules.name,
@@ -105,11 +136,6 @@ def evaluate(
         'left_out': data_set.left_out,
         'broken': [asdict(sample) for sample in broken],
     }
-    if not per_image:
-        del summary['per_image']
-    if json_file is not None:
-        write_json(json_file, summary)
-    _print_table(summary)
 
 
 def _print_table(summary: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mirror_depth_ros.cli.options import Device, JsonFile, Model, Precision
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -28,17 +30,15 @@ def predict(
     focal: float | None = typer.Option(
         None, help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'
     ),
-    model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
-    device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
-    precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+    model: Model = 'builtin',
+    device: Device = 'auto',
+    precision: Precision = 'auto',
     max_depth: float = typer.Option(
         10.0, help='Where previews, clouds and figures end [m]; about 80 for streets.'
     ),
     ply: bool = typer.Option(True, '--ply/--no-ply', help='Write point clouds.'),
     every: int = typer.Option(1, help='Take only every N-th frame of a video.', metavar='N'),
-    json_file: Path | None = typer.Option(
-        None, '--json', help='Also write what was done and measured there.', metavar='FILE'
-    ),
+    json_file: JsonFile = None,
 ) -> None:
     """Turn images, folders and videos into metric depth.
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.main import app
+from mirror_depth_ros.data.specification import FORMS
 from mirror_depth_ros.protocols import PROTOCOLS
 
 
@@ -98,10 +99,11 @@ def test_nyu_by_its_protocol(tiny_model: Path, tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / 'rgb_1.jpg'), np.full((480, 640, 3), 120, np.uint8))
     cv2.imwrite(str(folder / 'sync_depth_1.png'), np.full((480, 640), 2500, np.uint16))
-    code, output, figures = run(f'nyu:{tmp_path}', tiny_model)
+    code, output, figures = run(f'nyu:{tmp_path}', tiny_model, '--no-per-image')
     assert code == 0, output
     assert (figures['protocol'], figures['max_depth_m']) == ('nyu', 10.0)
     assert figures['images'] == 1
+    assert 'per_image' not in figures
 
 
 def test_help_and_readme_name_every_protocol() -> None:
@@ -110,6 +112,14 @@ def test_help_and_readme_name_every_protocol() -> None:
     for name in PROTOCOLS:
         assert re.search(rf'\b{name}\b', option.help)
         assert f'`{name}`' in readme
+
+
+def test_help_names_every_form_of_data() -> None:
+    option = inspect.signature(evaluate).parameters['data'].default
+    forms = re.split(', | or ', FORMS)
+    assert len(forms) >= 7
+    for form in forms:
+        assert re.search(rf'(?<!\w){re.escape(form)}\b', option.help), form
 
 
 def test_a_protocol_that_does_not_fit(tiny_model: Path) -> None:

@@ -19,17 +19,19 @@ def test_help_names_the_subcommands_and_version_the_version():
     assert CliRunner().invoke(app, ['--version']).output == f'mirror_depth {__version__}\n'
 
 
-def test_help_needs_nothing_heavy():
+@pytest.mark.parametrize('subcommand', [[], ['demo'], ['predict'], ['evaluate'], ['consistency']])
+def test_help_needs_nothing_heavy(subcommand):
     # What takes long to import would make `mirror_depth --help` slow.
     code = (
-        'import sys; import mirror_depth_ros.cli.main; '
+        'import sys; from mirror_depth_ros.cli.main import app; '
+        "app(sys.argv[1:], prog_name='mirror_depth', standalone_mode=False); "
         "print(sorted({'cv2', 'lightning', 'numpy', 'open_clip', 'plyfile', 'rclpy', 'torch'}"
         ' & set(sys.modules)))'
     )
-    result = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert result.stdout == '[]\n'
+    command = [sys.executable, '-c', code, *subcommand, '--help']
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert ' '.join(['Usage: mirror_depth', *subcommand]) in result.stdout
+    assert result.stdout.endswith('\n[]\n')
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,6 @@ from mirror_depth_ros.data.bag_messages import Content, content_of, decode_colou
 H, W = 37, 53
 
 
-def image(pixels, encoding, *, padding=0, is_bigendian=0):
-    """An Image as rosbags reads it: with data that cannot be written to."""
-    rows = np.pad(
-        np.ascontiguousarray(pixels).reshape(len(pixels), -1).view(np.uint8),
-        ((0, 0), (0, padding)),
-        constant_values=77,
-    )
-    data = np.frombuffer(rows.tobytes(), np.uint8)
-    size = {'height': pixels.shape[0], 'width': pixels.shape[1], 'step': rows.shape[1]}
-    return SimpleNamespace(encoding=encoding, data=data, is_bigendian=is_bigendian, **size)
-
-
 def compressed(data, form):
     return SimpleNamespace(format=form, data=np.frombuffer(bytes(data), np.uint8))
 
@@ -37,42 +25,27 @@ def rgb():
     return np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
 
 
-@pytest.mark.parametrize('padding', [0, 5])
-@pytest.mark.parametrize(
-    ('encoding', 'channels'),
-    [('rgb8', [0, 1, 2]), ('bgr8', [2, 1, 0]), ('rgba8', [0, 1, 2, 0]), ('bgra8', [2, 1, 0, 0])],
-)
-def test_raw_colour_in_every_order(rgb, encoding, channels, padding):
-    decoded = decode_colour(image(rgb[..., channels], encoding, padding=padding))
+@pytest.mark.parametrize(('encoding', 'order'), [('rgb8', 1), ('bgr8', -1)])
+def test_raw_colour_is_an_array_of_its_own(make_image, rgb, encoding, order):
+    message = make_image(rgb[..., ::order], encoding, padding=5)
+    assert not message.data.flags.writeable  # as rosbags reads it
+    decoded = decode_colour(message)
     np.testing.assert_array_equal(decoded, rgb)
     assert decoded.flags.writeable
     assert decoded.flags.c_contiguous
 
 
-def test_grey_pictures_get_three_channels(rgb):
-    decoded = decode_colour(image(rgb[..., 0], 'mono8', padding=3))
-    np.testing.assert_array_equal(decoded, np.repeat(rgb[..., :1], 3, axis=-1))
-
-
-@pytest.mark.parametrize('form', ['png', 'rgb8; png compressed ', 'bgr8; png compressed bgr8'])
-def test_png_pictures_are_exact(rgb, form):
-    np.testing.assert_array_equal(decode_colour(compressed(png(rgb[..., ::-1]), form)), rgb)
-
-
-def test_jpeg_pictures_are_near():
-    plain = np.full((H, W, 3), (200, 120, 30), np.uint8)
-    data = cv2.imencode('.jpg', plain[..., ::-1])[1]
-    decoded = decode_colour(compressed(data, 'rgb8; jpeg compressed bgr8'))
-    assert decoded.shape == (H, W, 3)
-    np.testing.assert_allclose(decoded, plain, atol=3)
+def test_compressed_colour(rgb):
+    message = compressed(png(rgb[..., ::-1]), 'rgb8; png compressed bgr8')
+    np.testing.assert_array_equal(decode_colour(message), rgb)
 
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
 @pytest.mark.parametrize('encoding', ['16UC1', 'mono16'])
-def test_16_bits_are_millimetres(encoding, is_bigendian):
+def test_16_bits_are_millimetres(make_image, encoding, is_bigendian):
     values = np.full((H, W), 1234, '>u2' if is_bigendian else '<u2')
     values[3, 4], values[5, 6] = 0, 65535
-    depth = decode_depth(image(values, encoding, padding=3, is_bigendian=is_bigendian))
+    depth = decode_depth(make_image(values, encoding, padding=3, is_bigendian=is_bigendian))
     assert depth.dtype == np.float32
     assert depth[0, 0] == np.float32(1.234)
     assert depth[5, 6] == np.float32(65.535)
@@ -81,10 +54,10 @@ def test_16_bits_are_millimetres(encoding, is_bigendian):
 
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
-def test_32_bits_are_metres_and_what_is_no_depth_is_no_truth(is_bigendian):
+def test_32_bits_are_metres_and_what_is_no_depth_is_no_truth(make_image, is_bigendian):
     values = np.full((H, W), 2.5, '>f4' if is_bigendian else '<f4')
     values[0, :5] = 0, -1, np.nan, np.inf, -np.inf
-    depth = decode_depth(image(values, '32FC1', padding=3, is_bigendian=is_bigendian))
+    depth = decode_depth(make_image(values, '32FC1', padding=3, is_bigendian=is_bigendian))
     assert depth.dtype == np.dtype(np.float32)  # this machine's byte order
     assert np.isnan(depth[0, :5]).all()
     assert (depth[1:] == np.float32(2.5)).all()
@@ -168,7 +141,7 @@ HEADER = bytes(12)
 @pytest.mark.parametrize(
     ('message', 'error'),
     [
-        (image(np.zeros((H, W), np.uint8), 'mono8'), "depth in encoding 'mono8', expected one of"),
+        (SimpleNamespace(encoding='mono8'), "depth in encoding 'mono8', expected one of"),
         (compressed(b'', 'jpeg'), "depth in format 'jpeg', expected one that begins with 16UC1"),
         (
             compressed(HEADER, '16UC1; compressedDepth rvl'),
@@ -188,16 +161,9 @@ def test_what_is_no_depth(message, error):
         decode_depth(message)
 
 
-def test_depth_that_was_cut_short():
-    message = image(np.zeros((H, W), np.uint16), '16UC1')
+def test_depth_that_was_cut_short(make_image):
+    message = make_image(np.zeros((H, W), np.uint16), '16UC1')
     message.data = message.data[:-1]
     # 37 rows of 2 * 53 = 106 bytes: 3922
     with pytest.raises(ValueError, match='got 3921 bytes of data, expected 3922'):
         decode_depth(message)
-
-
-def test_what_is_no_picture():
-    with pytest.raises(ValueError, match="got encoding '32FC2', expected one of rgb8"):
-        decode_colour(image(np.zeros((H, W, 2), np.float32), '32FC2'))
-    with pytest.raises(ValueError, match="got 4 bytes of format 'jpeg' that are no picture"):
-        decode_colour(compressed(b'none', 'jpeg'))

@@ -1,6 +1,7 @@
 """The node against real DDS, with an estimator whose depth is known."""
 
 import gc
+import re
 import threading
 import time
 import weakref
@@ -344,6 +345,8 @@ def test_under_overload_the_newest_image_wins(rig):
     wait(lambda: rig.node._worker.dropped == 2)
     rig.estimator.may_finish.set()
     rig.wait_depths(1, 4)
+    assert rig.depths() == [1, 4]
+    assert len(rig.estimator.focals_px) == 2  # 2 and 3 were dropped before any work on them
 
 
 @pytest.mark.parametrize('n_waiting', [1, 3])
@@ -415,9 +418,12 @@ def test_an_uncalibrated_camera_is_reported_until_it_is_calibrated(rig, log):
     header = Header(stamp=Time(sec=1, nanosec=5))
     rig.publish_info(CameraInfo(header=header, width=W, height=H))
     rig.publish(1, info=False)
-    wait(lambda: 'K is all zero' in log)
+    wait(lambda: 'image skipped: got a CameraInfo whose K is all zero' in log)
     rig.publish(2)
     rig.wait_depths(2)
+    assert rig.depths() == [2]
+    assert rig.node._worker.statistics.skipped == 1
+    assert 'calibrate it (package camera_calibration)' in log
 
 
 def test_an_estimator_that_fails_once_is_asked_again(rig, monkeypatch, log):
@@ -425,17 +431,25 @@ def test_an_estimator_that_fails_once_is_asked_again(rig, monkeypatch, log):
     with monkeypatch.context() as patch:
         patch.setattr(rig.estimator, 'estimate', lambda *_: 1 / 0)
         rig.publish(1)
-        wait(lambda: 'ZeroDivisionError: division by' in log)
+        wait(lambda: 'image skipped: ZeroDivisionError: division by' in log)
     rig.publish(2)
     rig.wait_depths(2)
+    depth = np.frombuffer(rig.received['depth/image'][0].data, np.float32)
+    np.testing.assert_array_equal(depth, np.full(H * W, 2.0, np.float32))  # red 20 / 10
+    assert rig.node._worker.statistics.skipped == 1
 
 
 def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, monkeypatch, log):
     monkeypatch.setattr(depth_node, '_HINT_PERIOD_S', 0.3)
     make_rig(arguments=['-r', 'image:=/cam/image_raw'])
-    hint = 'waiting for /cam/image_raw: nobody publishes there; remap image and camera_info'
-    wait(lambda: hint in log)
-    wait(lambda: 'waiting for /camera_info: 1 publishing there' in log)
+    reasons = {
+        '/cam/image_raw': 'nobody publishes there; remap image and camera_info to the camera',
+        '/camera_info': '1 publishing there, so compare QoS and type: '
+        'ros2 topic info -v /camera_info',
+    }
+    for topic, reason in reasons.items():
+        wait(lambda hint=f'waiting for {topic}: {reason}\n': hint in log)
+    assert set(re.findall(r'waiting for (\S+):', log.text)) == set(reasons)
 
 
 # Lifecycle

@@ -1,4 +1,4 @@
-"""What tests of trainings share: a folder of built-in models of their own."""
+"""What tests of trainings share: a very small recipe, and a folder of built-in models."""
 
 from __future__ import annotations
 
@@ -7,11 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mirror_depth_ros.model import clip, resources
 from mirror_depth_ros.model.resources import BUILTIN_CLIP
 from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
 from mirror_depth_ros.training import builtin
+from mirror_depth_ros.training.recipe import Recipe
+
+RECIPE = """
+name: builtin
+seed: 0
+stages: [depth, tuning]
+scenes: {train: 16, val: 8, height: 48, width: 64}
+clip: {epochs: 1, batch_size: 4, lr: 1.0e-3, weight_decay: 0.1, patch_dropout: 0.5}
+depth: {loss: silog, samples: 16, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-3,
+        weight_decay: 0.01}
+tuning: {loss: relative, samples: 8, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-4,
+         weight_decay: 0.01}
+model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, heads: 2,
+        mlp_width: 32, output: log, input_size: [48, 64], reference_focal_px: 50.0}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    """A recipe for seconds rather than hours; its values are the test's own to change."""
+    return Recipe(yaml.safe_load(RECIPE), tmp_path / 'work')
 
 
 @pytest.fixture

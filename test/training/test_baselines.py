@@ -7,7 +7,6 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 
 from mirror_depth_ros.data.rendered_scenes import render_scenes
@@ -20,35 +19,23 @@ from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE, distance_prompts, 
 from mirror_depth_ros.training.baselines import fit_baselines
 from mirror_depth_ros.training.recipe import Recipe
 
-RECIPE = """
-name: builtin
-seed: 0
-stages: [depth, tuning]
-scenes: {train: 8, val: 4, height: 48, width: 64}
-clip: {patch_dropout: 0.5}
-depth: {loss: log_l1, samples: 64, indoor_share: 0.5, epochs: 2, batch_size: 4, lr: 1.0e-2,
-        weight_decay: 0.01}
-tuning: {loss: relative, samples: 32, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-3,
-         weight_decay: 0.01}
-model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, heads: 2,
-        mlp_width: 32, output: log, input_size: [48, 64], reference_focal_px: 50.0}
-"""
-
 
 @pytest.fixture
-def recipe(models: Path, tmp_path: Path) -> Recipe:
-    """A recipe whose CLIP is there, with random weights."""
+def recipe(recipe: Recipe, models: Path) -> Recipe:
+    """A recipe whose CLIP is there, with random weights, and that learns fast enough to show."""
+    recipe['depth'].update(loss='log_l1', lr=1e-2)
+    recipe['tuning'].update(lr=1e-3)
     folder = models / BUILTIN_CLIP
     torch.manual_seed(3)
     network = open_clip.create_model(f'local-dir:{folder}', load_weights=False)
-    work = tmp_path / 'work'
-    for split, count in (('train', 8), ('val', 4)):
-        render_scenes(
-            work / f'{split}_scenes', split=split, count=count, height=48, width=64, processes=1
-        )
+    scenes, work = recipe['scenes'], recipe.work
+    size = {'height': scenes['height'], 'width': scenes['width']}
+    for split in ('train', 'val'):  # here, as for so few scenes no process is worth its start
+        folder_of_split = work / f'{split}_scenes'
+        render_scenes(folder_of_split, split=split, count=scenes[split], processes=1, **size)
     for path in (folder / 'open_clip_model.safetensors', work / 'clip.safetensors'):
         save_file({k: v.half() for k, v in network.state_dict().items()}, path)
-    return Recipe(yaml.safe_load(RECIPE), work)
+    return recipe
 
 
 def test_baselines_are_fitted_once_and_load(recipe: Recipe, tmp_path: Path) -> None:

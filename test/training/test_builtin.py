@@ -7,27 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_facts
 from mirror_depth_ros.training import builtin
 from mirror_depth_ros.training.clip_pretraining import recall_at_1
 from mirror_depth_ros.training.recipe import Recipe
-
-RECIPE = """
-name: builtin
-seed: 0
-stages: [depth, tuning]
-scenes: {train: 16, val: 8, height: 48, width: 64}
-clip: {epochs: 1, batch_size: 4, lr: 1.0e-3, weight_decay: 0.1, patch_dropout: 0.5}
-depth: {loss: silog, samples: 16, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-3,
-        weight_decay: 0.01}
-tuning: {loss: relative, samples: 8, indoor_share: 0.5, epochs: 1, batch_size: 4, lr: 1.0e-4,
-         weight_decay: 0.01}
-model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, heads: 2,
-        mlp_width: 32, output: log, input_size: [48, 64], reference_focal_px: 50.0}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +22,8 @@ def few_captions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_recipe_makes_a_model_that_loads(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: Recipe, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = Recipe(yaml.safe_load(RECIPE), tmp_path / 'work')
     builtin.train_builtin(recipe, models)
     model = models / 'builtin.safetensors'
     facts = checkpoint_facts(model)
@@ -48,7 +32,7 @@ def test_recipe_makes_a_model_that_loads(
     depth = DepthEstimator.load(model).estimate(np.zeros((31, 45, 3), np.uint8), 40.0)
     assert depth.shape == (31, 45)
 
-    clip_weights = tmp_path / 'work' / 'clip.safetensors'
+    clip_weights = recipe.work / 'clip.safetensors'
     stages = {
         path: path.stat().st_mtime_ns
         for path in [clip_weights, *clip_weights.parent.glob('*.npy')]
@@ -62,9 +46,9 @@ def test_recipe_makes_a_model_that_loads(
     _, now, before = close.split()
     assert now == before == f'{facts["validation"]["indoor/abs_rel"]:.4f}'
 
-    other = yaml.safe_load(RECIPE.replace('train: 16', 'train: 12'))
+    recipe['scenes']['train'] = 12
     with pytest.raises(ValueError, match='was begun with other scenes'):
-        builtin.train_builtin(Recipe(other, tmp_path / 'work'), models)
+        builtin.train_builtin(recipe, models)
 
 
 def test_recall_counts_captions_found_by_their_picture() -> None:

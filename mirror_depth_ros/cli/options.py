@@ -1,0 +1,36 @@
+"""Options that several subcommands have, each described once.
+
+Like every subcommand's module, this one imports nothing heavy; tests hold the names it lists
+against the code that knows them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+#: What estimates depth.
+Model = Annotated[str, typer.Option(help='builtin, clip2depth, or the path of a checkpoint.')]
+
+#: What to measure in the model's place; None = the model itself.
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        help='Measure this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',
+        metavar='NAME',
+    ),
+]
+
+#: Where PyTorch computes.
+Device = Annotated[str, typer.Option(help='auto, cpu, cuda, cuda:1, mps.')]
+
+#: What PyTorch computes in.
+Precision = Annotated[str, typer.Option(help='auto, fp32, bf16 or fp16.')]
+
+#: What to write for programs, beside the table for people; None = nothing.
+JsonFile = Annotated[
+    Path | None,
+    typer.Option('--json', help='Also write what was done and measured there.', metavar='FILE'),
+]

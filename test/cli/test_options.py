@@ -1,0 +1,48 @@
+"""The options that subcommands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import pytest
+import typer
+
+from mirror_depth_ros.cli.main import app
+from mirror_depth_ros.estimator import PRECISIONS
+from mirror_depth_ros.model.baselines.weights import BASELINES
+from mirror_depth_ros.model.resources import BUILTIN_MODELS
+
+COMMANDS = typer.main.get_group(app).commands
+
+
+def option(command: str, flag: str) -> typer.core.TyperOption:
+    return next(option for option in COMMANDS[command].params if flag in option.opts)
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+@pytest.mark.parametrize(
+    ('flag', 'default', 'names'),
+    [
+        ('--model', 'builtin', BUILTIN_MODELS),
+        ('--device', 'auto', ('auto', 'cpu', 'cuda', 'cuda:1', 'mps')),
+        ('--precision', 'auto', PRECISIONS),
+        ('--json', None, ()),
+    ],
+)
+def test_every_subcommand_has_them(
+    command: str, flag: str, default: str | None, names: Collection[str]
+) -> None:
+    shared = option(command, flag)
+    assert shared.default == default
+    assert shared.help == option('predict', flag).help
+    for name in names:
+        assert re.search(rf'\b{name}\b', shared.help), name
+
+
+@pytest.mark.parametrize('command', ['evaluate', 'consistency'])
+def test_what_measures_a_model_measures_every_baseline(command: str) -> None:
+    baseline = option(command, '--baseline')
+    assert baseline.default is None
+    for name in BASELINES:
+        assert re.search(rf'\b{name}\b', baseline.help), name
