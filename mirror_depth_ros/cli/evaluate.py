@@ -17,6 +17,9 @@ def evaluate(
         'scenes:outdoor.',
     ),
     model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
+    clip_weights: str | None = typer.Option(
+        None, help='Tag or .safetensors file of its CLIP weights, if they moved.', metavar='WHERE'
+    ),
     baseline: str | None = typer.Option(
         None,
         help='Evaluate this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',
@@ -86,7 +89,9 @@ def evaluate(
     samples = data_set.samples
     rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
-        estimator = load_estimator(model, baseline, device=device, precision=precision)
+        estimator = load_estimator(
+            model, baseline, device=device, precision=precision, clip_weights=clip_weights
+        )
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     order = track(range(len(samples)), 'evaluating', console=console)

@@ -29,6 +29,9 @@ def predict(
         None, help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'
     ),
     model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
+    clip_weights: str | None = typer.Option(
+        None, help='Tag or .safetensors file of its CLIP weights, if they moved.', metavar='WHERE'
+    ),
     device: str = typer.Option('auto', help='auto, cpu, cuda, cuda:1, mps.'),
     precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
     max_depth: float = typer.Option(
@@ -69,7 +72,9 @@ def predict(
     with console.status('loading the model'):
         from mirror_depth_ros.estimator import DepthEstimator
 
-        estimator = DepthEstimator.load(model, device=device, precision=precision)
+        estimator = DepthEstimator.load(
+            model, device=device, precision=precision, clip_weights=clip_weights
+        )
     outcomes = _run(estimator, media, settings, camera_of, console)
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     predictions = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]

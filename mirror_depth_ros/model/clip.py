@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
     :raises ValueError: for an unknown name or tag, weights that do not fit, or weights that were
         trained with QuickGELU for a model that computes GELU, and the reverse. Tags tell, and
         OpenAI's own files do by their entries; of other files nobody can know, and they are taken.
+        A tag whose weights cannot be fetched is one, too.
     :raises FileNotFoundError: for a folder or weights file that does not exist.
     """
     if name == BUILTIN_CLIP:
@@ -61,6 +63,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
             'open_clip.list_models() lists them'
         )
     elif weights is not None:
+        weights = os.path.expanduser(weights)
         file = _file_or_tag(name, weights)
     try:
         if file is not None and is_openai_file(file):
@@ -68,6 +71,11 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
             return _load_openai_file(name, file)
         return open_clip.create_model(name, pretrained=weights)
     except (RuntimeError, AssertionError) as error:  # missing, unexpected or misshapen weights
+        if file is None and weights is not None:
+            raise ValueError(
+                f'got CLIP weights {weights!r} for {name}, which cannot be loaded ({error}), '
+                'expected network or a cache of them; give a .safetensors file as clip_weights'
+            ) from error
         raise ValueError(
             f'got CLIP weights that do not fit {name} ({file or weights}): {error}; give '
             'the weights that belong to the model'
@@ -99,7 +107,8 @@ def _file_or_tag(name: str, weights: str) -> Path | None:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if weights not in tags:
         raise FileNotFoundError(
-            f'got CLIP weights {weights!r}, expected an existing file or a tag of {tags}'
+            f'got CLIP weights {weights!r}, expected an existing file or a tag of {tags}; say as '
+            'clip_weights where this machine has them'
         )
     return None
 
