@@ -14,7 +14,7 @@ def evaluate(
         ...,
         metavar='DATA',
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
-        'scenes:outdoor.',
+        'scenes:outdoor; a part of one with [FROM:TO] behind it, such as [:80%] or [10:20].',
     ),
     model: str = typer.Option('builtin', help='builtin, clip2depth, or the path of a checkpoint.'),
     clip_weights: str | None = typer.Option(
@@ -69,6 +69,8 @@ def evaluate(
     - `mirror_depth evaluate --data scenes:indoor --baseline depthclip`
 
     - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
+
+    - `mirror_depth evaluate --data 'frames:recordings/kitchen[80%:]'`
 
     - `mirror_depth evaluate --data nyu:nyu_depth_v2_labeled.mat`
 
