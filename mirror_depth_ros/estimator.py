@@ -49,8 +49,8 @@ class DepthEstimator:
         :param device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         :param precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; ``auto`` takes the fastest that
             the device computes natively.
-        :param clip_weights: where this machine has the CLIP weights, if elsewhere than where the
-            model was trained.
+        :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere
+            than where the model was trained; None for a CLIP that brings its own.
         :raises FileNotFoundError: if there is no such model.
         :raises ValueError: for a damaged model, an unknown device or precision.
         """

@@ -111,20 +111,28 @@ def _draw(
 
 
 def load_estimator(
-    model: str, baseline: str | None = None, *, device: str = 'auto', precision: str = 'auto'
+    model: str,
+    baseline: str | None = None,
+    *,
+    device: str = 'auto',
+    precision: str = 'auto',
+    clip_weights: str | None = None,
 ) -> DepthEstimator:
     """Return a model, or a baseline on its CLIP, to be evaluated alike.
 
     :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
     :param baseline: None, ``mean``, ``linear``, ``depthclip`` or ``learned_prompts``.
+    :param clip_weights: as of :meth:`DepthEstimator.load`, which takes device and precision, too.
     :raises FileNotFoundError: if there is no such model, or the baseline was not fitted.
     :raises ValueError: for an unknown baseline or one of another CLIP, an unknown device or
         precision.
     """
     if baseline is None:
-        return DepthEstimator.load(model, device=device, precision=precision)
+        return DepthEstimator.load(
+            model, device=device, precision=precision, clip_weights=clip_weights
+        )
     prompts = DistancePrompts(distance_prompts(), tokenize, VOCABULARY_SIZE)
-    network = load_baseline(baseline, model, prompts=prompts)
+    network = load_baseline(baseline, model, prompts=prompts, clip_weights=clip_weights)
     estimator = DepthEstimator(network, device=device, precision=precision)
     estimator.model_name = str(model)
     return estimator

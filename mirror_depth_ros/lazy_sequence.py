@@ -37,3 +37,31 @@ class LazySequence(Sequence[T]):
         if not -len(self) <= index < len(self):
             raise IndexError(f'got item {index}, expected 0 to {len(self) - 1}')
         return self.item(index % len(self))
+
+
+class Part(LazySequence[T]):
+    """Items of another sequence that follow one another; no others are ever made.
+
+    :param start: number of the first item.
+    :param stop: number after the last one.
+    :raises ValueError: if there is no such item, or none at all.
+    """
+
+    def __init__(self, whole: LazySequence[T], start: int, stop: int) -> None:
+        if not 0 <= start < stop <= len(whole):
+            raise ValueError(
+                f'got items {start} to {stop} of {len(whole)}, expected at least one of them, '
+                'the first before the last; correct the numbers'
+            )
+        self._whole, self._numbers = whole, range(start, stop)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def item(self, index: int) -> T:
+        """Make the item of the whole that is there."""
+        return self._whole.item(self._numbers[index])
+
+    def name_of(self, index: int) -> str:
+        """Return the name that the item has in the whole."""
+        return self._whole.name_of(self._numbers[index])

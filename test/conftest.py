@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,3 +128,26 @@ def tiny_model(tiny_network: dict[str, Any], tmp_path_factory: pytest.TempPathFa
     config = MirrorDepthConfig(**tiny_network, output='log')
     save_checkpoint(MirrorDepth.from_config(config), path)
     return path
+
+
+@pytest.fixture
+def moved_clip(
+    tiny_clip: str,
+    tiny_clip_config: dict[str, Any],
+    tiny_network: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[Path, Path]:
+    """Return a checkpoint, and where its CLIP's weights are since it was trained."""
+    import open_clip
+
+    from mirror_depth_ros.model.checkpoint import save_checkpoint
+    from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, 'tiny', tiny_clip_config)
+    folder = Path(tiny_clip.removeprefix('local-dir:'))
+    trained_with, model = tmp_path / 'clip.safetensors', tmp_path / 'model.safetensors'
+    shutil.copy(folder / 'open_clip_model.safetensors', trained_with)
+    fields = {**tiny_network, 'clip': 'tiny', 'clip_weights': str(trained_with)}
+    save_checkpoint(MirrorDepth.from_config(MirrorDepthConfig(**fields)), model)
+    return model, trained_with.rename(tmp_path / 'moved.safetensors')

@@ -15,8 +15,8 @@ README = (ROOT / 'README.md').read_text(encoding='utf-8')
 def rows(heading: str) -> dict[str, str]:
     """Return the first two cells of every row of the table below a heading, without backticks."""
     section = README.split(f'\n## {heading}\n')[1].split('\n## ')[0]
-    cells = re.findall(r'^\| `([^`]+)` \| (.*?) \|', section, re.MULTILINE)
-    return {name: value.strip('`') for name, value in cells}
+    cells = re.findall(r'^\| `([^`]+)` \|(.*?)\|', section, re.MULTILINE)
+    return {name: value.strip(' `') for name, value in cells}
 
 
 def test_parameters_and_their_defaults() -> None:

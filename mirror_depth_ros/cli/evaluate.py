@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mirror_depth_ros.cli.options import Baseline, Device, JsonFile, Model, Precision
+from mirror_depth_ros.cli.options import Baseline, ClipWeights, Device, JsonFile, Model, Precision
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,9 +23,10 @@ def evaluate(
         ...,
         metavar='DATA',
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
-        'scenes:outdoor.',
+        'scenes:outdoor; a part of one with [FROM:TO] behind it, such as [:80%] or [10:20].',
     ),
     model: Model = 'builtin',
+    clip_weights: ClipWeights = None,
     baseline: Baseline = None,
     count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
     protocol: str | None = typer.Option(
@@ -70,6 +71,8 @@ def evaluate(
 
     - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
 
+    - `mirror_depth evaluate --data 'frames:recordings/kitchen[80%:]'`
+
     - `mirror_depth evaluate --data nyu:nyu_depth_v2_labeled.mat`
 
     - `mirror_depth evaluate --data kitti:kitti/ --protocol kitti_garg_cropped --skip-broken`
@@ -85,7 +88,9 @@ def evaluate(
     data_set = open_data(data, scene_count=count)
     rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
-        estimator = load_estimator(model, baseline, device=device, precision=precision)
+        estimator = load_estimator(
+            model, baseline, device=device, precision=precision, clip_weights=clip_weights
+        )
     figures = _measure(
         estimator,
         data_set,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mirror_depth_ros.cli.options import Device, JsonFile, Model, Precision
+from mirror_depth_ros.cli.options import ClipWeights, Device, JsonFile, Model, Precision
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +31,7 @@ def predict(
         None, help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'
     ),
     model: Model = 'builtin',
+    clip_weights: ClipWeights = None,
     device: Device = 'auto',
     precision: Precision = 'auto',
     max_depth: float = typer.Option(
@@ -69,7 +70,9 @@ def predict(
     with console.status('loading the model'):
         from mirror_depth_ros.estimator import DepthEstimator
 
-        estimator = DepthEstimator.load(model, device=device, precision=precision)
+        estimator = DepthEstimator.load(
+            model, device=device, precision=precision, clip_weights=clip_weights
+        )
     outcomes = _run(estimator, media, settings, camera_of, console)
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     predictions = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]

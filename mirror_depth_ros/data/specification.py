@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 
 from mirror_depth_ros.data.frames import FrameFolder
@@ -10,13 +13,19 @@ from mirror_depth_ros.data.kitti import KittiFolder
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.scene_samples import SceneSamples
-from mirror_depth_ros.lazy_sequence import LazySequence
+from mirror_depth_ros.lazy_sequence import LazySequence, Part
 
 #: What can be named, for help and errors.
 FORMS = (
     'nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
-    'scenes:outdoor'
+    'scenes:outdoor, or a part of one such as frames:FOLDER[:80%]'
 )
+
+# As in TensorFlow Datasets: numbers or percentages, negative ones counted from the end.
+_PERCENTAGE = r'(?:100(?:\.0+)?|[0-9]{1,2}(?:\.[0-9]+)?)%'
+_BOUND = rf'(-?{_PERCENTAGE}|-?[0-9]+|)'
+_PART = re.compile(rf'\[{_BOUND}:{_BOUND}\]')
+_BRACKETS = re.compile(r'(?P<whole>.+)(?P<part>\[[^\[\]]*\])')
 
 
 @dataclass(frozen=True)
@@ -26,21 +35,86 @@ class DataSet:
     samples: LazySequence[DepthSample]
     #: A name in :data:`mirror_depth_ros.protocols.PROTOCOLS`.
     protocol: str
-    #: How many of its images have no true depth and were left out.
+    #: How many of its images have no true depth and were left out; of a part, those of the whole.
     left_out: int = 0
 
 
 def open_data(specification: str, *, scene_count: int, split: str = 'test') -> DataSet:
-    """Open a data set.
+    """Open a data set, or a part of it.
+
+    A part is written behind, as ``[FROM:TO]``: see :func:`part_bounds`. It is one of the samples
+    in their order, after ``scene_count`` and without what has no true depth. A file or folder
+    whose own name ends in such brackets is opened whole.
 
     :param specification: one of :data:`FORMS`.
     :param scene_count: how many scenes of the split to take.
     :param split: ``train`` or ``test``; recordings and frame folders have no splits and are given
         whole.
-    :raises ValueError: for another form, or a folder without images.
+    :raises ValueError: for another form, a folder without images, or a part that is none.
     :raises FileNotFoundError: for a file or folder that does not exist.
     """
     kind, _, where = specification.partition(':')
+    brackets = _BRACKETS.fullmatch(where)
+    if brackets is None or (kind != 'scenes' and Path(where).exists()):
+        return _open_whole(kind, where, specification, scene_count=scene_count, split=split)
+    whole, part = brackets['whole'], brackets['part']
+    _parse(part)  # a typing error there should not cost the reading of a recording
+    data = _open_whole(kind, whole, specification, scene_count=scene_count, split=split)
+    start, stop = part_bounds(part, len(data.samples))
+    return replace(data, samples=Part(data.samples, start, stop))
+
+
+def part_bounds(part: str, count: int) -> tuple[int, int]:
+    """Return the number of a part's first sample, and that after its last.
+
+    A percentage of the samples is rounded to the nearest sample, a half upwards, whichever side of
+    the colon it stands on: ``[:80%]`` and ``[80%:]`` have every sample once, of any data set.
+
+    :param part: ``[FROM:TO]``, each a number, a percentage or nothing; negative ones are counted
+        from the end.
+    :param count: how many samples the whole has.
+    :raises ValueError: for another form, a bound beyond the whole, or a part without any sample.
+    """
+    texts = _parse(part)
+    start, stop = (
+        _bound(text, count) if text else default for text, default in zip(texts, (0, count))
+    )
+    if not (0 <= start <= count and 0 <= stop <= count):
+        raise ValueError(
+            f'got part {part} of {count} samples, expected bounds within them; take numbers up to '
+            f'{count}, or percentages'
+        )
+    if start >= stop:
+        raise ValueError(
+            f'got part {part} of {count} samples, which is from {start} to {stop} and empty, '
+            'expected at least one sample; take a larger part'
+        )
+    return start, stop
+
+
+def _parse(part: str) -> tuple[str, str]:
+    match = _PART.fullmatch(part)
+    if match is None:
+        raise ValueError(
+            f'got part {part!r}, expected [FROM:TO] with numbers or percentages up to 100%, such '
+            'as [:80%], [80%:] or [10:20]; correct it, or the path if that ends so'
+        )
+    return match[1], match[2]
+
+
+def _bound(text: str, count: int) -> int:
+    """Return a number or percentage as a number counted from the beginning."""
+    is_from_the_end = text.startswith('-')
+    if not text.endswith('%'):
+        return int(text) + count * is_from_the_end
+    # Fractions: 0.1% of 500 is a half exactly, and 20% from the end is 80% from the beginning.
+    share = Fraction(text.removesuffix('%')) / 100 + is_from_the_end
+    return floor(share * count + Fraction(1, 2))
+
+
+def _open_whole(
+    kind: str, where: str, specification: str, *, scene_count: int, split: str
+) -> DataSet:
     if not where:
         kind = ''
     if kind == 'nyu':

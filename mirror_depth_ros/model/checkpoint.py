@@ -13,9 +13,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.clip import (
+    LOCAL_FOLDER,
+    FrozenImageEncoder,
+    FrozenTextEncoder,
+    load_clip,
+)
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.model.resources import BUILTIN_MODELS, model_directory
+from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODELS, model_directory
 from mirror_depth_ros.writers import write_bytes
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
@@ -65,10 +70,11 @@ def load_checkpoint(
 
     :param source: ``builtin``, ``clip2depth`` or the path of a checkpoint.
     :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere than
-        where the checkpoint was trained.
+        where the checkpoint was trained; None for a CLIP that brings its own.
     :param folded: without mirror and text encoder, for inference; False to train on.
     :raises FileNotFoundError: if there is no such file.
-    :raises ValueError: if the file is damaged, foreign, or made with another CLIP.
+    :raises ValueError: if the file is damaged, foreign, or made with another CLIP, or for
+        ``clip_weights`` that cannot take effect.
     """
     path = checkpoint_path(source)
     config, metadata, tensors = _read(path)
@@ -182,6 +188,11 @@ def _load_clip(
     path: Path, config: MirrorDepthConfig, metadata: Mapping[str, str], weights: str | None
 ) -> nn.Module:
     """Return the CLIP that a checkpoint was trained with, and no other."""
+    if weights and (config.clip == BUILTIN_CLIP or config.clip.startswith(LOCAL_FOLDER)):
+        raise ValueError(
+            f'got clip_weights {weights!r} for {path.name}, expected none, as its CLIP '
+            f'{config.clip} brings its own; leave them out'
+        )
     clip = load_clip(config.clip, weights or config.clip_weights)
     fingerprint = FrozenImageEncoder(clip, config.taps).fingerprint()
     if fingerprint != metadata['clip_fingerprint']:

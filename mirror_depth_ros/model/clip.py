@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,26 @@ import torch
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
+from mirror_depth_ros.model.quick_gelu import (
+    OPENAI_ENTRIES,
+    check_openai_file,
+    check_tag,
+    is_openai_file,
+)
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
 
 #: Prefix of an open_clip model name that stands for a folder on disk.
 LOCAL_FOLDER = 'local-dir:'
+
+# Which file open_clip prefers where a folder has several.
+_FOLDER_ORDER = (
+    'open_clip_model.safetensors',
+    'open_clip_pytorch_model.safetensors',
+    'model.safetensors',
+)
+
+# All that a configuration can say of a CLIP in OpenAI's own layout.
+_OPENAI_CONFIG = ('embed_dim', 'vision_cfg', 'text_cfg', 'quick_gelu')
 
 
 def load_clip(name: str, weights: str | None = None) -> nn.Module:
@@ -29,47 +46,90 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
         weights in it, or :data:`BUILTIN_CLIP` for the package's own.
     :param weights: an open_clip tag (needs network or a cache), a local file, or None for random
         weights; a folder and the package's own CLIP bring their weights along.
-    :raises ValueError: for an unknown name or tag, or weights that do not fit.
+    :raises ValueError: for an unknown name or tag, weights that do not fit, or weights that were
+        trained with QuickGELU for a model that computes GELU, and the reverse. Tags tell, and
+        OpenAI's own files do by their entries; of other files nobody can know, and they are taken.
+        A tag whose weights cannot be fetched is one, too.
     :raises FileNotFoundError: for a folder or weights file that does not exist.
     """
     if name == BUILTIN_CLIP:
         name = f'{LOCAL_FOLDER}{model_directory() / BUILTIN_CLIP}'
+    file: Path | None = None
     if name.startswith(LOCAL_FOLDER):
-        folder = Path(name.removeprefix(LOCAL_FOLDER))
-        if not (folder / 'open_clip_config.json').is_file() or not [*folder.glob('*.safetensors')]:
-            raise FileNotFoundError(
-                f'got CLIP folder {folder}, expected open_clip_config.json and a .safetensors '
-                'file in it'
-            )
-        weights = None
+        file, weights = _file_in(Path(name.removeprefix(LOCAL_FOLDER))), None
     elif name not in open_clip.list_models():
         raise ValueError(
             f'got CLIP {name!r}, expected an open_clip model name such as ViT-B-16-quickgelu; '
             'open_clip.list_models() lists them'
         )
-    elif weights is not None and not Path(weights).is_file():
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        if weights not in tags:
-            raise FileNotFoundError(
-                f'got CLIP weights {weights!r}, expected an existing file or a tag of {tags}'
-            )
-    elif weights is not None and not weights.endswith('.safetensors'):
-        raise ValueError(
-            f'got CLIP weights {weights!r}, expected a .safetensors file, as no pickle is read '
-            'here; convert it with safetensors.torch.save_file'
-        )
+    elif weights is not None:
+        weights = os.path.expanduser(weights)
+        file = _file_or_tag(name, weights)
     try:
+        if file is not None and is_openai_file(file):
+            check_openai_file(name, file)
+            return _load_openai_file(name, file)
         return open_clip.create_model(name, pretrained=weights)
     except (RuntimeError, AssertionError) as error:  # missing, unexpected or misshapen weights
+        if file is None and weights is not None:
+            raise ValueError(
+                f'got CLIP weights {weights!r} for {name}, which cannot be loaded ({error}), '
+                'expected network or a cache of them; give a .safetensors file as clip_weights'
+            ) from error
         raise ValueError(
-            f'got CLIP weights that do not fit {name} ({weights or "random"}): {error}; give the '
-            'weights that belong to the model'
+            f'got CLIP weights that do not fit {name} ({file or weights}): {error}; give '
+            'the weights that belong to the model'
         ) from error
 
 
 def needs_weights(name: str) -> bool:
     """Say whether a CLIP of that name is random unless weights are named, too."""
     return name != BUILTIN_CLIP and not name.startswith(LOCAL_FOLDER)
+
+
+def _file_in(folder: Path) -> Path:
+    """Return the weights that open_clip takes of a folder."""
+    files = {file.name: file for file in sorted(folder.glob('*.safetensors'))}
+    if not (folder / 'open_clip_config.json').is_file() or not files:
+        raise FileNotFoundError(
+            f'got CLIP folder {folder}, expected open_clip_config.json and a .safetensors '
+            'file in it'
+        )
+    first = next((name for name in _FOLDER_ORDER if name in files), min(files))
+    return files[first]
+
+
+def _file_or_tag(name: str, weights: str) -> Path | None:
+    """Return the file that weights are, or None for a tag of the model."""
+    if Path(weights).is_file():
+        if not weights.endswith('.safetensors'):
+            raise ValueError(
+                f'got CLIP weights {weights!r}, expected a .safetensors file, as no pickle is '
+                'read here; convert it with safetensors.torch.save_file'
+            )
+        return Path(weights)
+    check_tag(name, weights)
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if weights not in tags:
+        raise FileNotFoundError(
+            f'got CLIP weights {weights!r}, expected an existing file or a tag of {tags}; say as '
+            'clip_weights where this machine has them'
+        )
+    return None
+
+
+def _load_openai_file(name: str, path: Path) -> nn.Module:
+    """Load OpenAI's weights without the entries that are none.
+
+    open_clip drops those of TorchScript archives only, and refuses a safetensors file for them.
+    """
+    config = open_clip.get_model_config(name)
+    clip = open_clip.CLIP(**{part: config[part] for part in _OPENAI_CONFIG})
+    missing, unexpected = open_clip.load_checkpoint(clip, str(path), strict=False)
+    unknown = sorted(set(unexpected) - OPENAI_ENTRIES)
+    if missing or unknown:
+        raise RuntimeError(f'{path} lacks {missing or "nothing"} and has unknown {unknown}')
+    return clip
 
 
 class Frozen(nn.Module):

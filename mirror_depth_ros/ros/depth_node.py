@@ -80,7 +80,10 @@ class DepthNode(LifecycleNode):
         started = time.monotonic()
         try:
             self._estimator = self._load_estimator(
-                values.model, device=values.device, precision=values.precision
+                values.model,
+                device=values.device,
+                precision=values.precision,
+                clip_weights=values.clip_weights or None,
             )
             self._outputs = [(output, self._create_output(output)) for output in OUTPUTS]
         except Exception as error:  # whatever is wrong: the node stays, to be tried again

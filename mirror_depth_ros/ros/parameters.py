@@ -48,6 +48,12 @@ class DepthParameters:
         'Depth model: "builtin", "clip2depth", or the path of a checkpoint (.safetensors).',
         read_only=_LOADED_ONCE,
     )
+    clip_weights: str = _parameter(
+        '',
+        'Where this machine has the CLIP weights of the model: an open_clip tag or a .safetensors '
+        'file; empty: where the checkpoint says.',
+        read_only=_LOADED_ONCE,
+    )
     device: str = _parameter(
         'auto',
         'Where the model runs: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".',

@@ -21,9 +21,12 @@ from mirror_depth_ros.ros.parameters import DepthParameters
 class EstimatorLoader(Protocol):
     """Loads an estimator."""
 
-    def __call__(self, model: str, *, device: str, precision: str) -> Estimator:
+    def __call__(
+        self, model: str, *, device: str, precision: str, clip_weights: str | None
+    ) -> Estimator:
         """Load a model.
 
+        :param clip_weights: where this machine has the CLIP weights; None: where the model says.
         :raises ValueError: or OSError, saying what to do.
         """
 
@@ -42,11 +45,15 @@ class DepthFrame:
     calibration: Calibration
 
 
-def load_estimator(model: str, *, device: str, precision: str) -> Estimator:
+def load_estimator(
+    model: str, *, device: str, precision: str, clip_weights: str | None
+) -> Estimator:
     """Load the real estimator; PyTorch is imported here, not before."""
     from mirror_depth_ros.estimator import DepthEstimator
 
-    return DepthEstimator.load(model, device=device, precision=precision)
+    return DepthEstimator.load(
+        model, device=device, precision=precision, clip_weights=clip_weights
+    )
 
 
 def make_frame(

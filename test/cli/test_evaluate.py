@@ -199,3 +199,16 @@ def test_unknown_data_ends_in_one_line(data: str) -> None:
     assert result.exit_code == 1
     assert 'mirror_depth: got' in result.output
     assert 'Traceback' not in result.output
+
+
+def test_clip_weights_that_lie_elsewhere(moved_clip: tuple[Path, Path]) -> None:
+    model, weights = moved_clip
+    code, output, _ = run('scenes:indoor', model, '--count', '1')
+    assert code == 1
+    assert 'say as clip_weights where this machine has them' in output
+    options = ('--count', '1', '--clip-weights', str(weights))
+    code, output, figures = run('scenes:indoor', model, *options)
+    assert (code, figures['images']) == (0, 1), output
+    # The baseline asks the same CLIP, and gets as far as its vocabulary.
+    code, output, _ = run('scenes:indoor', model, *options, '--baseline', 'depthclip')
+    assert 'vocabulary of 40 words' in output

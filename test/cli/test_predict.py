@@ -104,3 +104,16 @@ def test_an_unknown_camera_or_option_is_refused_before_anything_is_done(
     assert result.exit_code == 1
     assert message in result.stderr
     assert not (tmp_path / 'predictions').exists()
+
+
+def test_clip_weights_that_lie_elsewhere(moved_clip, tmp_path):
+    model, weights = moved_clip
+    write_rgb_png(tmp_path / 'photo.png', RGB)
+    command = ['predict', str(tmp_path / 'photo.png'), '--fov', '60', '--device', 'cpu']
+    command += ['--model', str(model), '-o', str(tmp_path / 'out')]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert 'say as clip_weights where this machine has them' in ' '.join(result.stderr.split())
+    result = CliRunner().invoke(app, [*command, '--clip-weights', str(weights)])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / 'out' / 'photo_depth.png').is_file()

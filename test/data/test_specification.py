@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.kitti import KittiFolder
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
 from mirror_depth_ros.data.scene_samples import SceneSamples
-from mirror_depth_ros.data.specification import open_data
+from mirror_depth_ros.data.specification import open_data, part_bounds
+from mirror_depth_ros.lazy_sequence import Part
 from mirror_depth_ros.scenes.video import SPLITS
 
 
@@ -104,3 +109,132 @@ def test_errors_say_what_is_expected(tmp_path: Path) -> None:
         SceneSamples('indoor', count=1, split='all')
     with pytest.raises(ValueError, match='got 0 scenes, expected 1 to'):
         SceneSamples('indoor', count=0)
+
+
+def write_frames(folder: Path, count: int) -> Path:
+    """Write frames a, b, ... that nobody will open."""
+    for number in range(count):
+        frame = folder / 'abcdefghij'[number]
+        frame.mkdir(parents=True)
+        (frame / 'meta.json').write_text('{}')
+        cv2.imwrite(str(frame / 'rgb.png'), np.zeros((3, 5, 3), np.uint8))
+    return folder
+
+
+def names(specification: str, **options: Any) -> list[str]:
+    samples = open_data(specification, **{'scene_count': 1, **options}).samples
+    return [samples.name_of(i) for i in range(len(samples))]
+
+
+def test_parts_of_a_folder(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / 'frames', 5)
+    everything = names(f'frames:{folder}')
+    assert len(everything) == 5
+    assert isinstance(open_data(f'frames:{folder}[:4]', scene_count=1).samples, Part)
+    # 50% of 5 is 2.5, rounded upwards; 12.5% is 0.625
+    for part, first, last in (
+        ('[:80%]', 0, 4),
+        ('[80%:]', 4, 5),
+        ('[:50%]', 0, 3),
+        ('[12.5%:3]', 1, 3),
+        ('[-2:]', 3, 5),
+        ('[-20%:]', 4, 5),
+        ('[:-20%]', 0, 4),
+        ('[0:5]', 0, 5),
+        ('[:]', 0, 5),
+    ):
+        assert names(f'frames:{folder}{part}') == everything[first:last], part
+
+
+def test_parts_of_scenes_are_taken_of_those_that_are_counted() -> None:
+    data = open_data('scenes:outdoor[80%:]', scene_count=10)
+    assert (len(data.samples), data.protocol) == (2, 'outdoor')
+    assert data.samples[0].name == f'outdoor/{SPLITS["test"].start + 8}'
+
+
+def test_parts_of_the_published_data_sets(tmp_path: Path, bag_maker: Any) -> None:
+    lines = ''.join(f'{name}.png {name}_depth.png 721.5377\n' for name in 'abcd')
+    (tmp_path / 'eigen_test_files_with_gt.txt').write_text(f'{lines}e.png None 721.5377\n')
+    assert names(f'kitti:{tmp_path}[1:3]') == ['b.png', 'c.png']
+    data = open_data(f'kitti:{tmp_path}[75%:]', scene_count=1)  # of those that have a truth
+    assert (len(data.samples), data.left_out, data.protocol) == (1, 1, 'kitti_garg_full')
+    (tmp_path / 'nyudepthv2_test_files_with_gt.txt').write_text(
+        lines.replace('721.5377', '518.8579')
+    )
+    assert names(f'nyu:{tmp_path}[:2]') == ['a.png', 'b.png']
+    rgb, depth = np.zeros((37, 53, 3), np.uint8), np.full((37, 53), 1500, np.uint16)
+    messages = [('/rgb/camera_info', bag_maker.info(53, 37))]
+    for stamp in (0, 10**9, 2 * 10**9):
+        messages.append(('/rgb/image_raw', bag_maker.image(rgb, 'rgb8', stamp)))
+        messages.append(('/depth/image', bag_maker.image(depth, '16UC1', stamp)))
+    assert names(f'bag:{bag_maker.write(messages)}[-1:]') == ['000002-2.000000000']
+
+
+def test_a_folder_whose_name_looks_like_a_part(tmp_path: Path) -> None:
+    plain = write_frames(tmp_path / 'frames', 4)
+    named_so = write_frames(tmp_path / 'frames[:50%]', 3)
+    assert len(names(f'frames:{plain}[:25%]')) == 1
+    assert len(names(f'frames:{named_so}')) == 3
+    assert len(names(f'frames:{named_so}[:2]')) == 2
+    odd = write_frames(tmp_path / 'run[7]', 2)
+    assert len(names(f'frames:{odd}')) == 2
+
+
+PERCENTAGES = st.one_of(
+    st.integers(0, 100).map(str),
+    st.decimals(0, 100, places=3).map(lambda share: f'{share:f}'),
+    st.sampled_from(['12.5', '33.333333333', '66.6666666666666667', '0.00000001', '99.9']),
+)
+
+
+@given(count=st.one_of(st.integers(1, 50), st.integers(1, 10**15)), share=PERCENTAGES)
+def test_two_parts_never_overlap_and_together_are_everything(count: int, share: str) -> None:
+    exact = float(share) / 100 * count
+    assume(0.5 + 1e-6 * count < exact < count - 0.5 - 1e-6 * count)  # neither of them is empty
+    first, second = part_bounds(f'[:{share}%]', count), part_bounds(f'[{share}%:]', count)
+    assert (first[0], second[1]) == (0, count)
+    assert first[1] == second[0]
+    assert abs(first[1] - exact) <= 0.5 + 1e-6 * count  # the nearest, as far as floats can tell
+
+
+@given(count=st.integers(1, 10**6), shares=st.lists(PERCENTAGES, min_size=1, max_size=5))
+def test_any_number_of_parts_has_every_sample_once(count: int, shares: list[str]) -> None:
+    bounds = ['', *(f'{share}%' for share in sorted(shares, key=float)), '']
+    reached = 0
+    for start, stop in pairwise(bounds):
+        with suppress(ValueError):  # those that are empty
+            first, last = part_bounds(f'[{start}:{stop}]', count)
+            assert first == reached
+            reached = last
+    assert reached == count
+
+
+def test_parts_that_are_none(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / 'frames', 3)
+    for part, start, stop in (('[:10%]', 0, 0), ('[2:1]', 2, 1), ('[90%:]', 3, 3)):
+        message = (
+            rf'got part \{part[:-1]}\] of 3 samples, which is from {start} to {stop} and empty'
+        )
+        with pytest.raises(ValueError, match=f'{message}, expected .*; take a larger part'):
+            open_data(f'frames:{folder}{part}', scene_count=1)
+    for part in ('[:4]', '[-4:]', '[0:99999999999999999999]'):
+        with pytest.raises(
+            ValueError, match='of 3 samples, expected bounds within them; take num'
+        ):
+            open_data(f'frames:{folder}{part}', scene_count=1)
+    for part in (
+        '[5]',
+        '[]',
+        '[::2]',
+        '[a:b]',
+        '[1.5:]',
+        '[: 80%]',
+        '[:٣]',
+        '[:1e1%]',
+        '[:100.5%]',
+        '[-101%:]',
+    ):
+        with pytest.raises(ValueError, match=r'got part .*, expected \[FROM:TO\] with numbers or'):
+            open_data(f'frames:{folder}{part}', scene_count=1)
+    with pytest.raises(FileNotFoundError, match='none, expected a folder of images'):
+        open_data(f'frames:{tmp_path / "none"}[:80%]', scene_count=1)

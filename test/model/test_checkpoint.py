@@ -132,3 +132,29 @@ def test_metadata_is_plain_json(tiny_model: Path) -> None:
     config = json.loads(metadata_of(tiny_model)['config'])
     assert config['taps'] == [0, 2]
     assert isinstance(load_checkpoint(tiny_model), MirrorDepth)
+
+
+def test_clip_weights_that_lie_elsewhere(
+    moved_clip: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, weights = moved_clip
+    message = 'got CLIP weights .*clip.safetensors.*; say as clip_weights where this machine has'
+    with pytest.raises(FileNotFoundError, match=message):
+        load_checkpoint(model)
+    monkeypatch.setenv('HOME', str(weights.parent))
+    loaded = load_checkpoint(model, clip_weights='~/moved.safetensors')
+    # The weights still have to be those of the training.
+    changed = load_file(weights)
+    changed['visual.conv1.weight'] += 1
+    save_file(changed, weights)
+    with pytest.raises(ValueError, match='model.safetensors was trained with; pass the same'):
+        load_checkpoint(model, clip_weights=str(weights))
+    assert loaded.image_encoder.fingerprint() == metadata_of(model)['clip_fingerprint']
+
+
+def test_clip_weights_for_a_clip_that_brings_its_own(tiny_model: Path) -> None:
+    for model, clip in ((tiny_model, 'local-dir:'), ('builtin', 'mirror-depth-clip')):
+        with pytest.raises(
+            ValueError, match=f"clip_weights 'openai' for .* CLIP {clip}.* its own"
+        ):
+            load_checkpoint(model, clip_weights='openai')

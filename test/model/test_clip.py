@@ -89,6 +89,16 @@ def test_names_what_is_missing(tmp_path: Path) -> None:
         load_clip(f'local-dir:{tmp_path}')
 
 
+def test_a_tag_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError('no network')
+
+    monkeypatch.setattr(open_clip.factory, 'download_pretrained', fail)
+    message = "got CLIP weights 'openai' for ViT-B-16-quickgelu, which cannot be loaded .*no netw"
+    with pytest.raises(ValueError, match=f'{message}.*; give a .safetensors file as clip_weights'):
+        load_clip('ViT-B-16-quickgelu', 'openai')
+
+
 def test_refuses_weights_of_another_model(tiny_clip: str, tmp_path: Path) -> None:
     folder = Path(tiny_clip.removeprefix('local-dir:'))
     config = (folder / 'open_clip_config.json').read_text()

@@ -26,6 +26,7 @@ from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.ros import depth_node, messages
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
+from mirror_depth_ros.ros.pipeline import load_estimator
 
 H, W = 7, 9
 CAMERA = CameraModel(W, H, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
@@ -63,7 +64,7 @@ class Rig:
         self.estimator = RedIsDepth()
         self.received = {}
         self.node = DepthNode(
-            load_estimator=load_estimator or (lambda model, *, device, precision: self.estimator),
+            load_estimator=load_estimator or (lambda model, **_: self.estimator),
             context=context,
             cli_args=['--ros-args', *arguments],
             parameter_overrides=[Parameter(n, value=v) for n, v in parameters.items()],
@@ -458,16 +459,16 @@ def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, monkeypatch, l
 def test_transitions_load_work_stop_and_free(make_rig, log):
     loaded = []
 
-    def load(model, *, device, precision):
+    def load(model, *, device, precision, clip_weights):
         estimator = RedIsDepth()
-        loaded.append((model, device, precision, weakref.ref(estimator)))
+        loaded.append((model, device, precision, clip_weights, weakref.ref(estimator)))
         return estimator
 
     rig = make_rig(load_estimator=load, autostart=False, device='cpu', precision='bf16')
     assert (rig.node.state, loaded) == ('unconfigured', [])
     assert rig.change(Transition.TRANSITION_CONFIGURE)
     assert rig.node.state == 'inactive'
-    assert loaded[0][:3] == ('builtin', 'cpu', 'bf16')
+    assert loaded[0][:-1] == ('builtin', 'cpu', 'bf16', None)
     assert rig.user.get_subscriptions_info_by_topic('/image') == []
 
     for sec in (1, 2):  # a second time just as the first
@@ -487,7 +488,7 @@ def test_transitions_load_work_stop_and_free(make_rig, log):
     assert rig.change(Transition.TRANSITION_CLEANUP)
     assert rig.node.state == 'unconfigured'
     gc.collect()
-    assert loaded[0][3]() is None  # the model's memory is free
+    assert loaded[0][-1]() is None  # the model's memory is free
     wait(lambda: rig.user.get_publishers_info_by_topic('/mirror_depth/points') == [])
     assert rig.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
     assert rig.node.state == 'finalized'
@@ -528,3 +529,18 @@ def test_a_missing_python_package_names_the_interpreter(make_rig, log):
     wait(lambda: "No module named 'torch' (with /" in log)
     assert not rig.change(Transition.TRANSITION_ACTIVATE)
     assert rig.node.state == 'unconfigured'
+
+
+def test_clip_weights_that_are_not_where_the_model_says(make_rig, log, moved_clip):
+    rig = make_rig(load_estimator=load_estimator, model=str(moved_clip[0]), device='cpu')
+    wait(lambda: 'say as clip_weights where this machine has them' in log)
+    assert rig.node.state == 'unconfigured'
+
+
+def test_clip_weights_that_lie_elsewhere(make_rig, moved_clip):
+    model, weights = map(str, moved_clip)
+    rig = make_rig(load_estimator=load_estimator, model=model, clip_weights=weights, device='cpu')
+    rig.wait_active()
+    rig.collect_outputs('depth/image')
+    rig.publish(1)
+    rig.wait_depths(1)
