@@ -64,7 +64,4 @@ def train(
     given = {'data.train': data, 'data.val': val, 'model.init': init}
     options = [f'--{name}={value}' for name, value in given.items() if value is not None]
     folder = output or Path('runs') / recipe.stem
-    model = train_model(
-        [f'--config={recipe}', *options, *context.args], folder, save_every=save_every
-    )
-    typer.echo(f'{model} is ready: mirror_depth evaluate --data DATA --model {model}')
+    train_model([f'--config={recipe}', *options, *context.args], folder, save_every=save_every)

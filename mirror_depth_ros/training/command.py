@@ -33,6 +33,13 @@ from mirror_depth_ros.writers import write_bytes
 _CHECKPOINT = 'last.ckpt'
 _RECIPE = 'recipe.yaml'
 _RANDOM_CLIP = 'clip.safetensors'
+#: Warnings of Lightning and PyTorch about what is meant to be so, or is their own affair.
+_INTENDED = (
+    "LightningCLI's args parameter",  # they are part of our command line, which is in sys.argv
+    r'Found \d+ module\(s\) in eval mode',  # the frozen CLIP
+    r'.*isinstance\(treespec, LeafSpec\)',
+    'Grad strides do not match bucket view strides',  # costs one copy of 800,000 numbers
+)
 #: Options that a training may go on with changed, as no result depends on them.
 _FREE = {'data': ('workers', 'skip_broken', 'val_count'), 'model': ('clip_weights',)}
 
@@ -58,8 +65,8 @@ class _RecipeLine(LightningCLI):
 
     def __init__(self, arguments: Sequence[str], output: Path, save_every: int) -> None:
         self._output = output
-        # Its command line is part of ours, which is in sys.argv; it warns of that.
-        warnings.filterwarnings('ignore', "LightningCLI's args parameter")
+        for intended in _INTENDED:
+            warnings.filterwarnings('ignore', intended)
         super().__init__(
             MirrorDepthTraining,
             DepthData,
@@ -70,6 +77,7 @@ class _RecipeLine(LightningCLI):
             trainer_defaults={
                 'use_distributed_sampler': False,  # the loader gives each process its share
                 'gradient_clip_val': 1.0,
+                'enable_model_summary': False,
                 'plugins': {'class_path': f'{__name__}.{DurableCheckpoints.__name__}'},
                 'logger': {
                     'class_path': 'lightning.pytorch.loggers.TensorBoardLogger',
@@ -123,11 +131,21 @@ def train(arguments: Sequence[str], output: Path, *, save_every: int = 100) -> P
     if resumed is not None:
         rank_zero_info(f'going on from {checkpoint}')
     line.trainer.fit(line.model, line.datamodule, ckpt_path=resumed)
-    model = output / MODEL_FILE
+    model = output / MODEL_FILE  # of the validations on the way
     if not model.exists() or checkpoint_facts(model)['steps'] != line.trainer.global_step:
         # It ended between two validations: look at the last weights, too, and save them.
         line.trainer.validate(line.model, line.datamodule, verbose=False)
+    _report(model)
     return model
+
+
+@rank_zero_only
+def _report(model: Path) -> None:
+    facts = checkpoint_facts(model)
+    figures = ', '.join(
+        f'{facts["validation"][f"val/{n}"]:.3f} {n}' for n in ('abs_rel', 'delta1')
+    )
+    print(f'{model}: {facts["steps"]} steps, validation {figures}')
 
 
 def check_unchanged(values: dict[str, Any], note: Path) -> None:

@@ -107,6 +107,9 @@ class DepthData(lightning.LightningDataModule):
             encoder = network.image_encoder
             variants = FixedVariants(pictures, self._variants, seed=self._options['seed'])
             name = _fingerprint(variants, encoder, self._augmentation)
+            if trainer.local_rank == 0:
+                cache_pictures(variants, encoder, folder / 'features' / name)
+            trainer.strategy.barrier('features')
             self._train_data = ByNumber(
                 cache_pictures(variants, encoder, folder / 'features' / name)
             )
@@ -159,9 +162,10 @@ class DepthData(lightning.LightningDataModule):
         if not self._options['skip_broken']:
             return {split: [*range(len(data.samples))] for split, data in sets.items()}
         note = folder / 'broken.json'
-        if not note.exists():
+        if not note.exists() and self.trainer.local_rank == 0:
             found = {split: _broken(data, split) for split, data in sets.items()}
             write_json(note, found)
+        self.trainer.strategy.barrier('broken')
         broken = json.loads(note.read_text())
         for split, entries in broken.items():
             rank_zero_info(f'{len(entries)} images of {split} cannot be opened, see {note}')

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -57,8 +58,11 @@ class DepthTraining(lightning.LightningModule):
         """Return the depth that is predicted for the reference focal length, ``[B, 1, h, w]``."""
         patch = self.model.image_encoder.patch_size
         if isinstance(batch, EncodedPicture):
-            rows, columns = batch.features.shape[2:4]
-            taps = list(batch.features[:, self.taps].flatten(2, 3).unbind(dim=1))
+            features = batch.features[:, self.taps]
+            if not torch.is_autocast_enabled(features.device.type):
+                features = features.float()  # they are kept in bf16
+            rows, columns = features.shape[2:4]
+            taps = list(features.flatten(2, 3).unbind(dim=1))
         else:
             rows, columns = (side // patch for side in batch.image.shape[-2:])
             taps = self.model.image_encoder(batch.image / 255.0)

@@ -1,9 +1,16 @@
-"""Training losses on the logarithm of depth."""
+"""Training losses on the logarithm of depth.
+
+Of several processes that train together, each gets the loss of all their pixels: dividing each
+one's sums by its own count of valid pixels would weigh the pixels of a process with few more.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch import distributed as dist
 
 
 def silog_loss(
@@ -24,8 +31,8 @@ def silog_loss(
     :param valid: bool, same shape.
     :raises ValueError: if nothing is valid.
     """
-    d, count = _log_ratio(prediction, truth, valid)
-    mean, mean_square = d.sum() / count, (d * d).sum() / count
+    d = _log_ratio(prediction, truth, valid)
+    mean, mean_square = _means(valid, d, d * d)
     # The small constant keeps the square root's gradient finite for a perfect prediction.
     return alpha * torch.sqrt(mean_square - variance_focus * mean**2 + 1e-8)
 
@@ -41,8 +48,8 @@ def log_l1_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     :param valid: bool, same shape.
     :raises ValueError: if nothing is valid.
     """
-    d, count = _log_ratio(prediction, truth, valid)
-    return d.abs().sum() / count
+    (mean,) = _means(valid, _log_ratio(prediction, truth, valid).abs())
+    return mean
 
 
 def relative_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
@@ -55,17 +62,44 @@ def relative_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     :param valid: bool, same shape.
     :raises ValueError: if nothing is valid.
     """
-    d, count = _log_ratio(prediction, truth, valid)
-    return torch.expm1(d.clamp(max=3.0)).abs().sum() / count  # 20 times too far is far enough
+    d = _log_ratio(prediction, truth, valid).clamp(max=3.0)  # 20 times too far is far enough
+    (mean,) = _means(valid, torch.expm1(d).abs())
+    return mean
 
 
-def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ``ln prediction - ln truth``, 0 where that is not valid, and how many are valid."""
-    if not valid.any():
-        raise ValueError('got a batch without valid depth, expected some; check the ground truth')
+def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Return ``ln prediction - ln truth``, 0 where that is not valid."""
     # Ones in place of what is not valid: gathering pixels would cost far more.
-    d = torch.log(torch.where(valid, prediction, 1.0)) - torch.log(torch.where(valid, truth, 1.0))
-    return d, valid.sum()
+    return torch.log(torch.where(valid, prediction, 1.0)) - torch.log(
+        torch.where(valid, truth, 1.0)
+    )
+
+
+def _means(valid: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+    """Return means over the valid pixels of all processes; values are 0 elsewhere."""
+    sums = torch.stack([value.sum() for value in values] + [valid.sum().to(values[0].dtype)])
+    if dist.is_available() and dist.is_initialized():
+        sums = _SumOfProcesses.apply(sums)
+    *totals, count = sums
+    if not count:
+        raise ValueError('got a batch without valid depth, expected some; check the ground truth')
+    return tuple(total / count for total in totals)
+
+
+class _SumOfProcesses(torch.autograd.Function):
+    """A sum over processes whose gradient is their gradients' sum; DDP then takes the mean."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
 
 
 #: Losses by the name that recipes give them.
