@@ -40,8 +40,10 @@ _INTENDED = (
     r'.*isinstance\(treespec, LeafSpec\)',
     'Grad strides do not match bucket view strides',  # costs one copy of 800,000 numbers
 )
-#: Options that a training may go on with changed, as no result depends on them.
-_FREE = {'data': ('workers', 'skip_broken', 'val_count'), 'model': ('clip_weights',)}
+#: Options that a training may go on with changed, as no result depends on them, and those of the
+#: trainer that it may not: the learning rate's course follows from them.
+_FREE = {'model': ('clip_weights',), 'data': ('workers', 'skip_broken', 'val_count')}
+_BINDING = ('max_epochs', 'max_steps', 'accumulate_grad_batches', 'gradient_clip_val')
 
 
 class DurableCheckpoints(TorchCheckpointIO):
@@ -155,24 +157,27 @@ def check_unchanged(values: dict[str, Any], note: Path) -> None:
     :param note: where they are kept; written if it is not there.
     :raises ValueError: for an option with another value.
     """
-    options = {section: _decisive(values[section], section) for section in ('model', 'data')}
     if not note.exists():
         _write_recipe(note, values)
         return
-    begun = yaml.safe_load(note.read_text())
-    for section, of_section in options.items():
-        before = _decisive(begun[section], section)
-        for name, value in of_section.items():
-            if before.get(name) != value:
-                raise ValueError(
-                    f'got {section}.{name} = {value}, expected {before.get(name)}, which '
-                    f'{note.parent} was begun with; give another --output, or remove that folder '
-                    'to begin anew'
-                )
+    begun = _decisive(yaml.safe_load(note.read_text()))
+    for name, value in _decisive(values).items():
+        if begun.get(name) != value:
+            raise ValueError(
+                f'got {name} = {value}, expected {begun.get(name)}, which {note.parent} was begun '
+                'with; give another --output, or remove that folder to begin anew'
+            )
 
 
-def _decisive(options: dict[str, Any], section: str) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in _FREE[section]}
+def _decisive(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that a training's outcome depends on, by their names."""
+    decisive = {
+        f'{section}.{name}': value
+        for section, free in _FREE.items()
+        for name, value in values[section].items()
+        if name not in free
+    }
+    return decisive | {f'trainer.{name}': values['trainer'].get(name) for name in _BINDING}
 
 
 @rank_zero_only
