@@ -40,7 +40,7 @@ format: $(STAMP) ## rewrite the code in the house style
 builtin: export OMP_WAIT_POLICY = passive
 builtin: $(STAMP) ## train the built-in models and baselines anew from their seed (hours on a CPU)
 	$(BIN)/python -m mirror_depth_ros.training.builtin
-	$(BIN)/python -m mirror_depth_ros.training.builtin --config config/train/clip2depth.yaml
+	$(BIN)/python -m mirror_depth_ros.training.builtin --config config/builtin/clip2depth.yaml
 	$(BIN)/python -m mirror_depth_ros.training.baselines
 
 clean: ## remove .venv and everything built, but not what `make builtin` has worked out

@@ -79,7 +79,15 @@ def main() -> None:
     budget = Budget(arguments.steps, 32, arguments.lr, arguments.loss)
     results = _results(arguments.json)
     for name, seed in missing(results, range(arguments.seeds), budget):
-        outcome = train_variant(config, VARIANTS[name], clip, cached, budget, seed)
+        outcome = train_variant(
+            config,
+            VARIANTS[name],
+            clip,
+            cached,
+            budget,
+            seed,
+            scenes=recipe['depth'].get('scenes'),
+        )
         results.append({'variant': name, 'seed': seed, **vars(budget), **outcome})
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(arguments.json, {'trainings': results})
@@ -117,11 +125,14 @@ def train_variant(
     cached: dict[str, CachedScenes],
     budget: Budget,
     seed: int,
+    *,
+    scenes: int | None = None,
 ) -> dict[str, Any]:
     """Train one variant from its seed; returns validation metrics and the parameters trained.
 
     :param config: the unchanged configuration, whose taps the cached features are of.
     :param changes: what is different, see :data:`VARIANTS`.
+    :param scenes: train on the first so many scenes only.
     """
     lightning.seed_everything(seed)
     changes = dict(changes)
@@ -143,6 +154,7 @@ def train_variant(
         batch_size=budget.batch_size,
         samples=budget.steps * budget.batch_size,
         indoor_share=0.5,
+        scenes=scenes,
     )
     trainer = lightning.Trainer(
         max_steps=budget.steps,

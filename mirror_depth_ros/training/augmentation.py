@@ -119,7 +119,7 @@ class Augmentation:
         picture = _typed(resize(self._view(picture, size), size))
         if self.flip:
             picture = v2.RandomHorizontalFlip(self.flip)(picture)
-        image = self._expose(picture.image.as_subclass(Tensor))
+        image = self.relight(picture.image.as_subclass(Tensor))
         return Picture(
             # Densely packed in a memory of its own: what was cut out may still be a view.
             image.clone(memory_format=torch.contiguous_format),
@@ -152,8 +152,11 @@ class Augmentation:
         inside = Window((box_rows - rows) // 2, (box_columns - columns) // 2, rows, columns)
         return cut(_turn(picture, angle_deg), inside)
 
-    def _expose(self, image: Tensor) -> Tensor:
-        """Return an image, uint8 ``[3, H, W]``, as another lens, light and sensor give it."""
+    def relight(self, image: Tensor) -> Tensor:
+        """Return an image, uint8 ``[3, H, W]``, as another lens, light and sensor give it.
+
+        What is geometry is left to :meth:`__call__`.
+        """
         if self.blur:
             sigma = self.blur * _share()
             radius = min(math.ceil(3 * sigma), *(side - 1 for side in image.shape[-2:]))

@@ -132,6 +132,7 @@ def _train(
             batch_size=options['batch_size'],
             samples=share * options['batch_size'],
             indoor_share=options['indoor_share'],
+            scenes=options.get('scenes'),
         )
         trainer = lightning.Trainer(
             max_steps=share,

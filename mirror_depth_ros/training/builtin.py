@@ -107,7 +107,9 @@ def pretrain_clip(recipe: Recipe, scenes: dict[str, RenderedScenes]) -> nn.Modul
             training,
             DataLoader(
                 pairs['train'],
-                batch_sampler=BatchesOfOneKind(scenes['train'].kinds, options['batch_size']),
+                batch_sampler=BatchesOfOneKind(
+                    scenes['train'].kinds[: options.get('scenes')], options['batch_size']
+                ),
                 num_workers=1,
             ),
             DataLoader(val, 64),
@@ -143,6 +145,7 @@ def train_depth(
             batch_size=options['batch_size'],
             samples=options['samples'],
             indoor_share=options['indoor_share'],
+            scenes=options.get('scenes'),
         )
         if not finished.exists():
             _fit(

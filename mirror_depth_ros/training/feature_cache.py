@@ -7,7 +7,7 @@ training reads it back: an epoch then costs only the decoder.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.writers import write_bytes
 
@@ -90,14 +91,14 @@ def cache_scenes(
     encoder: FrozenImageEncoder,
     path: Path,
     *,
-    disturb: Callable[[Tensor], Tensor] | None = None,
+    mirrored: Augmentation = NO_AUGMENTATION,
 ) -> NDArray[np.uint16]:
     """Encode every picture and its mirror image; a finished cache is opened instead.
 
     The file's name should say which encoder made it.
 
-    :param disturb: what is done to a batch of mirrored images, uint8 ``[B, 3, H, W]``, such as
-        other light; the mirror image is then a picture that no camera of the scenes takes.
+    :param mirrored: in which other light the mirror images are seen; of it, only what changes no
+        geometry is done.
     :returns: bf16 bit patterns, memory-mapped, ``[N, 2, taps, rows, columns, C]``.
     """
     if path.exists():
@@ -107,11 +108,13 @@ def cache_scenes(
     cache = np.lib.format.open_memmap(unfinished, 'w+', np.uint16, shape)
     for start in track(range(0, len(scenes), _BATCH), 'encoding'):
         rgb = torch.from_numpy(scenes.rgb[start : start + _BATCH].copy()).permute(0, 3, 1, 2)
-        mirrored = rgb.flip(-1)
-        if disturb is not None:
-            mirrored = disturb(mirrored)
-        for flipped, images in enumerate((rgb, mirrored)):
-            cache[start : start + _BATCH, flipped] = _encode(encoder, images)
+        cache[start : start + _BATCH, 0] = _encode(encoder, rgb)
+        with torch.random.fork_rng(devices=[]):
+            relit = []
+            for number, image in enumerate(rgb.flip(-1), start):
+                torch.manual_seed(number)  # as it is wherever a batch begins
+                relit.append(mirrored.relight(image))
+        cache[start : start + _BATCH, 1] = _encode(encoder, torch.stack(relit))
     cache.flush()
     unfinished.rename(path)  # its final name says that it is whole
     return np.load(path, mmap_mode='r')

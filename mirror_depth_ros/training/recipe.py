@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Subset, WeightedRandomSampler
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes, render_scenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder
 from mirror_depth_ros.scenes.video import KINDS
+from mirror_depth_ros.training.augmentation import Augmentation
 from mirror_depth_ros.training.feature_cache import CachedScenes, cache_scenes
 from mirror_depth_ros.writers import write_json
 
@@ -47,13 +48,13 @@ class Recipe:
 def recipe_parser(description: str, *, config: str = 'builtin') -> argparse.ArgumentParser:
     """Return a command line that names a recipe and a work folder, for :meth:`Recipe.open`.
 
-    :param config: the recipe of ``config/train`` to follow when none is named.
+    :param config: the recipe of ``config/builtin`` to follow when none is named.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument(
-        '--config', type=Path, default=Path(f'config/train/{config}.yaml'), help='the recipe'
+        '--config', type=Path, default=Path(f'config/builtin/{config}.yaml'), help='the recipe'
     )
     parser.add_argument(
         '--work', type=Path, default=Path('build/builtin'), help='folder of intermediate files'
@@ -98,21 +99,30 @@ def cached_scenes(
 ) -> dict[str, CachedScenes]:
     """Encode every picture with the frozen CLIP, or open its features when that is done."""
     maker = '_'.join([encoder.fingerprint(), *map(str, encoder.taps)])
+    light = Augmentation(**recipe['scenes'].get('mirrored', {}))
     return {
-        name: CachedScenes(s, cache_scenes(s, encoder, recipe.work / f'{name}_{maker}.npy'))
+        name: CachedScenes(
+            s, cache_scenes(s, encoder, recipe.work / f'{name}_{maker}.npy', mirrored=light)
+        )
         for name, s in scenes.items()
     }
 
 
 def loaders(
-    cached: dict[str, CachedScenes], *, batch_size: int, samples: int, indoor_share: float
+    cached: dict[str, CachedScenes],
+    *,
+    batch_size: int,
+    samples: int,
+    indoor_share: float,
+    scenes: int | None = None,
 ) -> tuple[DataLoader[Any], list[DataLoader[Any]]]:
     """Return batches to train on, and those to validate on by kind of scene.
 
     :param samples: how many pictures to draw for an epoch, upright and mirrored alike.
     :param indoor_share: how many of those are rooms; the rest are roads.
+    :param scenes: train on the first so many scenes only.
     """
-    kinds = cached['train'].kinds
+    kinds = cached['train'].kinds[:scenes]
     weight = {'indoor': indoor_share / kinds.count('indoor')}
     weight['outdoor'] = (1.0 - indoor_share) / kinds.count('outdoor')
     sampler = WeightedRandomSampler([weight[kind] for kind in kinds for _ in range(2)], samples)

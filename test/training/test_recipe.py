@@ -24,7 +24,7 @@ def test_a_command_line_that_names_nothing(config: str) -> None:
     assert recipe_parser('Train.').parse_args([]).config.stem == 'builtin'
     text = ' '.join(parser.format_help().split())
     assert 'Train.' in text
-    assert f'the recipe (default: config/train/{config}.yaml)' in text
+    assert f'the recipe (default: config/builtin/{config}.yaml)' in text
     assert 'folder of intermediate files (default: build/builtin)' in text
 
 
