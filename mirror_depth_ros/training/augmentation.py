@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
@@ -12,7 +14,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from mirror_depth_ros.protocols import Window
-from mirror_depth_ros.training.pictures import Picture, check_size, cut, resize
+from mirror_depth_ros.training.pictures import Picture, check_size, cut, resize, turn
 
 # What each number must be: lowest, highest, in words.
 _LIMITS = {
@@ -137,20 +139,17 @@ class Augmentation:
         if self.crop is not None:
             scale *= _between(*self.crop)
         rows, columns = (max(1, round(scale * side)) for side in size)
-        box_rows, box_columns = (
+        height, width = (
             min(side, math.ceil(needed) + margin)
             for side, needed in zip(picture.size, _box((rows, columns), angle_deg))
         )
-        top, left = picture.size[0] - box_rows, picture.size[1] - box_columns  # at most
+        top, left = picture.size[0] - height, picture.size[1] - width  # at most
         if self.crop is not None:
             top, left = _below(top + 1), _below(left + 1)
         else:
             top, left = top // 2, left // 2
-        picture = cut(picture, Window(top, left, box_rows, box_columns))
-        if not self.roll_deg:
-            return picture
-        inside = Window((box_rows - rows) // 2, (box_columns - columns) // 2, rows, columns)
-        return cut(_turn(picture, angle_deg), inside)
+        picture = cut(picture, Window(top, left, height, width))
+        return turn(picture, angle_deg, (rows, columns)) if self.roll_deg else picture
 
     def relight(self, image: Tensor) -> Tensor:
         """Return an image, uint8 ``[3, H, W]``, as another lens, light and sensor give it.
@@ -174,7 +173,7 @@ class Augmentation:
                 light = light + torch.randn_like(light) * (self.noise * _share() / 255.0)
             image = (light.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
         if self.jpeg:
-            image = F.jpeg(image, self.jpeg + _below(101 - self.jpeg))
+            image = _compress(image, self.jpeg + _below(101 - self.jpeg))
         return image
 
 
@@ -193,25 +192,24 @@ def _cut(name: str, picture: Picture, window: Window) -> Picture:
 
 
 def _box(size: tuple[int, int], angle_deg: float) -> tuple[float, float]:
-    """Return height and width of the upright box that a window needs to be turned in."""
+    """Return height and width of the upright box about a window that is turned."""
     rows, columns = size
-    angle = math.radians(angle_deg)
-    cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
-    return max(rows, rows * cos + columns * sin), max(columns, rows * sin + columns * cos)
-
-
-def _turn(picture: Picture, angle_deg: float) -> Picture:
-    """Return a picture turned about its centre, counterclockwise, at the same size."""
-    image, depth, focal_px = _typed(picture)
-    image = F.rotate(image, angle_deg, v2.InterpolationMode.BILINEAR)
-    # Beyond the edge lies no depth. Only windows of pictures of a few pixels reach there.
-    return Picture(image, F.rotate(depth, angle_deg, fill=math.nan), focal_px)
+    cos, sin = (abs(f(math.radians(angle_deg))) for f in (math.cos, math.sin))
+    return rows * cos + columns * sin, rows * sin + columns * cos
 
 
 def _typed(picture: Picture) -> Picture:
     """Return a picture whose parts tell torchvision how to treat them: depth, like a mask."""
     image, depth = tv_tensors.Image(picture.image), tv_tensors.Mask(picture.depth)
     return Picture(image, depth, picture.focal_px)
+
+
+def _compress(image: Tensor, quality: int) -> Tensor:
+    """Return an image after JPEG. OpenCV's, as torchvision gives up its own."""
+    bgr = np.ascontiguousarray(image.permute(1, 2, 0).numpy()[..., ::-1])
+    _, data = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    rgb = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1].copy()
+    return torch.from_numpy(rgb).permute(2, 0, 1)
 
 
 def _between(lowest: float, highest: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import cv2
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
@@ -54,6 +55,30 @@ def cut(picture: Picture, window: Window) -> Picture:
     )
 
 
+def turn(picture: Picture, angle_deg: float, size: tuple[int, int]) -> Picture:
+    """Return the window in the centre of a picture that is turned about it, counterclockwise.
+
+    A camera that rolls about its optical axis sees this; depth along Z and focal length stay. The
+    axis need not pass through the centre: turning about another point only moves the principal
+    point. Beyond the picture's edge the image is black and depth is NaN.
+
+    :param size: height and width of the window [pixels].
+    """
+    (height, width), (rows, columns) = picture.size, size
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(centre, angle_deg, 1.0)  # [2, 3]
+    matrix[:, 2] += (columns - 1) / 2 - centre[0], (rows - 1) / 2 - centre[1]
+    # OpenCV, since torchvision gives the same within a grey level and takes seven times as long.
+    pixels, depth = picture.image.permute(1, 2, 0).numpy(), picture.depth[0].numpy()
+    pixels = cv2.warpAffine(pixels, matrix, (columns, rows), flags=cv2.INTER_LINEAR)
+    depth = cv2.warpAffine(
+        depth, matrix, (columns, rows), flags=cv2.INTER_NEAREST, borderValue=math.nan
+    )
+    return picture._replace(
+        image=torch.from_numpy(pixels).permute(2, 0, 1), depth=torch.from_numpy(depth)[None]
+    )
+
+
 def resize(picture: Picture, size: tuple[int, int]) -> Picture:
     """Return a picture at another size, its outer edges where they were.
 
@@ -66,7 +91,12 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
     """
     check_size(size)
     scale = math.sqrt(math.prod(size) / math.prod(picture.size))
-    image = F.resize(picture.image, list(size), antialias=True)
+    image = picture.image
+    if size[1] == 1:  # PyTorch 2.15 resizes uint8 to a single column wrongly, or fails
+        image = image.float()
+    image = F.resize(image, list(size), antialias=True)
+    if image.is_floating_point():
+        image = image.round().to(torch.uint8)
     return Picture(image, resize_depth(picture.depth, size), picture.focal_px * scale)
 
 
@@ -85,52 +115,55 @@ def check_size(size: tuple[int, int]) -> None:
 def resize_depth(depth: Tensor, size: tuple[int, int]) -> Tensor:
     """Return depth at another size without ever mixing two depths.
 
-    Every new pixel covers a cell of old ones, and takes the valid depth nearest to the cell's
-    centre: that of the centre itself where it is valid, as in dense depth, and otherwise any
-    other within the cell, so that few of a lidar's sparse points are lost. The cell's smallest
-    depth would keep as many, but draws slanted ground nearer and makes near things larger than
-    they are in the image. A cell without valid depth is NaN, and so nothing grows into holes.
+    Where it shrinks, a new pixel covers a cell of old ones, and takes the valid depth nearest to
+    the cell's centre: that of the centre itself where it is valid, as in dense depth, and
+    otherwise any other within the cell, so that few of a lidar's sparse points are lost. The
+    cell's smallest depth would keep as many, but draws slanted ground nearer and makes near
+    things larger than they are in the image; it only decides between two that are equally near.
+    A cell without valid depth is NaN, so nothing grows into holes. Where it grows, pixels and
+    holes are repeated.
 
     :param depth: metres, ``[1, H, W]``, NaN = no truth.
     :param size: height and width [pixels].
     :returns: metres, ``[1, *size]``, a copy.
     """
-    (height, width), (rows, columns) = depth.shape[-2:], size
-    at_row, at_column = _central(height, rows), _central(width, columns)
-    resized = depth[:, at_row[:, None], at_column]  # [1, *size]
-    i, j = resized[0].isnan().nonzero(as_tuple=True)  # [N]
-    if not len(i) or (rows >= height and columns >= width):
-        return resized
-    pixel_rows, row_distance = _cells(height, rows)  # [rows, m]
-    pixel_columns, column_distance = _cells(width, columns)  # [columns, n]
-    distance = row_distance[i, :, None] + column_distance[j, None, :]  # [N, m, n]
-    depths = depth[0, pixel_rows[i, :, None], pixel_columns[j, None, :]]  # [N, m, n]
-    depths = depths.masked_fill(distance.isinf(), torch.nan).flatten(1)  # [N, m n]
-    distance = distance.flatten(1).masked_fill(depths.isnan(), torch.inf)
-    nearest = distance.argmin(dim=1, keepdim=True)  # [N, 1]
-    resized[0, i, j] = depths.gather(1, nearest)[:, 0]
-    return resized
+    height, width = depth.shape[-2:]
+    shrunk = _shrink(depth[0], (min(height, size[0]), min(width, size[1])))
+    rows, columns = (_central(*lengths) for lengths in zip(shrunk.shape, size))
+    return shrunk[rows[:, None], columns][None]  # [1, *size]
+
+
+def _shrink(depth: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return depth ``[H, W]`` at a size that is nowhere larger."""
+    (height, width), (rows, columns) = depth.shape, size
+    shrunk = depth[_central(height, rows)[:, None], _central(width, columns)]  # [*size]
+    is_hole = shrunk.isnan()
+    if size == (height, width) or not is_hole.any():
+        return shrunk
+    row_of, row_distance = _cells(height, rows)  # [H]
+    column_of, column_distance = _cells(width, columns)  # [W]
+    y, x = (is_hole[row_of[:, None], column_of] & ~depth.isnan()).nonzero(as_tuple=True)  # [N]
+    cell = row_of[y] * columns + column_of[x]
+    distance = row_distance[y] + column_distance[x]
+    least = torch.full((rows * columns,), torch.inf)
+    least.scatter_reduce_(0, cell, distance, 'amin')
+    is_least = distance == least[cell]
+    shrunk.view(-1).scatter_reduce_(
+        0, cell[is_least], depth[y[is_least], x[is_least]], 'amin', include_self=False
+    )
+    return shrunk
 
 
 def _central(length: int, count: int) -> Tensor:
-    """Return the pixel at the centre of each of ``count`` cells, ``[count]``."""
+    """Return the pixel, of ``length``, at the centre of each of ``count`` cells, ``[count]``."""
     return (2 * torch.arange(count) + 1) * length // (2 * count)  # whole numbers never round
 
 
 def _cells(length: int, count: int) -> tuple[Tensor, Tensor]:
-    """Return the pixels of each cell along one axis, and how far from its centre they are.
+    """Return which of ``count`` cells each pixel's centre lies in, and how far from the cell's.
 
-    :param length: how many pixels there are.
-    :param count: how many cells they are divided into.
-    :returns: pixels ``[count, n]`` and squared distances [pixels^2], infinite where a pixel's
-        centre belongs to another cell. A cell smaller than a pixel has the one at its centre.
+    :returns: cells and squared distances [pixels^2], ``[length]`` each.
     """
-    if count >= length:
-        return _central(length, count)[:, None], torch.zeros(count, 1)
-    first = torch.arange(count) * length // count
-    pixels = first[:, None] + torch.arange(length // count + 2)  # [count, n]
-    centre = (2 * torch.arange(count) + 1) * length / (2 * count) - 0.5
-    distance = (pixels - centre[:, None]) ** 2
-    owner = (2 * pixels + 1) * count // (2 * length)
-    distance[owner != torch.arange(count)[:, None]] = torch.inf
-    return pixels.clamp(max=length - 1), distance
+    pixels = torch.arange(length)
+    cells = (2 * pixels + 1) * count // (2 * length)
+    return cells, (pixels + 0.5 - (cells + 0.5) * (length / count)) ** 2
