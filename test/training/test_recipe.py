@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_command_line_that_names_nothing(config: str) -> None:
     parser = recipe_parser('Train.', config=config)
     arguments = parser.parse_args([])
-    assert (ROOT / arguments.config).samefile(ROOT / 'config' / 'train' / f'{config}.yaml')
+    assert (ROOT / arguments.config).samefile(ROOT / 'config' / 'builtin' / f'{config}.yaml')
     assert arguments.work == Path('build/builtin')
     assert recipe_parser('Train.').parse_args([]).config.stem == 'builtin'
     text = ' '.join(parser.format_help().split())
@@ -38,7 +38,7 @@ def test_a_recipe_is_opened_as_the_command_line_names_it(recipe: Recipe, tmp_pat
     assert opened.folder == tmp_path / 'work' / 'builtin'
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'train').iterdir()), ids=str)
+@pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'builtin').iterdir()), ids=str)
 def test_shipped_recipes_open(path: Path) -> None:
     recipe = Recipe.open(recipe_parser('Train.').parse_args(['--config', str(path)]))
     assert recipe['name'] == path.stem
