@@ -28,6 +28,7 @@ EXTRAS = {
         'rosbags',
         'scipy',
         'tensorboard',
+        'torchvision',
     ],
     'test': [
         'colcon-core',

@@ -95,6 +95,31 @@ def photographs(folder: Path) -> str:
     return _table(header, rows)
 
 
+def adaptation(folder: Path) -> str:
+    """Return Abs Rel on held-out images, from ``adaptation/RECORDING_{before,after}.json``."""
+    rows = []
+    for path in sorted(folder.glob('adaptation/*_before.json')):
+        recording = path.stem.removesuffix('_before')
+        before, after = _read(path), _read(path.with_name(f'{recording}_after.json'))
+        if before is None or after is None:
+            continue
+        pair = [result['metric']['abs_rel'] for result in (before, after)]
+        scaled = [result['median_scaled']['abs_rel'] for result in (before, after)]
+        figures = [f'{value:.3f}' for value in (*pair, *scaled)]
+        rows.append(
+            [
+                recording,
+                str(after['images']),
+                *figures[:2],
+                f'{pair[0] / pair[1]:.1f}',
+                *figures[2:],
+            ]
+        )
+    what = ('Abs Rel before', 'after', 'times better')
+    header = ['', 'held-out images', *what, 'median scaled: before', 'after']
+    return _table(header, rows)
+
+
 def consistency(folder: Path) -> str:
     """Return flicker and continuity by method, from ``consistency/METHOD_KIND.json``."""
     names = ('temporal_disagreement', 'spatial_away', 'spatial_at_edges', 'abs_rel')
@@ -147,6 +172,7 @@ def convergence(folder: Path) -> str:
 TABLES: dict[str, Callable[[Path], str]] = {
     'accuracy': accuracy,
     'photographs': photographs,
+    'adaptation': adaptation,
     'consistency': consistency,
     'ablations': ablations,
     'convergence': convergence,

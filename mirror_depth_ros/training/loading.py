@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -58,6 +59,7 @@ class ResumableLoader(DataLoader[Any]):
             num_workers=workers,
             pin_memory=pin_memory,
             persistent_workers=False,  # they hold the next epoch's draws otherwise
+            worker_init_fn=_compute_alone,
         )
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
@@ -79,6 +81,11 @@ class ResumableLoader(DataLoader[Any]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where a loader of the same data was."""
         self._order.taken = state['taken']
+
+
+def _compute_alone(worker: int) -> None:
+    """Let a worker be one thread: there are as many workers as are wanted."""
+    cv2.setNumThreads(0)
 
 
 class _Order(Sampler[list[Draw]]):
