@@ -106,6 +106,22 @@ class CalibrationTracker:
             self._key = key
         return Calibration(self._camera, info)
 
+    def find_error(self, size: tuple[int, int] | None, *, rectified: bool) -> str:
+        """Return why the latest ``CameraInfo`` describes no camera; empty if it does or none came.
+
+        :param size: width and height of the images [pixels]; None where they are not known.
+        """
+        with self._lock:
+            latest = self._recent[-1] if self._recent else None
+        # A malformed image may have no size, and is not the calibration's fault.
+        size = size if size is not None and all(size) else None
+        try:
+            if latest is not None:
+                camera_from_info(latest, rectified=rectified, size=size)
+        except ValueError as error:
+            return str(error)
+        return ''
+
 
 def _fingerprint(info: CameraInfo) -> tuple[object, ...]:
     """Everything of a ``CameraInfo`` that a camera model depends on."""

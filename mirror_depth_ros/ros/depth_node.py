@@ -17,22 +17,25 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
+from mirror_depth_ros.ros.diagnostics import Diagnostics
 from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
-from mirror_depth_ros.ros.outputs import OUTPUTS, Output
+from mirror_depth_ros.ros.inputs import CameraInputs
+from mirror_depth_ros.ros.measurements import LatestImage, Measurements
+from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
+from mirror_depth_ros.ros.observations import Snapshot
+from mirror_depth_ros.ros.outputs import OUTPUTS, Output, observe_output
 from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
 from mirror_depth_ros.ros.pipeline import Estimator, EstimatorLoader, load_estimator
 from mirror_depth_ros.ros.process import own_arguments, run_node
+from mirror_depth_ros.ros.qos_events import QosRefusals
 
-# Of images only the newest counts; of calibrations those of the last few images.
-_IMAGE_DEPTH, _CAMERA_INFO_DEPTH = 1, 10
 # Few, as clouds are large.
 _OUTPUT_DEPTH = 5
-_HINT_PERIOD_S = 10.0
 # How long the process waits for the image at hand when it ends.
 _EXIT_TIMEOUT_S = 5.0
 
@@ -54,15 +57,16 @@ class DepthNode(LifecycleNode):
         self._estimator: Estimator | None = None
         self._calibrations = CalibrationTracker()
         self._outputs: list[tuple[Output, Publisher]] = []
-        self._inputs: dict[str, Subscription] = {}
+        self._inputs: CameraInputs | None = None
         self._worker: FrameWorker | None = None
-        self._n_images = 0
+        self._measurements = Measurements(time.monotonic())
+        self._refusals = QosRefusals()
         self._enabled = True
+        self._failure = ''
         # Not the node's clock: with use_sim_time that stands still until a simulator runs.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._hint_timer = self.create_timer(_HINT_PERIOD_S, self._hint, clock=self._steady_clock)
-        self._hint_timer.cancel()
         self._settings = ParameterServer(self)
+        self._diagnostics = Diagnostics(self, self._observe, clock=self._steady_clock)
         self.create_service(SetBool, '~/enable', self._on_enable)
         if self._settings.values.autostart:
             self._start_timer = self.create_timer(0.0, self._autostart, clock=self._steady_clock)
@@ -88,11 +92,8 @@ class DepthNode(LifecycleNode):
             self._outputs = [(output, self._create_output(output)) for output in OUTPUTS]
         except Exception as error:  # whatever is wrong: the node stays, to be tried again
             self._release()
-            self.get_logger().error(
-                f'not configured: {describe_error(error)}. When that is mended: '
-                f'ros2 lifecycle set {self.get_fully_qualified_name()} configure'
-            )
-            return TransitionCallbackReturn.FAILURE
+            return self._fail('configure', error)
+        self._failure = ''
         self.get_logger().info(
             f'model {values.model} on {self._estimator.device} in {self._estimator.precision}, '
             f'loaded in {time.monotonic() - started:.1f} s'
@@ -101,7 +102,7 @@ class DepthNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and listen to the camera."""
-        self._n_images = 0
+        self._measurements = Measurements(time.monotonic())
         self._calibrations = CalibrationTracker()
         result = super().on_activate(state)
         try:
@@ -110,15 +111,23 @@ class DepthNode(LifecycleNode):
                 outputs=self._outputs,
                 calibrations=self._calibrations,
                 settings=self._settings,
+                measurements=self._measurements,
+                clock=self.get_clock(),
                 logger=self.get_logger(),
                 context=self.context,
             )
-            self._subscribe()
+            self._inputs = CameraInputs(
+                self,
+                transport=self._settings.values.image_transport,
+                calibrations=self._calibrations,
+                on_image=self._on_image,
+                refusals=self._refusals,
+            )
         except Exception as error:
             self._stop()
-            self.get_logger().error(f'not activated: {describe_error(error)}')
-            return TransitionCallbackReturn.FAILURE
-        self._hint_timer.reset()
+            return self._fail('activate', error)
+        self._failure = ''
+        self.get_logger().info(f'listening to {" and ".join(self._inputs.topics)}')
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -135,6 +144,7 @@ class DepthNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything; the state is final."""
         self._stop()
+        self._diagnostics.stop()
         result = super().on_shutdown(state)
         self._release()
         return result
@@ -155,6 +165,15 @@ class DepthNode(LifecycleNode):
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
+    def _fail(self, transition: str, error: Exception) -> TransitionCallbackReturn:
+        """Say why a transition cannot be made; the node stays as it is, to be asked again."""
+        self._failure = (
+            f'not {transition}d: {describe_error(error)}. When that is mended: '
+            f'ros2 lifecycle set {self.get_fully_qualified_name()} {transition}'
+        )
+        self.get_logger().error(self._failure)
+        return TransitionCallbackReturn.FAILURE
+
     # Topics
 
     def _create_output(self, output: Output) -> Publisher:
@@ -163,47 +182,20 @@ class DepthNode(LifecycleNode):
             output.topic,
             # RELIABLE serves subscribers of either kind. Made anew each time: overrides change it.
             QoSProfile(depth=_OUTPUT_DEPTH, reliability=ReliabilityPolicy.RELIABLE),
+            event_callbacks=self._refusals.of_publisher(self.resolve_topic_name(output.topic)),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
-    def _subscribe(self) -> None:
-        compressed = self._settings.values.image_transport == 'compressed'
-        image_type = CompressedImage if compressed else Image
-        # An executor serves what waits in the order of creation: the calibration goes first.
-        for name, message_type, topic, callback, depth in (
-            ('camera_info', CameraInfo, 'camera_info', self._on_camera_info, _CAMERA_INFO_DEPTH),
-            ('image', image_type, self._image_topic, self._on_image, _IMAGE_DEPTH),
-        ):
-            qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
-            options = QoSOverridingOptions.with_default_policies()
-            self._inputs[name] = self.create_subscription(
-                message_type, topic, callback, qos, qos_overriding_options=options
-            )
-        topics = ' and '.join(self._inputs[name].topic_name for name in ('image', 'camera_info'))
-        self.get_logger().info(f'listening to {topics}')
-
-    @property
-    def _image_topic(self) -> str:
-        """The image topic. A remapping of ``image`` holds for ``image/compressed`` too."""
-        if self._settings.values.image_transport == 'raw':
-            return 'image'
-        topic = self.resolve_topic_name('image')
-        return topic if topic.endswith('/compressed') else f'{topic}/compressed'
-
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        self._calibrations.add(message)
-
-    def _take_waiting_calibrations(self) -> None:
-        """Take all that have come: an executor serves but one before the image of its turn."""
-        handle = self._inputs['camera_info'].handle
-        with handle:
-            while taken := handle.take_message(CameraInfo, False):
-                self._calibrations.add(taken[0])
-
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._n_images += 1
+        is_raw = isinstance(message, Image)
+        latest = LatestImage(
+            stamp_ns=Time.from_msg(message.header.stamp).nanoseconds,
+            clock_ns=self.get_clock().now().nanoseconds,
+            frame_id=message.header.frame_id,
+            size=(message.width, message.height) if is_raw else None,
+        )
+        self._measurements.receive(time.monotonic(), latest)
         if self._worker is not None and self._enabled:
-            self._take_waiting_calibrations()
             self._worker.put(message)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -212,41 +204,52 @@ class DepthNode(LifecycleNode):
         response.message = f'{"resumed" if self._enabled else "paused"}; the node is {self.state}'
         return response
 
-    def _hint(self) -> None:
-        """Say what is missing, as long as no image or no calibration has ever come."""
-        is_missing = {'image': self._n_images == 0, 'camera_info': self._calibrations.is_empty}
-        if not any(is_missing.values()):
-            self._hint_timer.cancel()
-        for name, subscription in self._inputs.items():
-            if not is_missing[name]:
-                continue
-            topic = subscription.topic_name
-            count = self.count_publishers(topic)
-            reason = (
-                f'{count} publishing there, so compare QoS and type: ros2 topic info -v {topic}'
-                if count
-                else 'nobody publishes there; remap image and camera_info to the camera'
-            )
-            self.get_logger().warning(f'waiting for {topic}: {reason}')
+    def _observe(self) -> Snapshot:
+        """Return what the diagnostics judge."""
+        values, estimator = self._settings.values, self._estimator
+        device = '' if estimator is None else str(estimator.device)
+        measured = self._measurements.summarise(time.monotonic())
+        image, camera_info = (None, None) if self._inputs is None else self._inputs.observe()
+        return Snapshot(
+            node=self.get_fully_qualified_name(),
+            state=self.state,
+            failure=self._failure,
+            enabled=self._enabled,
+            model=values.model,
+            device_wanted=values.device,
+            device=device,
+            precision='' if estimator is None else estimator.precision,
+            image=image,
+            camera_info=camera_info,
+            has_calibration=not self._calibrations.is_empty,
+            calibration_error=self._calibrations.find_error(
+                None if measured.latest is None else measured.latest.size,
+                rectified=values.rectified,
+            ),
+            outputs=tuple(observe_output(self, p, self._refusals) for _, p in self._outputs),
+            measured=measured,
+            resident_bytes=resident_bytes(),
+            gpu_bytes=gpu_bytes(device),
+        )
 
     # Ending
 
     def _stop(self, *, timeout_s: float | None = None) -> None:
         """End what on_activate began, as far as it came."""
-        self._hint_timer.cancel()
-        while self._inputs:
-            self.destroy_subscription(self._inputs.popitem()[1])
+        if self._inputs is not None:
+            self._inputs.destroy()
+            self._inputs = None
         if self._worker is None:
             return
         worker, self._worker = self._worker, None
         worker.stop(timeout_s=timeout_s)
         if not self.context.ok():
             return  # the process is ending: nothing can be logged any more
-        done = worker.statistics
+        counts = self._measurements.counts
         self.get_logger().info(
-            f'stopped: {self._n_images} images, {done.processed} processed in '
-            f'{1e3 * done.working_s / max(done.processed, 1):.0f} ms each, {worker.dropped} '
-            f'dropped for newer ones, {done.skipped} skipped'
+            f'stopped: {counts.received} images, {counts.processed} processed in '
+            f'{1e3 * counts.working_s / max(counts.processed, 1):.0f} ms each, {counts.dropped} '
+            f'dropped for newer ones, {counts.skipped} skipped'
         )
 
     def _release(self) -> None:
@@ -254,6 +257,7 @@ class DepthNode(LifecycleNode):
         while self._outputs:
             self.destroy_lifecycle_publisher(self._outputs.pop()[1])
         self._estimator = None
+        self._failure = ''
 
 
 def _parse(arguments: list[str]) -> None:

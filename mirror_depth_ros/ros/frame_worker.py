@@ -5,34 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from rclpy.clock import Clock
 from rclpy.context import Context
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.publisher import Publisher
+from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.decoding import decoder_name
 from mirror_depth_ros.ros.mailbox import Worker
+from mirror_depth_ros.ros.measurements import Measurements, Stopwatch
 from mirror_depth_ros.ros.outputs import Output
 from mirror_depth_ros.ros.parameters import ParameterServer
 from mirror_depth_ros.ros.pipeline import DepthFrame, Estimator, make_frame
 
 _ERROR_PERIOD_S = 5.0
-
-
-@dataclass
-class Statistics:
-    """What became of the images that the worker was given."""
-
-    processed: int = 0
-    #: Not worked on: nobody subscribes, or no CameraInfo has come yet.
-    ignored: int = 0
-    #: Malformed, or failed otherwise.
-    skipped: int = 0
-    #: Time spent on those processed [s].
-    working_s: float = 0.0
 
 
 class FrameWorker:
@@ -45,27 +34,31 @@ class FrameWorker:
         outputs: Sequence[tuple[Output, Publisher]],
         calibrations: CalibrationTracker,
         settings: ParameterServer,
+        measurements: Measurements,
+        clock: Clock,
         logger: RcutilsLogger,
         context: Context,
     ) -> None:
-        """Start the thread. From here to :meth:`stop` it alone uses the estimator."""
-        self.statistics = Statistics()
+        """Start the thread. From here to :meth:`stop` it alone uses the estimator.
+
+        :param measurements: gets to know what becomes of every image.
+        :param clock: the one that stamps are compared with.
+        """
         self._estimator = estimator
         self._outputs = outputs
         self._calibrations = calibrations
         self._settings = settings
+        self._measurements = measurements
+        self._clock = clock
         self._logger = logger
         self._context = context
+        self._is_first = True
         self._worker: Worker[Image | CompressedImage] = Worker(self._process, name='depth_worker')
-
-    @property
-    def dropped(self) -> int:
-        """How many images were replaced by newer ones before their turn came."""
-        return self._worker.mailbox.dropped
 
     def put(self, message: Image | CompressedImage) -> None:
         """Hand over an image; it is worked on unless a newer one comes first."""
-        self._worker.mailbox.put(message)
+        if self._worker.mailbox.put(message):
+            self._measurements.drop(time.monotonic())
 
     def stop(self, *, timeout_s: float | None = None) -> None:
         """Finish the image at hand and end the thread, or give up waiting for it."""
@@ -73,45 +66,52 @@ class FrameWorker:
 
     def _process(self, message: Image | CompressedImage) -> None:
         """Publish what is wanted of an image; whatever is wrong with it, the next has its turn."""
-        started = time.monotonic()
+        stopwatch = Stopwatch()
+        self._measurements.begin(time.monotonic())
         try:
             if self._calibrations.is_empty or not self._wanted_outputs():
-                self.statistics.ignored += 1
+                self._measurements.ignore()
                 return
             frame = make_frame(
                 message,
                 estimator=self._estimator,
                 calibrations=self._calibrations,
                 parameters=self._settings.values,
+                stopwatch=stopwatch,
             )
+            stopwatch.start('publish')
             for output, publisher in self._wanted_outputs():
                 publisher.publish(output.encode(frame, self._settings.values))
+            stopwatch.stop()
         except Exception as error:
             if not self._context.ok():
                 return  # the process is ending: nothing can be published or logged any more
-            self.statistics.skipped += 1
-            self._logger.error(
-                f'image skipped: {describe_error(error)}', throttle_duration_sec=_ERROR_PERIOD_S
-            )
+            reason = describe_error(error)
+            self._measurements.skip(time.monotonic(), stage=stopwatch.stage, reason=reason)
+            self._logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
             return
-        self._count(frame, message, time.monotonic() - started)
+        self._measurements.process(
+            time.monotonic(),
+            stopwatch.durations,
+            stamp_ns=Time.from_msg(message.header.stamp).nanoseconds,
+            clock_ns=self._clock.now().nanoseconds,
+        )
+        if self._is_first:
+            self._is_first = False
+            self._announce(frame, message)
 
     def _wanted_outputs(self) -> list[tuple[Output, Publisher]]:
         return [(o, p) for o, p in self._outputs if p.get_subscription_count() > 0]
 
-    def _count(
-        self, frame: DepthFrame, message: Image | CompressedImage, elapsed_s: float
-    ) -> None:
-        self.statistics.processed += 1
-        self.statistics.working_s += elapsed_s
-        if self.statistics.processed > 1:
-            return
+    def _announce(self, frame: DepthFrame, message: Image | CompressedImage) -> None:
+        """Log what the first image was."""
         height, width = frame.depth.shape
         if isinstance(message, Image):
             form = f'{message.encoding} read by {decoder_name()}'
         else:
             form = message.format
-        self._logger.info(f'first image: {width} x {height}, {form}, {1e3 * elapsed_s:.0f} ms')
+        elapsed_ms = 1e3 * self._measurements.counts.working_s
+        self._logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')
 
 
 def describe_error(error: Exception) -> str:

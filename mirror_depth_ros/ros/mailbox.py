@@ -16,21 +16,19 @@ class Mailbox(Generic[T]):
         self._changed = threading.Condition()
         self._item: T | None = None
         self._closed = False
-        self._dropped = 0
 
-    @property
-    def dropped(self) -> int:
-        """How many items were replaced before anyone took them."""
-        return self._dropped
+    def put(self, item: T) -> bool:
+        """Leave an item, in place of one not yet taken. A closed mailbox ignores it.
 
-    def put(self, item: T) -> None:
-        """Leave an item, in place of one not yet taken. A closed mailbox ignores it."""
+        :returns: whether it took the place of another, which nobody will get.
+        """
         with self._changed:
             if self._closed:
-                return
-            self._dropped += self._item is not None
+                return False
+            replaces = self._item is not None
             self._item = item
             self._changed.notify()
+            return replaces
 
     def take(self) -> T | None:
         """Wait for an item and remove it; return None once the mailbox is closed."""

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.node import Node
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from mirror_depth_ros.preview import colorize_depth
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_for_image
+from mirror_depth_ros.ros.observations import OutputFacts
 from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.pipeline import DepthFrame
+from mirror_depth_ros.ros.qos_events import QosRefusals
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,12 @@ OUTPUTS = (
     Output('~/depth/preview', Image, _preview),
     Output('~/points', PointCloud2, _points),
 )
+
+
+def observe_output(node: Node, publisher: Publisher, refusals: QosRefusals) -> OutputFacts:
+    """Return whom an output reaches and whom it does not."""
+    topic, n_subscribers = publisher.topic_name, publisher.get_subscription_count()
+    policy = refusals.policies.get(topic, '')
+    # Of those who are there, some may have come after the one that was refused has gone.
+    n_there = node.count_subscribers(topic) if policy else n_subscribers
+    return OutputFacts(topic, n_subscribers, max(n_there - n_subscribers, 0), policy)

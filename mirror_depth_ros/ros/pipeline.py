@@ -14,6 +14,7 @@ from mirror_depth_ros.image_decoding import decode_compressed
 from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
 from mirror_depth_ros.ros.decoding import decode_image
+from mirror_depth_ros.ros.measurements import Stopwatch
 from mirror_depth_ros.ros.messages import apply_range
 from mirror_depth_ros.ros.parameters import DepthParameters
 
@@ -62,15 +63,20 @@ def make_frame(
     estimator: Estimator,
     calibrations: CalibrationTracker,
     parameters: DepthParameters,
+    stopwatch: Stopwatch,
 ) -> DepthFrame:
     """Estimate the depth of one image.
 
+    :param stopwatch: times the stages; where something raises, it says which one did.
     :raises ValueError: for a malformed image or a calibration that does not fit it.
     """
+    stopwatch.start('decode')
     is_raw = isinstance(message, Image)
     rgb = decode_image(message) if is_raw else decode_compressed(message)
+    stopwatch.start('calibrate')
     height, width = rgb.shape[:2]
     calibration = calibrations.find(message.header, width, height, rectified=parameters.rectified)
+    stopwatch.start('estimate')
     depth = estimator.estimate(rgb, calibration.camera.focal_px)
     ranged = apply_range(depth, min_range=parameters.min_range, max_range=parameters.max_range)
     return DepthFrame(message.header, rgb, ranged, calibration)

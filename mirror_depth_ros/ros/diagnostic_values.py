@@ -1,0 +1,63 @@
+"""The figures of ``/diagnostics`` as text. Without ROS."""
+
+from __future__ import annotations
+
+from mirror_depth_ros.ros.judgement import OTHER_CLOCK_S
+from mirror_depth_ros.ros.measurements import STAGES, Percentiles
+from mirror_depth_ros.ros.observations import Snapshot
+
+# Of what has no value, as yet or at all. Not 0, which would be one.
+_UNKNOWN = 'unknown'
+
+
+def diagnostic_values(snapshot: Snapshot) -> dict[str, str]:
+    """Return every figure by name, in the order of reading; the names are always the same.
+
+    Durations and ages are those of the last seconds, counts those since the activation.
+    """
+    measured, counts = snapshot.measured, snapshot.measured.counts
+    values = {
+        'state': snapshot.state,
+        'model': snapshot.model or _UNKNOWN,
+        'device': _device(snapshot),
+        'precision': snapshot.precision or _UNKNOWN,
+        'images received': str(counts.received),
+        'images processed': str(counts.processed),
+        'images dropped for newer ones': str(counts.dropped),
+        'images skipped': str(counts.skipped),
+        'images nobody wanted': str(counts.ignored),
+        'input rate [Hz]': f'{measured.input_hz:.2f}',
+        'output rate [Hz]': f'{measured.output_hz:.2f}',
+    }
+    for stage in (*STAGES, 'total'):
+        values |= _milliseconds(stage, measured.durations.get(stage))
+    values |= _milliseconds('image age when it comes', _credible(measured.arrival_age))
+    values |= _milliseconds('image age when depth goes out', _credible(measured.publishing_age))
+    values['last skipped because'] = (
+        'none was' if measured.skips is None else measured.skips.reason
+    )
+    values['resident memory [MB]'] = _megabytes(snapshot.resident_bytes)
+    values['GPU memory [MB]'] = _megabytes(snapshot.gpu_bytes)
+    return values
+
+
+def _device(snapshot: Snapshot) -> str:
+    if not snapshot.device:
+        return _UNKNOWN
+    return f'{snapshot.device} (no GPU found)' if snapshot.lacks_gpu else snapshot.device
+
+
+def _credible(age: Percentiles | None) -> Percentiles | None:
+    """Leave out what is no age, but the difference of two clocks."""
+    return None if age is None or abs(age.p50) > OTHER_CLOCK_S else age
+
+
+def _milliseconds(name: str, seconds: Percentiles | None) -> dict[str, str]:
+    return {
+        f'{name}, p50 [ms]': _UNKNOWN if seconds is None else f'{1e3 * seconds.p50:.2f}',
+        f'{name}, p95 [ms]': _UNKNOWN if seconds is None else f'{1e3 * seconds.p95:.2f}',
+    }
+
+
+def _megabytes(n_bytes: int | None) -> str:
+    return _UNKNOWN if n_bytes is None else f'{n_bytes / 1e6:.1f}'

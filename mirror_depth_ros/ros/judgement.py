@@ -1,0 +1,255 @@
+"""What is wrong with the depth node, and what to do: the one place that knows. Without ROS.
+
+Everything is judged from a :class:`~mirror_depth_ros.ros.observations.Snapshot`, so that the log
+and ``/diagnostics`` say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from mirror_depth_ros.ros.measurements import WINDOW_S, Skips
+from mirror_depth_ros.ros.observations import InputFacts, OutputFacts, Snapshot
+
+#: No image for longer than this means that none comes [s]. The diagnostics add at most a second.
+SILENCE_S = 2.5
+#: Images of a live camera are younger than this when they come [s].
+LATE_S = 1.0
+#: What differs by more than this is not late: another clock has set the stamp [s].
+OTHER_CLOCK_S = 60.0
+# An image that takes the model longer than this is not being estimated, but stuck [s].
+_STUCK_S = 3.0
+# Of a camera that is a little faster than the model, single images are dropped.
+_SLOW_SHARE = 0.2
+# Of what differs by more than OTHER_CLOCK_S; a year is a Julian one [s].
+_UNITS = {'years': 365.25 * 86400, 'days': 86400, 'hours': 3600, 'minutes': 60}
+
+
+class Level(IntEnum):
+    """How bad it is; the numbers are those of ``diagnostic_msgs/DiagnosticStatus``."""
+
+    #: As it should be, or as somebody wanted it.
+    OK = 0
+    #: Depth comes, but not all of it or not as it should; or somebody has stopped it.
+    WARN = 1
+    #: No depth comes until somebody does something.
+    ERROR = 2
+
+
+class Cause(Enum):
+    """What a finding is about."""
+
+    STATE = 'state'
+    IMAGE = 'image'
+    CAMERA_INFO = 'camera_info'
+    CALIBRATION = 'calibration'
+    SKIPPED = 'skipped'
+    STUCK = 'stuck'
+    OUTPUT = 'output'
+    PAUSED = 'paused'
+    LATE = 'late'
+    CLOCK = 'clock'
+    SLOW = 'slow'
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know; its message names the cause and what to do."""
+
+    level: Level
+    cause: Cause
+    message: str
+    #: The topic, where there may be findings of that cause on several.
+    topic: str = ''
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is to be said of a snapshot."""
+
+    level: Level
+    #: One sentence: the gravest finding, or what the node is doing.
+    message: str
+    #: All of them, the gravest first; those at level OK are worth knowing all the same.
+    findings: tuple[Finding, ...]
+
+
+def judge(snapshot: Snapshot) -> Judgement:
+    """Say what is wrong, the gravest first."""
+    # Sorting keeps the order of equals, which is that of an image's path.
+    findings = tuple(sorted(_find(snapshot), key=lambda f: -f.level))
+    if findings and findings[0].level > Level.OK:
+        return Judgement(findings[0].level, findings[0].message, findings)
+    message = '; '.join([_activity(snapshot), *(f.message for f in findings)])
+    return Judgement(Level.OK, message, findings)
+
+
+def _find(snapshot: Snapshot) -> Iterator[Finding]:
+    if snapshot.state != 'active' or snapshot.image is None or snapshot.camera_info is None:
+        yield from _find_in_state(snapshot)
+        return
+    measured, skips = snapshot.measured, snapshot.measured.skips
+    if _is_silent(snapshot.image, measured.since_image_s, measured.elapsed_s):
+        message = _silence('image', snapshot.image, measured.since_image_s)
+        yield Finding(Level.ERROR, Cause.IMAGE, message)
+    if not snapshot.has_calibration and _is_silent(snapshot.camera_info, None, measured.elapsed_s):
+        message = _silence('CameraInfo', snapshot.camera_info, None)
+        yield Finding(Level.ERROR, Cause.CAMERA_INFO, message)
+    # A malformed image's size, which the calibration is compared with, says nothing.
+    is_malformed = skips is not None and skips.stage == 'decode'
+    if snapshot.calibration_error and not is_malformed:
+        message = f'{snapshot.camera_info.topic}: {snapshot.calibration_error}'
+        yield Finding(Level.ERROR, Cause.CALIBRATION, message)
+    elif skips is not None:
+        level = Level.WARN if skips.others_pass else Level.ERROR
+        yield Finding(level, Cause.SKIPPED, _skipped(skips, snapshot.device))
+    if measured.busy_s is not None and measured.busy_s > _STUCK_S:
+        message = (
+            f'got no depth for {measured.busy_s:.0f} s: the model is still at work on one image, '
+            f'on {snapshot.device}; wait if it is the first one, else start the node again'
+        )
+        yield Finding(Level.WARN, Cause.STUCK, message)
+    for output in snapshot.outputs:
+        if output.n_refused:
+            yield Finding(Level.WARN, Cause.OUTPUT, _refused(output), output.topic)
+    if not snapshot.enabled:
+        message = (
+            f'paused by ~/enable; to resume: ros2 service call {snapshot.node}/enable '
+            'std_srvs/srv/SetBool "{data: true}"'
+        )
+        yield Finding(Level.WARN, Cause.PAUSED, message)
+    yield from _find_in_time(snapshot)
+    if snapshot.lacks_gpu and measured.dropped_share > _SLOW_SHARE:
+        message = (
+            f'depth comes at {measured.output_hz:.1f} Hz and images at {measured.input_hz:.1f} '
+            'Hz: no GPU was found, so the model runs on the CPU; install PyTorch for the GPU, or '
+            'let the camera send fewer images'
+        )
+        yield Finding(Level.WARN, Cause.SLOW, message)
+
+
+def _find_in_state(snapshot: Snapshot) -> Iterator[Finding]:
+    """Say why a node that is not active is not."""
+    if snapshot.failure:
+        yield Finding(Level.ERROR, Cause.STATE, snapshot.failure)
+    elif snapshot.state in ('unconfigured', 'inactive'):
+        command = 'configure' if snapshot.state == 'unconfigured' else 'activate'
+        message = f'{snapshot.state}; to go on: ros2 lifecycle set {snapshot.node} {command}'
+        yield Finding(Level.WARN, Cause.STATE, message)
+
+
+def _find_in_time(snapshot: Snapshot) -> Iterator[Finding]:
+    """Say what is wrong with the images' age."""
+    latest, age = snapshot.measured.latest, snapshot.measured.arrival_age
+    if latest is None:
+        return
+    if not latest.stamp_ns:
+        message = (
+            'the age of images is unknown: their stamps are zero; let the camera driver set them'
+        )
+        yield Finding(Level.OK, Cause.CLOCK, message)
+    elif not latest.clock_ns:
+        message = (
+            'the age of images is unknown: use_sim_time is set, and nobody publishes /clock; '
+            'start the simulator, or play the recording with --clock'
+        )
+        yield Finding(Level.OK, Cause.CLOCK, message)
+    elif age is not None and abs(age.p50) > OTHER_CLOCK_S:
+        # No fault of a recording that is played, which would be blamed for as long as it plays.
+        message = (
+            f'stamps of images are {_difference(age.p50)} the clock here, so their age is '
+            'unknown; play a recording with --clock and use_sim_time, or set the clock of the '
+            'camera'
+        )
+        yield Finding(Level.OK, Cause.CLOCK, message)
+    elif age is not None and abs(age.p50) > LATE_S:
+        expected = f'expected less than {LATE_S:.0f} s'
+        message = (
+            f'got images that are {age.p50:.1f} s old when they come, {expected}; relieve network '
+            "and camera driver, or synchronise the camera's clock"
+            if age.p50 > 0
+            else f'got images with stamps {-age.p50:.1f} s ahead of the clock here, {expected}; '
+            'synchronise the clocks'
+        )
+        yield Finding(Level.WARN, Cause.LATE, message)
+
+
+def _is_silent(topic: InputFacts, since_s: float | None, elapsed_s: float) -> bool:
+    """Whether nothing comes. Where the reason is known, there is nothing to wait for."""
+    if since_s is None and (
+        topic.refused_policy or (topic.other_types and not topic.n_publishers)
+    ):
+        return True
+    return (elapsed_s if since_s is None else since_s) > SILENCE_S
+
+
+def _silence(what: str, facts: InputFacts, since_s: float | None) -> str:
+    topic = facts.topic
+    lack = f'got no {what} on {topic}'
+    if since_s is not None:
+        lack += f' for {since_s:.0f} s'
+    if facts.refused_policy:  # by what was overridden: as it is, the node asks for no more
+        return (
+            f'{lack}: its publisher and this node differ in QoS ({facts.refused_policy}); remove '
+            f'the parameter qos_overrides.{topic}.subscription.{facts.refused_policy}, or change '
+            'the publisher'
+        )
+    if facts.n_publishers:
+        return f'{lack}, though {facts.n_publishers} publish there; see: ros2 topic hz {topic}'
+    if facts.alternative:
+        transport = 'compressed' if facts.alternative.endswith('/compressed') else 'raw'
+        return (
+            f'{lack}, but {facts.alternative} is published; set the parameter image_transport to '
+            f'{transport}'
+        )
+    name = 'image' if what == 'image' else 'camera_info'
+    if facts.other_types:
+        return (
+            f'{lack}: got {" and ".join(facts.other_types)} there, expected {facts.type_name}; '
+            f'remap {name} to a topic of that type'
+        )
+    return f'{lack}, where nobody publishes; start the camera, or remap {name} to its topic'
+
+
+def _skipped(skips: Skips, device: str) -> str:
+    what = {
+        'decode': 'malformed images skipped',
+        'calibrate': 'images without a calibration that fits skipped',
+        'estimate': f'images on which the model failed (on {device})',
+        'publish': 'images whose depth could not be published',
+    }[skips.stage]
+    return f'{skips.n_images} {what} in the last {WINDOW_S:.0f} s, the latest: {skips.reason}'
+
+
+def _refused(output: OutputFacts) -> str:
+    topic, policy = output.topic, output.refused_policy
+    refused = f'{topic} does not reach {output.n_refused} subscribers that ask for another QoS'
+    if policy != 'reliability':  # which alone can be overridden here
+        return f'{refused} ({policy}); change it there'
+    return (
+        f'{refused} ({policy}); remove the parameter qos_overrides.{topic}.publisher.{policy}, or '
+        'change them'
+    )
+
+
+def _difference(age_s: float) -> str:
+    """Say how far a clock is off: ``3.2 hours behind``."""
+    amount = abs(age_s)
+    unit, seconds = next((u, s) for u, s in _UNITS.items() if amount >= s)
+    return f'{amount / seconds:.1f} {unit} {"behind" if age_s > 0 else "ahead of"}'
+
+
+def _activity(snapshot: Snapshot) -> str:
+    """Say what a node does that has no trouble."""
+    measured = snapshot.measured
+    if snapshot.state != 'active':
+        return snapshot.state
+    if measured.since_image_s is None:
+        return 'waiting for the first image'
+    if not any(output.n_subscribers for output in snapshot.outputs):
+        return 'idle: nobody subscribes'
+    if measured.output_hz:
+        return f'depth comes at {measured.output_hz:.1f} Hz'
+    return 'depth comes' if measured.durations else 'waiting for depth'

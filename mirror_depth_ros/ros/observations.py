@@ -1,0 +1,73 @@
+"""What is known of the depth node at one moment: plain facts, without ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mirror_depth_ros.ros.measurements import Summary
+
+
+@dataclass(frozen=True)
+class InputFacts:
+    """A topic that the node listens to."""
+
+    #: Its full name, and its type such as ``sensor_msgs/msg/Image``.
+    topic: str
+    type_name: str
+    #: Publishers of that type.
+    n_publishers: int = 0
+    #: The types of the others.
+    other_types: tuple[str, ...] = ()
+    #: The QoS policy, such as ``reliability``, for which none of the publishers is heard.
+    refused_policy: str = ''
+    #: A topic of the same images in the other transport that somebody publishes.
+    alternative: str = ''
+
+
+@dataclass(frozen=True)
+class OutputFacts:
+    """A topic that the node publishes."""
+
+    topic: str
+    #: Those that it reaches.
+    n_subscribers: int = 0
+    #: Those that it does not reach, and the QoS policy for which the last of them does not.
+    n_refused: int = 0
+    refused_policy: str = ''
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The node's state, its surroundings and its figures."""
+
+    #: Full name of the node, and the label of its lifecycle state.
+    node: str
+    state: str
+    #: Why the node could not be configured or activated, with what to do; empty where it was.
+    failure: str = ''
+    #: False while paused by ``~/enable``.
+    enabled: bool = True
+
+    #: What the parameter says, and what became of it; empty before a model is loaded.
+    model: str = ''
+    device_wanted: str = 'auto'
+    device: str = ''
+    precision: str = ''
+
+    #: None while the node is not active.
+    image: InputFacts | None = None
+    camera_info: InputFacts | None = None
+    #: Whether a CameraInfo has come, and why the latest does not describe the images' camera.
+    has_calibration: bool = False
+    calibration_error: str = ''
+    outputs: tuple[OutputFacts, ...] = ()
+    measured: Summary = field(default_factory=Summary)
+
+    #: Memory that the process has, and its part of the GPU's; None where unknown [bytes].
+    resident_bytes: int | None = None
+    gpu_bytes: int | None = None
+
+    @property
+    def lacks_gpu(self) -> bool:
+        """Whether the model is on the CPU because there is no GPU, not because it should be."""
+        return self.device_wanted == 'auto' and self.device == 'cpu'

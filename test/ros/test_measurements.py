@@ -1,0 +1,168 @@
+import math
+import threading
+
+import pytest
+
+from mirror_depth_ros.ros.measurements import (
+    WINDOW_S,
+    LatestImage,
+    Measurements,
+    Percentiles,
+    Skips,
+    Stopwatch,
+)
+
+SECOND = 1_000_000_000
+UNKNOWN = LatestImage(stamp_ns=0, clock_ns=0)
+
+
+def image(stamp_s, clock_s, **fields):
+    return LatestImage(round(stamp_s * SECOND), round(clock_s * SECOND), **fields)
+
+
+def test_before_any_image_nothing_is_known():
+    summary = Measurements(started_s=10.0).summarise(12.5)
+    assert summary.elapsed_s == 2.5
+    assert (summary.since_image_s, summary.busy_s, summary.latest) == (None, None, None)
+    assert (summary.input_hz, summary.output_hz, summary.dropped_share) == (0.0, 0.0, 0.0)
+    assert (summary.arrival_age, summary.publishing_age, summary.skips) == (None, None, None)
+    assert summary.durations == {}
+
+
+def test_every_fate_of_an_image_is_counted():
+    measurements = Measurements(started_s=0.0)
+    for _ in range(6):
+        measurements.receive(1.0, UNKNOWN)
+    measurements.drop(1.0)
+    measurements.ignore()
+    measurements.skip(1.0, stage='decode', reason='too short')
+    for seconds in (0.25, 0.5):
+        measurements.process(1.0, {'decode': 0.25, 'estimate': seconds}, stamp_ns=0, clock_ns=0)
+    counts = measurements.counts
+    assert (counts.received, counts.dropped, counts.ignored) == (6, 1, 1)
+    assert (counts.skipped, counts.processed) == (1, 2)
+    assert counts.working_s == 1.25  # 0.25 + 0.25 + 0.25 + 0.5
+    measurements.ignore()
+    assert counts.ignored == 1  # a copy: it stays what it was
+
+
+def test_rates_are_those_between_the_images_of_the_window():
+    measurements = Measurements(started_s=0.0)
+    for i in range(21):
+        measurements.receive(0.5 * i, UNKNOWN)  # 0.0, 0.5, ..., 10.0 s: 2 Hz
+    for now_s in (6.0, 8.0, 10.0):
+        measurements.process(now_s, {}, stamp_ns=0, clock_ns=0)
+    summary = measurements.summarise(10.2)
+    assert (summary.input_hz, summary.output_hz) == (2.0, 0.5)
+    assert summary.since_image_s == pytest.approx(0.2)
+    assert measurements.summarise(14.0).input_hz == 2.0  # at 9.0, 9.5 and 10.0
+    later = measurements.summarise(16.0)
+    assert (later.input_hz, later.output_hz, later.since_image_s) == (0.0, 0.0, 6.0)
+
+
+def test_percentiles_are_of_the_window_for_each_stage_and_for_all():
+    measurements = Measurements(started_s=0.0)
+    measurements.process(1.0, {'decode': 9.0}, stamp_ns=0, clock_ns=0)
+    for i in range(1, 6):  # decoding takes 1 to 5 s, estimating twice as long
+        stages = {'decode': float(i), 'estimate': 2.0 * i}
+        measurements.process(1.5 + WINDOW_S, stages, stamp_ns=0, clock_ns=0)
+    durations = measurements.summarise(1.5 + WINDOW_S).durations
+    assert durations == {
+        'decode': Percentiles(3.0, 4.8),  # p95 of 1 to 5: 1 + 0.95 * 4
+        'estimate': Percentiles(6.0, pytest.approx(9.6)),
+        'total': Percentiles(9.0, pytest.approx(14.4)),
+    }
+
+
+def test_ages_are_those_of_images_with_stamps():
+    measurements = Measurements(started_s=0.0)
+    measurements.receive(1.0, image(100.0, 100.25))
+    measurements.receive(1.1, image(100.0, 100.75, frame_id='cam', size=(9, 7)))
+    measurements.process(1.2, {}, stamp_ns=100 * SECOND, clock_ns=101 * SECOND)
+    measurements.process(1.3, {}, stamp_ns=0, clock_ns=101 * SECOND)
+    summary = measurements.summarise(1.5)
+    assert summary.arrival_age == Percentiles(0.5, pytest.approx(0.725))  # 0.25 + 0.95 * 0.5
+    assert summary.publishing_age == Percentiles(1.0, 1.0)
+    assert (summary.latest.frame_id, summary.latest.size) == ('cam', (9, 7))
+
+
+@pytest.mark.parametrize(('stamp_s', 'clock_s'), [(0, 5), (5, 0), (0, 0)])
+def test_an_age_without_stamp_or_clock_is_unknown(stamp_s, clock_s):
+    assert math.isnan(image(stamp_s, clock_s).age_s)
+    measurements = Measurements(started_s=0.0)
+    measurements.receive(1.0, image(stamp_s, clock_s))
+    assert measurements.summarise(1.0).arrival_age is None
+
+
+def test_skips_are_those_of_the_window_with_the_latest_reason():
+    measurements = Measurements(started_s=0.0)
+    measurements.skip(1.0, stage='decode', reason='first')
+    measurements.skip(3.0, stage='decode', reason='second')
+    measurements.skip(4.0, stage='estimate', reason='third')
+    expected = Skips(3, 'estimate', 'third', others_pass=False)
+    assert measurements.summarise(5.0).skips == expected
+    measurements.process(7.0, {}, stamp_ns=0, clock_ns=0)
+    assert measurements.summarise(7.0).skips == Skips(2, 'estimate', 'third', others_pass=True)
+    assert measurements.summarise(9.5).skips is None
+
+
+def test_the_dropped_share_leaves_out_what_was_not_wanted():
+    measurements = Measurements(started_s=0.0)
+    for _ in range(3):
+        measurements.drop(1.0)
+        measurements.ignore()
+    measurements.process(1.0, {}, stamp_ns=0, clock_ns=0)
+    assert measurements.summarise(1.0).dropped_share == 0.75  # 3 of 4
+    assert measurements.summarise(9.0).dropped_share == 0.0
+
+
+@pytest.mark.parametrize(
+    'end',
+    [
+        lambda m: m.ignore(),
+        lambda m: m.skip(3.0, stage='decode', reason=''),
+        lambda m: m.process(3.0, {}, stamp_ns=0, clock_ns=0),
+    ],
+)
+def test_an_image_is_at_work_until_something_became_of_it(end):
+    measurements = Measurements(started_s=0.0)
+    measurements.begin(1.0)
+    assert measurements.summarise(3.5).busy_s == 2.5
+    end(measurements)
+    assert measurements.summarise(3.5).busy_s is None
+
+
+def test_memory_is_bounded_and_counts_go_on():
+    measurements = Measurements(started_s=0.0)
+    for i in range(1500):
+        measurements.receive(i / 1000, UNKNOWN)
+    assert measurements.counts.received == 1500
+    assert measurements.summarise(1.5).input_hz == pytest.approx(1000)
+
+
+def test_threads_may_record_at_once():
+    measurements = Measurements(started_s=0.0)
+
+    def record():
+        for _ in range(500):
+            measurements.receive(1.0, UNKNOWN)
+            measurements.process(1.0, {'decode': 1.0}, stamp_ns=0, clock_ns=0)
+            measurements.summarise(1.0)
+
+    threads = [threading.Thread(target=record) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts = measurements.counts
+    assert (counts.received, counts.processed, counts.working_s) == (1500, 1500, 1500.0)
+
+
+def test_a_stopwatch_times_stages_and_knows_the_one_at_work():
+    stopwatch = Stopwatch(iter([1.0, 1.5, 3.5]).__next__)
+    stopwatch.start('decode')
+    assert (stopwatch.stage, stopwatch.durations) == ('decode', {})
+    stopwatch.start('estimate')
+    assert stopwatch.stage == 'estimate'
+    stopwatch.stop()
+    assert stopwatch.durations == {'decode': 0.5, 'estimate': 2.0}
