@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 from safetensors.torch import save
@@ -65,7 +65,13 @@ class DurableCheckpoints(TorchCheckpointIO):
 class _RecipeLine(LightningCLI):
     """Lightning's command line for our model and data, with what every training here does."""
 
-    def __init__(self, arguments: Sequence[str], output: Path, save_every: int) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        output: Path,
+        save_every: int,
+        callbacks: Sequence[Callback],
+    ) -> None:
         self._output = output
         for intended in _INTENDED:
             warnings.filterwarnings('ignore', intended)
@@ -91,6 +97,7 @@ class _RecipeLine(LightningCLI):
                     AveragedWeights(),
                     DataWait(),
                     RichProgressBar(),
+                    *callbacks,
                     ModelCheckpoint(
                         output,
                         save_top_k=0,
@@ -113,7 +120,13 @@ class _RecipeLine(LightningCLI):
                 self.config.model.clip_weights = str(_random_clip(network.clip, self._output))
 
 
-def train(arguments: Sequence[str], output: Path, *, save_every: int = 100) -> Path:
+def train(
+    arguments: Sequence[str],
+    output: Path,
+    *,
+    save_every: int = 100,
+    callbacks: Sequence[Callback] = (),
+) -> Path:
     """Train as Lightning's options say; go on where the training of that folder stopped.
 
     Leaves in ``output``: ``model.safetensors`` for the node, ``last.ckpt`` to go on from,
@@ -122,12 +135,13 @@ def train(arguments: Sequence[str], output: Path, *, save_every: int = 100) -> P
     :param arguments: ``--config FILE``, ``--data.train DATA`` and the like; see
         ``mirror_depth train --help``.
     :param save_every: steps between two checkpoints.
+    :param callbacks: what shall happen beside the steps, too.
     :returns: the path of ``model.safetensors``.
     :raises ValueError: for options that do not fit, or that ``output`` was not begun with.
     :raises OSError: if the disk does not hold what is to be written.
     """
     output = output.resolve()
-    line = _RecipeLine(arguments, output, save_every)
+    line = _RecipeLine(arguments, output, save_every, callbacks)
     checkpoint = output / _CHECKPOINT
     resumed = str(checkpoint) if checkpoint.exists() else None
     if resumed is not None:

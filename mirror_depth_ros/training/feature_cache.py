@@ -22,6 +22,7 @@ from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.pictures import Picture
+from mirror_depth_ros.training.row_file import RowFile, RowWriter
 from mirror_depth_ros.writers import write_bytes
 
 _BATCH = 32
@@ -60,7 +61,7 @@ class CachedScenes(Dataset[EncodedPicture]):
         if flipped:
             depth = depth[:, ::-1].copy()
         return EncodedPicture(
-            _as_bf16(self._features[scene, flipped]),
+            _as_bf16(self._features[scene, flipped].copy()),
             torch.from_numpy(depth)[None],
             torch.tensor(self._scenes.focal_px[scene]),
         )
@@ -71,8 +72,8 @@ class CachedPictures(Dataset[EncodedPicture]):
 
     def __init__(self, folder: Path) -> None:
         """Open what :func:`cache_pictures` wrote."""
-        self._features = np.load(folder / 'features.npy', mmap_mode='r')
-        self._depth = np.load(folder / 'depth.npy', mmap_mode='r')
+        self._features = RowFile(folder / 'features.npy')
+        self._depth = RowFile(folder / 'depth.npy')
         self._focal_px = np.load(folder / 'focal_px.npy')
 
     def __len__(self) -> int:
@@ -135,20 +136,18 @@ def cache_pictures(
         return CachedPictures(folder)
     folder.mkdir(parents=True, exist_ok=True)
     count, size = len(pictures), tuple(pictures[0].depth.shape[1:])
-    features = np.lib.format.open_memmap(
-        folder / 'features.npy', 'w+', np.uint16, (count, *_feature_shape(encoder, size))
-    )
     # Half precision: a step of 6 cm at 100 m, less than any sensor resolves there.
-    depth = np.lib.format.open_memmap(folder / 'depth.npy', 'w+', np.float16, (count, 1, *size))
+    depth = RowWriter(folder / 'depth.npy', np.float16, (count, 1, *size))
+    shape = (count, *_feature_shape(encoder, size))
+    features = RowWriter(folder / 'features.npy', np.uint16, shape)
     focal_px = np.empty(count, np.float32)
     for start in track(range(0, count, _BATCH), 'encoding'):
         batch = [pictures[i] for i in range(start, min(start + _BATCH, count))]
-        rows = slice(start, start + len(batch))
-        features[rows] = _encode(encoder, torch.stack([picture.image for picture in batch]))
-        depth[rows] = torch.stack([picture.depth for picture in batch]).numpy()
-        focal_px[rows] = [float(picture.focal_px) for picture in batch]
-    features.flush()
-    depth.flush()
+        features.append(_encode(encoder, torch.stack([picture.image for picture in batch])))
+        depth.append(torch.stack([picture.depth for picture in batch]).numpy())
+        focal_px[start : start + len(batch)] = [float(picture.focal_px) for picture in batch]
+    features.close()
+    depth.close()
     last = io.BytesIO()
     np.save(last, focal_px)
     write_bytes(folder / 'focal_px.npy', last.getvalue())  # its presence says that all is whole
@@ -172,4 +171,4 @@ def _encode(encoder: FrozenImageEncoder, images: Tensor) -> NDArray[np.uint16]:
 
 
 def _as_bf16(bits: NDArray[np.uint16]) -> Tensor:
-    return torch.from_numpy(bits.copy()).view(torch.bfloat16)
+    return torch.from_numpy(bits).view(torch.bfloat16)
