@@ -7,13 +7,16 @@ training reads it back: an epoch then costs only the decoder.
 from __future__ import annotations
 
 import io
+import math
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -99,12 +102,13 @@ def cache_scenes(
     :param disturb: what is done to a batch of mirrored images, uint8 ``[B, 3, H, W]``, such as
         other light; the mirror image is then a picture that no camera of the scenes takes.
     :returns: bf16 bit patterns, memory-mapped, ``[N, 2, taps, rows, columns, C]``.
+    :raises OSError: if the disk does not hold it.
     """
     if path.exists():
         return np.load(path, mmap_mode='r')
     shape = (len(scenes), 2, *_feature_shape(encoder, scenes.rgb.shape[1:3]))
     unfinished = path.with_suffix('.unfinished')
-    cache = np.lib.format.open_memmap(unfinished, 'w+', np.uint16, shape)
+    cache = _allocate(unfinished, np.uint16, shape)
     for start in track(range(0, len(scenes), _BATCH), 'encoding'):
         rgb = torch.from_numpy(scenes.rgb[start : start + _BATCH].copy()).permute(0, 3, 1, 2)
         mirrored = rgb.flip(-1)
@@ -132,11 +136,10 @@ def cache_pictures(
         return CachedPictures(folder)
     folder.mkdir(parents=True, exist_ok=True)
     count, size = len(pictures), tuple(pictures[0].depth.shape[1:])
-    features = np.lib.format.open_memmap(
-        folder / 'features.npy', 'w+', np.uint16, (count, *_feature_shape(encoder, size))
-    )
     # Half precision: a step of 6 cm at 100 m, less than any sensor resolves there.
-    depth = np.lib.format.open_memmap(folder / 'depth.npy', 'w+', np.float16, (count, 1, *size))
+    depth = _allocate(folder / 'depth.npy', np.float16, (count, 1, *size))
+    shape = (count, *_feature_shape(encoder, size))
+    features = _allocate(folder / 'features.npy', np.uint16, shape)
     focal_px = np.empty(count, np.float32)
     for start in track(range(0, count, _BATCH), 'encoding'):
         batch = [pictures[i] for i in range(start, min(start + _BATCH, count))]
@@ -150,6 +153,29 @@ def cache_pictures(
     np.save(last, focal_px)
     write_bytes(folder / 'focal_px.npy', last.getvalue())  # its presence says that all is whole
     return CachedPictures(folder)
+
+
+def _allocate(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Return a new array on the disk, memory-mapped, whose space is taken.
+
+    A mapped file is otherwise all holes, and the system kills a process that writes into one for
+    which a full disk has no space.
+
+    :raises OSError: if the disk does not hold it.
+    """
+    needed = math.prod(shape) * np.dtype(dtype).itemsize
+    free = shutil.disk_usage(path.parent).free
+    try:
+        array = np.lib.format.open_memmap(path, 'w+', dtype, shape)
+        with path.open('r+b') as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(
+            f'got {error.strerror or error} for {path}, where {free / 1e9:.3g} GB are free, '
+            f'expected {needed / 1e9:.3g} GB; make room, or choose a folder on another disk'
+        ) from error
+    return array
 
 
 def _feature_shape(encoder: FrozenImageEncoder, size: tuple[int, ...]) -> tuple[int, ...]:
