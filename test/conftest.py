@@ -130,6 +130,83 @@ def tiny_model(tiny_network: dict[str, Any], tmp_path_factory: pytest.TempPathFa
     return path
 
 
+@pytest.fixture(scope='session')
+def make_frames() -> Callable[..., Path]:
+    """Return a maker of folders of frames of 51 x 69 pixels: noise, and noisy depth from it."""
+    import cv2
+    import numpy as np
+
+    camera = {'fx': 60.0, 'fy': 62.0, 'cx': 34.0, 'cy': 25.0, 'width': 69, 'height': 51}
+
+    def make(folder: Path, count: int) -> Path:
+        """Write frames 00, 01 and so on, each with three columns less of true depth."""
+        random = np.random.default_rng(5)
+        for number in range(count):
+            frame = folder / f'{number:02d}'
+            frame.mkdir(parents=True)
+            millimetres = random.integers(500, 5000, (51, 69), np.uint16)
+            grey = (millimetres // 20).astype(np.uint8)
+            millimetres[:, : 3 * number] = 0
+            cv2.imwrite(str(frame / 'depth.png'), millimetres)
+            cv2.imwrite(str(frame / 'rgb.png'), np.stack([grey, 255 - grey, grey], axis=-1))
+            meta = {'camera': camera, 'depth_scale': 0.001}
+            (frame / 'meta.json').write_text(json.dumps(meta))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def frames(make_frames: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of ten frames; by default eight are trained and two validated on."""
+    return make_frames(tmp_path_factory.mktemp('recording') / 'frames', 10)
+
+
+@pytest.fixture(scope='session')
+def small_recipe(
+    tiny_network: dict[str, Any], frames: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a recipe of ``mirror_depth train`` for a second: two epochs of four steps."""
+    import yaml
+
+    network = {k: list(v) if isinstance(v, tuple) else v for k, v in tiny_network.items()}
+    recipe = {
+        'model': {'network': {**network, 'output': 'log'}, 'lr': 0.01},
+        'data': {
+            'train': f'frames:{frames}',
+            'batch_size': 2,
+            'workers': 0,
+            'augmentation': {'crop': [0.7, 1.0], 'flip': 0.5, 'brightness': 0.2},
+        },
+        'trainer': {
+            'max_epochs': 2,
+            'precision': 32,
+            'accelerator': 'cpu',
+            'log_every_n_steps': 1,
+            'num_sanity_val_steps': 0,
+        },
+    }
+    path = tmp_path_factory.mktemp('recipe') / 'small.yaml'
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+@pytest.fixture(scope='session')
+def content_of() -> Callable[[Path], tuple[dict[str, str], dict[str, bytes]]]:
+    """Return what reads metadata and tensors of a safetensors file, to the bit.
+
+    The files themselves differ: safetensors writes metadata in an order of chance.
+    """
+    from safetensors import safe_open
+
+    def read(path: Path) -> tuple[dict[str, str], dict[str, bytes]]:
+        with safe_open(path, framework='np') as file:
+            tensors = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+            return file.metadata(), tensors
+
+    return read
+
+
 @pytest.fixture
 def moved_clip(
     tiny_clip: str,

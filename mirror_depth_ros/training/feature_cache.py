@@ -42,8 +42,8 @@ class EncodedPicture(NamedTuple):
 class CachedScenes(Dataset[EncodedPicture]):
     """Rendered scenes, each as it is and mirrored left to right, by their features."""
 
-    def __init__(self, scenes: RenderedScenes, features: NDArray[np.uint16]) -> None:
-        """Wrap what :func:`cache_scenes` returned, ``[N, 2, taps, rows, columns, C]``."""
+    def __init__(self, scenes: RenderedScenes, features: RowFile) -> None:
+        """Wrap what :func:`cache_scenes` returned."""
         self._scenes, self._features = scenes, features
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class CachedScenes(Dataset[EncodedPicture]):
         if flipped:
             depth = depth[:, ::-1].copy()
         return EncodedPicture(
-            _as_bf16(self._features[scene, flipped].copy()),
+            _as_bf16(self._features[index]),
             torch.from_numpy(depth)[None],
             torch.tensor(self._scenes.focal_px[scene]),
         )
@@ -93,32 +93,34 @@ def cache_scenes(
     path: Path,
     *,
     mirrored: Augmentation = NO_AUGMENTATION,
-) -> NDArray[np.uint16]:
+) -> RowFile:
     """Encode every picture and its mirror image; a finished cache is opened instead.
 
     The file's name should say which encoder made it.
 
     :param mirrored: in which other light the mirror images are seen; of it, only what changes no
         geometry is done.
-    :returns: bf16 bit patterns, memory-mapped, ``[N, 2, taps, rows, columns, C]``.
+    :returns: bf16 bit patterns ``[2 N, taps, rows, columns, C]``, each scene followed by its
+        mirror image.
+    :raises OSError: if the disk does not hold it.
     """
     if path.exists():
-        return np.load(path, mmap_mode='r')
-    shape = (len(scenes), 2, *_feature_shape(encoder, scenes.rgb.shape[1:3]))
+        return RowFile(path)
     unfinished = path.with_suffix('.unfinished')
-    cache = np.lib.format.open_memmap(unfinished, 'w+', np.uint16, shape)
+    shape = (2 * len(scenes), *_feature_shape(encoder, scenes.rgb.shape[1:3]))
+    cache = RowWriter(unfinished, np.uint16, shape)
     for start in track(range(0, len(scenes), _BATCH), 'encoding'):
         rgb = torch.from_numpy(scenes.rgb[start : start + _BATCH].copy()).permute(0, 3, 1, 2)
-        cache[start : start + _BATCH, 0] = _encode(encoder, rgb)
         with torch.random.fork_rng(devices=[]):
             relit = []
             for number, image in enumerate(rgb.flip(-1), start):
                 torch.manual_seed(number)  # as it is wherever a batch begins
                 relit.append(mirrored.relight(image))
-        cache[start : start + _BATCH, 1] = _encode(encoder, torch.stack(relit))
-    cache.flush()
+        pairs = torch.stack([rgb, torch.stack(relit)], dim=1)  # [B, 2, 3, H, W]
+        cache.append(_encode(encoder, pairs.flatten(0, 1)))
+    cache.close()
     unfinished.rename(path)  # its final name says that it is whole
-    return np.load(path, mmap_mode='r')
+    return RowFile(path)
 
 
 def cache_pictures(
