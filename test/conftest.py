@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -189,6 +190,55 @@ def small_recipe(
     path = tmp_path_factory.mktemp('recipe') / 'small.yaml'
     path.write_text(yaml.safe_dump(recipe))
     return path
+
+
+class StoppedError(RuntimeError):
+    """The training was stopped by the test."""
+
+
+@pytest.fixture
+def stopped_training(
+    small_recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """Return what trains up to before a step, as if it was killed there."""
+
+    from mirror_depth_ros.training.command import train
+    from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
+
+    def stop(folder: Path, step: int, *options: str, save_every: int) -> list[str]:
+        """Return the arguments that the training can go on with."""
+        arguments = [f'--config={small_recipe}', *options]
+        whole_step = MirrorDepthTraining.training_step
+
+        def training_step(self: MirrorDepthTraining, batch: Any, index: int) -> Any:
+            if self.global_step == step:
+                raise StoppedError
+            return whole_step(self, batch, index)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MirrorDepthTraining, 'training_step', training_step)
+            with pytest.raises(StoppedError):
+                train(arguments, folder, save_every=save_every)
+        return arguments
+
+    return stop
+
+
+@pytest.fixture
+def files_up_to() -> Callable[[int], AbstractContextManager[None]]:
+    """Return what makes the system refuse larger files [bytes], as it does on a full disk."""
+    import resource
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limit
 
 
 @pytest.fixture(scope='session')

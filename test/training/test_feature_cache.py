@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -173,20 +172,13 @@ def test_a_full_disk_is_an_error_before_anything_is_encoded(
     assert list(tmp_path.iterdir()) == []
 
 
-@contextmanager
-def files_up_to(count: int) -> Iterator[None]:
-    """Let the system refuse every larger file [bytes], as it refuses one on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 @pytest.mark.parametrize('what', ['scenes', 'pictures'])
 def test_the_system_refuses_space(
-    what: str, encoder: FrozenImageEncoder, scenes: RenderedScenes, tmp_path: Path
+    what: str,
+    encoder: FrozenImageEncoder,
+    scenes: RenderedScenes,
+    files_up_to: Callable[[int], AbstractContextManager[None]],
+    tmp_path: Path,
 ) -> None:
     with files_up_to(5000), pytest.raises(OSError, match='got File too large for '):
         fill(what, encoder, scenes, tmp_path)
