@@ -275,9 +275,9 @@ def _random_clip(name: str, folder: Path) -> Path:
     )
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(
-            path, save({k: v.contiguous() for k, v in load_clip(name).state_dict().items()})
-        )
+        state = load_clip(name).state_dict()
+        # In half precision: what is random anyway need not fill the disk.
+        write_bytes(path, save({k: v.half().contiguous() for k, v in state.items()}))
     return path
 
 

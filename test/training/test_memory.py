@@ -56,6 +56,8 @@ def start(data: Path, network: dict[str, Any], output: Path, **options: Any) -> 
             'max_epochs': -1,
             'check_val_every_n_epoch': None,
             'val_check_interval': steps,
+            'num_sanity_val_steps': 0,
+            'logger': False,
             'accelerator': 'cpu',
         },
     }
