@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain, islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
@@ -60,6 +60,7 @@ def test_the_seed_decides_the_order() -> None:
     assert batches(loader(12, 3, seed=1), 5) != batches(loader(12, 3, seed=2), 5)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     count=st.integers(1, 9),
     batch_size=st.integers(1, 4),
@@ -80,6 +81,7 @@ def test_going_on_is_as_if_never_stopped(
     assert batches(resumed, more) == whole[taken:]
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     count=st.integers(0, 9), batch_size=st.integers(1, 4), world=st.integers(2, 3), seed=st.just(7)
 )
