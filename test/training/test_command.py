@@ -18,7 +18,7 @@ import yaml
 
 from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_facts, load_checkpoint
-from mirror_depth_ros.model.resources import BUILTIN_MODELS, recipe_directory
+from mirror_depth_ros.model.resources import recipe_directory
 from mirror_depth_ros.training.command import (
     DurableCheckpoints,
     check_unchanged,
@@ -55,7 +55,7 @@ def test_every_recipe_says_what_can_be_said(
 
 def test_there_is_no_other_recipe() -> None:
     shipped = {path.name for path in recipe_directory().iterdir()}
-    assert shipped == {f'{name}.yaml' for name in (*RECIPES, *BUILTIN_MODELS)}
+    assert shipped == {f'{name}.yaml' for name in RECIPES}
 
 
 def test_a_recipe_is_a_file_or_a_name(tmp_path: Path) -> None:
