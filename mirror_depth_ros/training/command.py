@@ -182,6 +182,9 @@ def train(
         if not line.trainer.strategy.broadcast(is_last):  # or processes might disagree
             # It ended between two validations: look at the last weights, too, and save them.
             line.trainer.validate(line.model, line.datamodule, verbose=False)
+    if torch.distributed.is_initialized():
+        # Lightning does it for NCCL only: Gloo's threads, left running, may abort the process.
+        torch.distributed.destroy_process_group()
     _report(model)
     return model
 
