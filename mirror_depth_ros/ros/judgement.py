@@ -197,7 +197,7 @@ def _silence(what: str, facts: InputFacts, since_s: float | None) -> str:
             'the publisher'
         )
     if facts.n_publishers:
-        return f'{lack}, though {facts.n_publishers} publish there; see: ros2 topic hz {topic}'
+        return f'{lack}, though somebody publishes there; see: ros2 topic hz {topic}'
     if facts.alternative:
         transport = 'compressed' if facts.alternative.endswith('/compressed') else 'raw'
         return (
@@ -207,8 +207,8 @@ def _silence(what: str, facts: InputFacts, since_s: float | None) -> str:
     name = 'image' if what == 'image' else 'camera_info'
     if facts.other_types:
         return (
-            f'{lack}: got {" and ".join(facts.other_types)} there, expected {facts.type_name}; '
-            f'remap {name} to a topic of that type'
+            f'{lack}: {" and ".join(facts.other_types)} is published there, expected '
+            f'{facts.type_name}; remap {name} to a topic of that type'
         )
     return f'{lack}, where nobody publishes; start the camera, or remap {name} to its topic'
 
@@ -225,12 +225,12 @@ def _skipped(skips: Skips, device: str) -> str:
 
 def _refused(output: OutputFacts) -> str:
     topic, policy = output.topic, output.refused_policy
-    refused = f'{topic} does not reach {output.n_refused} subscribers that ask for another QoS'
+    refused = f'{topic} does not reach {output.n_refused} of its subscribers, whose QoS differs'
     if policy != 'reliability':  # which alone can be overridden here
-        return f'{refused} ({policy}); change it there'
+        return f'{refused} ({policy}); change theirs'
     return (
         f'{refused} ({policy}); remove the parameter qos_overrides.{topic}.publisher.{policy}, or '
-        'change them'
+        'change theirs'
     )
 
 

@@ -444,7 +444,7 @@ def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, log):
     make_rig(arguments=['-r', 'image:=/cam/image_raw'])
     reasons = {
         'image on /cam/image_raw': ', where nobody publishes; start the camera, or remap image',
-        'CameraInfo on /camera_info': ', though 1 publish there; see: ros2 topic hz /camera_info',
+        'CameraInfo on /camera_info': ', though somebody publishes there; see: ros2 topic hz',
     }
     for what, reason in reasons.items():
         wait(lambda hint=f'got no {what}{reason}': hint in log)

@@ -1,0 +1,82 @@
+from mirror_depth_ros.ros.diagnostic_values import diagnostic_values
+from mirror_depth_ros.ros.measurements import Counts, Percentiles, Skips, Summary
+from mirror_depth_ros.ros.observations import Snapshot
+
+WORKING = Snapshot(
+    node='/mirror_depth',
+    state='active',
+    model='builtin',
+    device='cpu',
+    precision='bf16',
+    measured=Summary(
+        counts=Counts(received=9, processed=5, dropped=2, skipped=1, ignored=1),
+        input_hz=9.996,
+        output_hz=5.0,
+        durations={
+            'decode': Percentiles(0.001, 0.0025),
+            'calibrate': Percentiles(0.0001, 0.0002),
+            'estimate': Percentiles(0.04, 0.05),
+            'publish': Percentiles(0.003, 0.004),
+            'total': Percentiles(0.0441, 0.0567),
+        },
+        arrival_age=Percentiles(0.0125, 0.02),
+        publishing_age=Percentiles(0.06, 0.075),
+        skips=Skips(1, 'decode', 'got 3 bytes', others_pass=True),
+    ),
+    resident_bytes=512_340_000,
+)
+
+
+def test_figures_are_text_with_their_units():
+    assert diagnostic_values(WORKING) == {
+        'state': 'active',
+        'model': 'builtin',
+        'device': 'cpu (no GPU found)',
+        'precision': 'bf16',
+        'images received': '9',
+        'images processed': '5',
+        'images dropped for newer ones': '2',
+        'images skipped': '1',
+        'images nobody wanted': '1',
+        'input rate [Hz]': '10.00',
+        'output rate [Hz]': '5.00',
+        'decode, p50 [ms]': '1.00',
+        'decode, p95 [ms]': '2.50',
+        'calibrate, p50 [ms]': '0.10',
+        'calibrate, p95 [ms]': '0.20',
+        'estimate, p50 [ms]': '40.00',
+        'estimate, p95 [ms]': '50.00',
+        'publish, p50 [ms]': '3.00',
+        'publish, p95 [ms]': '4.00',
+        'total, p50 [ms]': '44.10',
+        'total, p95 [ms]': '56.70',
+        'image age when it comes, p50 [ms]': '12.50',
+        'image age when it comes, p95 [ms]': '20.00',
+        'image age when depth goes out, p50 [ms]': '60.00',
+        'image age when depth goes out, p95 [ms]': '75.00',
+        'last skipped because': 'got 3 bytes',
+        'resident memory [MB]': '512.3',
+        'GPU memory [MB]': 'unknown',
+    }
+
+
+def test_names_are_the_same_before_anything_is_known():
+    values = diagnostic_values(Snapshot(node='/mirror_depth', state='unconfigured'))
+    assert list(values) == list(diagnostic_values(WORKING))
+    assert values['device'] == values['total, p95 [ms]'] == 'unknown'
+    assert values['last skipped because'] == 'none was'
+
+
+def test_a_difference_of_clocks_is_no_age():
+    measured = Summary(arrival_age=Percentiles(-61.0, 1.0), publishing_age=Percentiles(61.0, 62.0))
+    values = diagnostic_values(Snapshot(node='/n', state='active', measured=measured))
+    assert values['image age when it comes, p50 [ms]'] == 'unknown'
+    assert values['image age when depth goes out, p95 [ms]'] == 'unknown'
+
+
+def test_a_device_that_was_asked_for_is_named_as_it_is():
+    cpu = Snapshot(node='/n', state='active', device_wanted='cpu', device='cpu')
+    gpu = Snapshot(node='/n', state='active', device='cuda', gpu_bytes=2_000_000_000)
+    assert diagnostic_values(cpu)['device'] == 'cpu'
+    assert diagnostic_values(gpu)['device'] == 'cuda'
+    assert diagnostic_values(gpu)['GPU memory [MB]'] == '2000.0'

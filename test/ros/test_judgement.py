@@ -1,0 +1,363 @@
+from dataclasses import replace
+
+import pytest
+
+from mirror_depth_ros.ros.judgement import LATE_S, OTHER_CLOCK_S, SILENCE_S, Cause, Level, judge
+from mirror_depth_ros.ros.measurements import Counts, LatestImage, Percentiles, Skips, Summary
+from mirror_depth_ros.ros.observations import InputFacts, OutputFacts, Snapshot
+
+SECOND = 1_000_000_000
+IMAGE = InputFacts('/camera/image_raw', 'sensor_msgs/msg/Image', n_publishers=1)
+INFO = InputFacts('/camera/camera_info', 'sensor_msgs/msg/CameraInfo', n_publishers=1)
+DEPTH = OutputFacts('/mirror_depth/depth/image', n_subscribers=1)
+POINTS = OutputFacts('/mirror_depth/points')
+FLOWING = Summary(
+    counts=Counts(received=100, processed=100),
+    elapsed_s=10.0,
+    since_image_s=0.05,
+    input_hz=10.0,
+    output_hz=10.0,
+    durations={'total': Percentiles(0.03, 0.04)},
+    arrival_age=Percentiles(0.02, 0.03),
+    latest=LatestImage(1000 * SECOND, 1000 * SECOND, frame_id='camera', size=(9, 7)),
+)
+WORKING = Snapshot(
+    node='/mirror_depth',
+    state='active',
+    model='builtin',
+    device='cpu',
+    precision='fp32',
+    image=IMAGE,
+    camera_info=INFO,
+    has_calibration=True,
+    outputs=(DEPTH, POINTS),
+    measured=FLOWING,
+)
+# As it is before anything has come, and there is nothing to wait for any longer.
+SILENT = replace(
+    WORKING, has_calibration=False, measured=Summary(elapsed_s=3.0), outputs=(POINTS,)
+)
+
+
+def measured(**fields):
+    return replace(WORKING, measured=replace(FLOWING, **fields))
+
+
+def aged(seconds):
+    return measured(arrival_age=Percentiles(seconds, seconds))
+
+
+def without(**facts):
+    """Nothing comes from the camera, and its image topic has these facts."""
+    image = replace(IMAGE, **{'n_publishers': 0, **facts})
+    return replace(SILENT, image=image, has_calibration=True)
+
+
+def skipping(stage, reason, *, others_pass):
+    return measured(skips=Skips(3, stage, reason, others_pass))
+
+
+PAUSED = (
+    'paused by ~/enable; to resume: ros2 service call /mirror_depth/enable '
+    'std_srvs/srv/SetBool "{data: true}"'
+)
+UNCALIBRATED = 'got a CameraInfo whose K is all zero, expected intrinsics: calibrate it'
+
+#: Snapshot, level, whole message and cause of whatever can be found.
+FINDINGS = {
+    'no publisher': (
+        without(),
+        Level.ERROR,
+        'got no image on /camera/image_raw, where nobody publishes; start the camera, or remap '
+        'image to its topic',
+        Cause.IMAGE,
+    ),
+    'stopped': (
+        replace(measured(since_image_s=4.2), image=replace(IMAGE, n_publishers=0)),
+        Level.ERROR,
+        'got no image on /camera/image_raw for 4 s, where nobody publishes; start the camera, or '
+        'remap image to its topic',
+        Cause.IMAGE,
+    ),
+    'silent publisher': (
+        without(n_publishers=1),
+        Level.ERROR,
+        'got no image on /camera/image_raw, though somebody publishes there; see: ros2 topic hz '
+        '/camera/image_raw',
+        Cause.IMAGE,
+    ),
+    'refused publisher': (
+        without(n_publishers=1, refused_policy='reliability'),
+        Level.ERROR,
+        'got no image on /camera/image_raw: its publisher and this node differ in QoS '
+        '(reliability); remove the parameter '
+        'qos_overrides./camera/image_raw.subscription.reliability, or change the publisher',
+        Cause.IMAGE,
+    ),
+    'other type': (
+        without(other_types=('sensor_msgs/msg/PointCloud2',)),
+        Level.ERROR,
+        'got no image on /camera/image_raw: sensor_msgs/msg/PointCloud2 is published there, '
+        'expected sensor_msgs/msg/Image; remap image to a topic of that type',
+        Cause.IMAGE,
+    ),
+    'other transport': (
+        without(alternative='/camera/image_raw/compressed'),
+        Level.ERROR,
+        'got no image on /camera/image_raw, but /camera/image_raw/compressed is published; set '
+        'the parameter image_transport to compressed',
+        Cause.IMAGE,
+    ),
+    'raw in place of compressed': (
+        without(topic='/camera/image_raw/compressed', alternative='/camera/image_raw'),
+        Level.ERROR,
+        'got no image on /camera/image_raw/compressed, but /camera/image_raw is published; set '
+        'the parameter image_transport to raw',
+        Cause.IMAGE,
+    ),
+    'no calibration': (
+        replace(WORKING, has_calibration=False, camera_info=replace(INFO, n_publishers=0)),
+        Level.ERROR,
+        'got no CameraInfo on /camera/camera_info, where nobody publishes; start the camera, or '
+        'remap camera_info to its topic',
+        Cause.CAMERA_INFO,
+    ),
+    'refused calibration': (
+        replace(
+            WORKING, has_calibration=False, camera_info=replace(INFO, refused_policy='reliability')
+        ),
+        Level.ERROR,
+        'got no CameraInfo on /camera/camera_info: its publisher and this node differ in QoS '
+        '(reliability); remove the parameter '
+        'qos_overrides./camera/camera_info.subscription.reliability, or change the publisher',
+        Cause.CAMERA_INFO,
+    ),
+    'uncalibrated': (
+        replace(WORKING, calibration_error=UNCALIBRATED),
+        Level.ERROR,
+        f'/camera/camera_info: {UNCALIBRATED}',
+        Cause.CALIBRATION,
+    ),
+    'only malformed images': (
+        skipping('decode', 'got 3 bytes', others_pass=False),
+        Level.ERROR,
+        '3 malformed images skipped in the last 5 s, the latest: got 3 bytes',
+        Cause.SKIPPED,
+    ),
+    'some malformed images': (
+        skipping('decode', 'got 3 bytes', others_pass=True),
+        Level.WARN,
+        '3 malformed images skipped in the last 5 s, the latest: got 3 bytes',
+        Cause.SKIPPED,
+    ),
+    'images of another aspect, compressed': (
+        skipping('calibrate', 'got 9 x 7', others_pass=False),
+        Level.ERROR,
+        '3 images without a calibration that fits skipped in the last 5 s, the latest: got 9 x 7',
+        Cause.SKIPPED,
+    ),
+    'failing model': (
+        skipping('estimate', 'RuntimeError: out of memory', others_pass=False),
+        Level.ERROR,
+        '3 images on which the model failed (on cpu) in the last 5 s, the latest: RuntimeError: '
+        'out of memory',
+        Cause.SKIPPED,
+    ),
+    'failing publisher': (
+        skipping('publish', 'MemoryError: ', others_pass=False),
+        Level.ERROR,
+        '3 images whose depth could not be published in the last 5 s, the latest: MemoryError: ',
+        Cause.SKIPPED,
+    ),
+    'stuck': (
+        measured(busy_s=12.3),
+        Level.WARN,
+        'got no depth for 12 s: the model is still at work on one image, on cpu; wait if it is '
+        'the first one, else start the node again',
+        Cause.STUCK,
+    ),
+    'refused subscriber': (
+        replace(WORKING, outputs=(replace(DEPTH, n_refused=2, refused_policy='reliability'),)),
+        Level.WARN,
+        '/mirror_depth/depth/image does not reach 2 of its subscribers, whose QoS differs '
+        '(reliability); remove the parameter '
+        'qos_overrides./mirror_depth/depth/image.publisher.reliability, or change theirs',
+        Cause.OUTPUT,
+    ),
+    'subscriber that wants what was before it': (
+        replace(WORKING, outputs=(replace(DEPTH, n_refused=1, refused_policy='durability'),)),
+        Level.WARN,
+        '/mirror_depth/depth/image does not reach 1 of its subscribers, whose QoS differs '
+        '(durability); change theirs',
+        Cause.OUTPUT,
+    ),
+    'paused': (replace(WORKING, enabled=False), Level.WARN, PAUSED, Cause.PAUSED),
+    'late': (
+        aged(2.34),
+        Level.WARN,
+        'got images that are 2.3 s old when they come, expected less than 1 s; relieve network '
+        "and camera driver, or synchronise the camera's clock",
+        Cause.LATE,
+    ),
+    'early': (
+        aged(-2.34),
+        Level.WARN,
+        'got images with stamps 2.3 s ahead of the clock here, expected less than 1 s; '
+        'synchronise the clocks',
+        Cause.LATE,
+    ),
+    'slow for want of a GPU': (
+        measured(dropped_share=0.5, output_hz=5.0),
+        Level.WARN,
+        'depth comes at 5.0 Hz and images at 10.0 Hz: no GPU was found, so the model runs on the '
+        'CPU; install PyTorch for the GPU, or let the camera send fewer images',
+        Cause.SLOW,
+    ),
+    'not configured': (
+        Snapshot(
+            node='/mirror_depth', state='unconfigured', failure='not configured: got no model'
+        ),
+        Level.ERROR,
+        'not configured: got no model',
+        Cause.STATE,
+    ),
+    'unconfigured': (
+        Snapshot(node='/mirror_depth', state='unconfigured'),
+        Level.WARN,
+        'unconfigured; to go on: ros2 lifecycle set /mirror_depth configure',
+        Cause.STATE,
+    ),
+    'inactive': (
+        Snapshot(node='/mirror_depth', state='inactive'),
+        Level.WARN,
+        'inactive; to go on: ros2 lifecycle set /mirror_depth activate',
+        Cause.STATE,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ('snapshot', 'level', 'message', 'cause'), FINDINGS.values(), ids=list(FINDINGS)
+)
+def test_what_is_wrong_is_found_with_its_remedy(snapshot, level, message, cause):
+    judgement = judge(snapshot)
+    assert (judgement.level, judgement.message) == (level, message)
+    (finding,) = judgement.findings
+    assert (finding.level, finding.cause, finding.message) == (level, cause, message)
+
+
+FAR = {
+    'minutes behind': (90.0, '1.5 minutes behind'),
+    'hours behind': (3 * 3600.0, '3.0 hours behind'),
+    'days behind': (36 * 3600.0, '1.5 days behind'),
+    'years ahead': (-2 * 365.25 * 86400, '2.0 years ahead of'),
+}
+#: Snapshot, and what is added to the message of a node that works.
+REMARKS = {
+    **{
+        name: (
+            aged(seconds),
+            f'stamps of images are {difference} the clock here, so their age is unknown; play a '
+            'recording with --clock and use_sim_time, or set the clock of the camera',
+        )
+        for name, (seconds, difference) in FAR.items()
+    },
+    'no stamps': (
+        measured(latest=LatestImage(0, 1000 * SECOND), arrival_age=None),
+        'the age of images is unknown: their stamps are zero; let the camera driver set them',
+    ),
+    'no clock': (
+        measured(latest=LatestImage(1000 * SECOND, 0), arrival_age=None),
+        'the age of images is unknown: use_sim_time is set, and nobody publishes /clock; start '
+        'the simulator, or play the recording with --clock',
+    ),
+}
+
+
+@pytest.mark.parametrize(('snapshot', 'remark'), REMARKS.values(), ids=list(REMARKS))
+def test_what_is_worth_knowing_is_no_fault(snapshot, remark):
+    judgement = judge(snapshot)
+    assert judgement.level == Level.OK
+    assert judgement.message == f'depth comes at 10.0 Hz; {remark}'
+    assert [f.cause for f in judgement.findings] == [Cause.CLOCK]
+
+
+#: Of nodes without trouble.
+ACTIVITIES = {
+    'working': (WORKING, 'depth comes at 10.0 Hz'),
+    'slow camera': (measured(output_hz=0.0), 'depth comes'),
+    'first image at work': (measured(output_hz=0.0, durations={}), 'waiting for depth'),
+    'idle': (replace(WORKING, outputs=(POINTS,)), 'idle: nobody subscribes'),
+    'just active': (
+        replace(SILENT, measured=Summary(elapsed_s=SILENCE_S)),
+        'waiting for the first image',
+    ),
+    'just active, nobody there': (
+        replace(without(), measured=Summary(elapsed_s=1.0)),
+        'waiting for the first image',
+    ),
+    'configuring': (Snapshot(node='/mirror_depth', state='configuring'), 'configuring'),
+    'a pause of the camera': (measured(since_image_s=SILENCE_S), 'depth comes at 10.0 Hz'),
+    'nearly late': (aged(LATE_S), 'depth comes at 10.0 Hz'),
+    'an image now and then too many': (measured(dropped_share=0.2), 'depth comes at 10.0 Hz'),
+    'a CPU that is wanted': (
+        replace(measured(dropped_share=0.5), device_wanted='cpu'),
+        'depth comes at 10.0 Hz',
+    ),
+    'a slow GPU': (replace(measured(dropped_share=0.5), device='cuda'), 'depth comes at 10.0 Hz'),
+    'a model at work': (measured(busy_s=2.9), 'depth comes at 10.0 Hz'),
+}
+
+
+@pytest.mark.parametrize(('snapshot', 'message'), ACTIVITIES.values(), ids=list(ACTIVITIES))
+def test_where_nothing_is_wrong_the_message_says_what_is_done(snapshot, message):
+    judgement = judge(snapshot)
+    assert (judgement.level, judgement.message) == (Level.OK, message)
+    assert judgement.findings == ()
+
+
+@pytest.mark.parametrize(
+    'facts',
+    [
+        {'n_publishers': 1, 'refused_policy': 'reliability'},
+        {'other_types': ('sensor_msgs/msg/PointCloud2',)},
+    ],
+)
+def test_a_known_reason_need_not_be_waited_for(facts):
+    snapshot = replace(without(**facts), measured=Summary(elapsed_s=0.1))
+    assert judge(snapshot).level == Level.ERROR
+
+
+def test_a_publisher_of_the_right_type_may_still_begin():
+    facts = {'n_publishers': 1, 'other_types': ('sensor_msgs/msg/PointCloud2',)}
+    snapshot = replace(without(**facts), measured=Summary(elapsed_s=0.1))
+    assert judge(snapshot).level == Level.OK
+
+
+@pytest.mark.parametrize(('seconds', 'cause'), [(59.9, Cause.LATE), (60.1, Cause.CLOCK)])
+def test_what_is_too_old_to_be_late_is_of_another_clock(seconds, cause):
+    assert OTHER_CLOCK_S == 60.0
+    assert [f.cause for f in judge(aged(seconds)).findings] == [cause]
+
+
+def test_the_gravest_comes_first_and_then_the_way_of_an_image():
+    snapshot = replace(SILENT, enabled=False, outputs=(replace(POINTS, n_refused=1),))
+    judgement = judge(snapshot)
+    causes = [finding.cause for finding in judgement.findings]
+    assert causes == [Cause.IMAGE, Cause.CAMERA_INFO, Cause.OUTPUT, Cause.PAUSED]
+    assert judgement.message == judgement.findings[0].message
+    late_and_malformed = replace(
+        aged(2.0).measured, skips=Skips(1, 'decode', 'got 3 bytes', others_pass=False)
+    )
+    causes = [f.cause for f in judge(replace(WORKING, measured=late_and_malformed)).findings]
+    assert causes == [Cause.SKIPPED, Cause.LATE]
+
+
+def test_a_malformed_image_is_not_held_against_the_calibration():
+    skips = Skips(1, 'decode', 'got 3 bytes', others_pass=False)
+    snapshot = replace(measured(skips=skips), calibration_error='got 9 x 0')
+    assert [f.cause for f in judge(snapshot).findings] == [Cause.SKIPPED]
+    # What was skipped for the calibration is not said twice.
+    skips = Skips(1, 'calibrate', UNCALIBRATED, others_pass=False)
+    snapshot = replace(measured(skips=skips), calibration_error=UNCALIBRATED)
+    assert [f.cause for f in judge(snapshot).findings] == [Cause.CALIBRATION]
