@@ -1,6 +1,6 @@
-"""What many tests share: messages without ROS, and a small network with random weights.
+"""What many tests share: messages without ROS, recordings, a small network with random weights.
 
-The network is in files that any process can load.
+The network is in files that any process can load; the recordings are written by rosbags itself.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 # Before anything imports a hub client: tests never reach for the network.
@@ -20,11 +22,13 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 # Idle OpenMP threads sleep; spinning, they would starve the other processes of a test.
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
+# A message is recorded so long after it was taken [ns].
+_LATENCY_NS = 5_000_000
+
 
 @pytest.fixture(scope='session')
 def make_image() -> Callable[..., SimpleNamespace]:
     """Return a maker of what has the fields of ``sensor_msgs/Image``, its data read-only."""
-    import numpy as np
 
     def make(pixels: Any, encoding: str, *, padding: int = 0, **fields: Any) -> SimpleNamespace:
         """Lay out ``[H, W]`` or ``[H, W, C]`` pixels, ``padding`` bytes after each row."""
@@ -130,6 +134,132 @@ def tiny_model(tiny_network: dict[str, Any], tmp_path_factory: pytest.TempPathFa
     return path
 
 
+@pytest.fixture(scope='session')
+def make_frames() -> Callable[..., Path]:
+    """Return a maker of folders of frames of 51 x 69 pixels: noise, and noisy depth from it."""
+    import cv2
+    import numpy as np
+
+    camera = {'fx': 60.0, 'fy': 62.0, 'cx': 34.0, 'cy': 25.0, 'width': 69, 'height': 51}
+
+    def make(folder: Path, count: int) -> Path:
+        """Write frames 00, 01 and so on, each with three columns less of true depth."""
+        random = np.random.default_rng(5)
+        for number in range(count):
+            frame = folder / f'{number:02d}'
+            frame.mkdir(parents=True)
+            millimetres = random.integers(500, 5000, (51, 69), np.uint16)
+            grey = (millimetres // 20).astype(np.uint8)
+            millimetres[:, : 3 * number] = 0
+            cv2.imwrite(str(frame / 'depth.png'), millimetres)
+            cv2.imwrite(str(frame / 'rgb.png'), np.stack([grey, 255 - grey, grey], axis=-1))
+            meta = {'camera': camera, 'depth_scale': 0.001}
+            (frame / 'meta.json').write_text(json.dumps(meta))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def frames(make_frames: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of ten frames; by default eight are trained and two validated on."""
+    return make_frames(tmp_path_factory.mktemp('recording') / 'frames', 10)
+
+
+@pytest.fixture(scope='session')
+def small_recipe(
+    tiny_network: dict[str, Any], frames: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a recipe of ``mirror_depth train`` for a second: two epochs of four steps."""
+    import yaml
+
+    network = {k: list(v) if isinstance(v, tuple) else v for k, v in tiny_network.items()}
+    recipe = {
+        'model': {'network': {**network, 'output': 'log'}, 'lr': 0.01},
+        'data': {
+            'train': f'frames:{frames}',
+            'batch_size': 2,
+            'workers': 0,
+            'augmentation': {'crop': [0.7, 1.0], 'flip': 0.5, 'brightness': 0.2},
+        },
+        'trainer': {
+            'max_epochs': 2,
+            'precision': 32,
+            'accelerator': 'cpu',
+            'log_every_n_steps': 1,
+            'num_sanity_val_steps': 0,
+        },
+    }
+    path = tmp_path_factory.mktemp('recipe') / 'small.yaml'
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+class StoppedError(RuntimeError):
+    """The training was stopped by the test."""
+
+
+@pytest.fixture
+def stopped_training(
+    small_recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """Return what trains up to before a step, as if it was killed there."""
+
+    from mirror_depth_ros.training.command import train
+    from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
+
+    def stop(folder: Path, step: int, *options: str, save_every: int) -> list[str]:
+        """Return the arguments that the training can go on with."""
+        arguments = [f'--config={small_recipe}', *options]
+        whole_step = MirrorDepthTraining.training_step
+
+        def training_step(self: MirrorDepthTraining, batch: Any, index: int) -> Any:
+            if self.global_step == step:
+                raise StoppedError
+            return whole_step(self, batch, index)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MirrorDepthTraining, 'training_step', training_step)
+            with pytest.raises(StoppedError):
+                train(arguments, folder, save_every=save_every)
+        return arguments
+
+    return stop
+
+
+@pytest.fixture
+def files_up_to() -> Callable[[int], AbstractContextManager[None]]:
+    """Return what makes the system refuse larger files [bytes], as it does on a full disk."""
+    import resource
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limit
+
+
+@pytest.fixture(scope='session')
+def content_of() -> Callable[[Path], tuple[dict[str, str], dict[str, bytes]]]:
+    """Return what reads metadata and tensors of a safetensors file, to the bit.
+
+    The files themselves differ: safetensors writes metadata in an order of chance.
+    """
+    from safetensors import safe_open
+
+    def read(path: Path) -> tuple[dict[str, str], dict[str, bytes]]:
+        with safe_open(path, framework='np') as file:
+            tensors = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+            return file.metadata(), tensors
+
+    return read
+
+
 @pytest.fixture
 def moved_clip(
     tiny_clip: str,
@@ -151,3 +281,97 @@ def moved_clip(
     fields = {**tiny_network, 'clip': 'tiny', 'clip_weights': str(trained_with)}
     save_checkpoint(MirrorDepth.from_config(MirrorDepthConfig(**fields)), model)
     return model, trained_with.rename(tmp_path / 'moved.safetensors')
+
+
+class BagMaker:
+    """Makes messages, and recordings of them below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        from rosbags.typesys import Stores, get_typestore
+
+        self.folder = folder
+        self._store = get_typestore(Stores.LATEST)
+
+    def make(self, kind: str, **fields: Any) -> Any:
+        """Make a message of a type such as ``sensor_msgs/msg/Image``."""
+        return self._store.types[kind](**fields)
+
+    def header(self, stamp_ns: int, frame: str) -> Any:
+        seconds, nanoseconds = divmod(stamp_ns, 10**9)
+        stamp = self.make('builtin_interfaces/msg/Time', sec=seconds, nanosec=nanoseconds)
+        return self.make('std_msgs/msg/Header', stamp=stamp, frame_id=frame)
+
+    def image(self, pixels: Any, encoding: str, stamp_ns: int = 0, frame: str = 'camera') -> Any:
+        return self.make(
+            'sensor_msgs/msg/Image',
+            header=self.header(stamp_ns, frame),
+            height=pixels.shape[0],
+            width=pixels.shape[1],
+            encoding=encoding,
+            is_bigendian=0,
+            step=pixels.nbytes // len(pixels),
+            data=np.ascontiguousarray(pixels).reshape(-1).view(np.uint8),
+        )
+
+    def compressed(self, data: Any, form: str, stamp_ns: int = 0, frame: str = 'camera') -> Any:
+        return self.make(
+            'sensor_msgs/msg/CompressedImage',
+            header=self.header(stamp_ns, frame),
+            format=form,
+            data=np.frombuffer(bytes(data), np.uint8),
+        )
+
+    def info(self, width: int, height: int, stamp_ns: int = 0, **fields: Any) -> Any:
+        """Make a CameraInfo: K is 50, 52, 26.5, 17.5 and P is 40, 41, 25, 18."""
+        k = [50.0, 0.0, 26.5, 0.0, 52.0, 17.5, 0.0, 0.0, 1.0]
+        p = [40.0, 0.0, 25.0, 0.0, 0.0, 41.0, 18.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+        fields = {'distortion_model': 'plumb_bob', 'd': [0.0] * 5, 'k': k, 'p': p, **fields}
+        arrays = {name: np.array(fields.pop(name), np.float64) for name in 'dkp'}
+        region = self.make(
+            'sensor_msgs/msg/RegionOfInterest',
+            **dict.fromkeys(('x_offset', 'y_offset', 'height', 'width'), 0),
+            do_rectify=False,
+        )
+        return self.make(
+            'sensor_msgs/msg/CameraInfo',
+            header=self.header(stamp_ns, 'camera'),
+            width=width,
+            height=height,
+            binning_x=0,
+            binning_y=0,
+            **{'roi': region, 'r': np.eye(3).ravel(), **arrays, **fields},
+        )
+
+    def write(
+        self,
+        messages: list[tuple[str, Any]],
+        *,
+        name: str = 'bag',
+        storage: str = 'mcap',
+        compression: Any = None,
+        log_ns: int | None = None,
+    ) -> Path:
+        """Write a recording; all is recorded at ``log_ns``, or soon after its stamp."""
+        from rosbags.rosbag2 import CompressionFormat, StoragePlugin, Writer
+
+        folder = self.folder / name
+        plugin = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}[storage]
+        writer = Writer(folder, version=9, storage_plugin=plugin)
+        if compression is not None:
+            writer.set_compression(compression, CompressionFormat.ZSTD)
+        with writer:
+            connections: dict[str, Any] = {}
+            for topic, message in messages:
+                kind = message.__msgtype__
+                if topic not in connections:
+                    connections[topic] = writer.add_connection(topic, kind, typestore=self._store)
+                stamp = message.header.stamp
+                soon_ns = stamp.sec * 10**9 + stamp.nanosec + _LATENCY_NS
+                data = self._store.serialize_cdr(message, kind)
+                writer.write(connections[topic], soon_ns if log_ns is None else log_ns, data)
+        return folder
+
+
+@pytest.fixture
+def bag_maker(tmp_path: Path) -> BagMaker:
+    return BagMaker(tmp_path)

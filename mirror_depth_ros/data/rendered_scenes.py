@@ -18,8 +18,8 @@ from mirror_depth_ros.scenes.captions import describe
 from mirror_depth_ros.scenes.render import render
 from mirror_depth_ros.scenes.video import KINDS, SPLITS, make_scene
 
-# Pictures that a process renders before it reports.
-_AT_ONCE = 8
+# Pictures that a process renders before it reports: a chunk.
+_CHUNK_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ def render_scenes(
         )
     first_seed = SPLITS[split].start
     jobs = [_Job(i, kinds[i % len(kinds)], first_seed + i) for i in range(count)]
-    some = [(folder, jobs[i : i + _AT_ONCE]) for i in range(0, count, _AT_ONCE)]
+    chunks = [(folder, jobs[i : i + _CHUNK_SIZE]) for i in range(0, count, _CHUNK_SIZE)]
     facts: dict[str, list] = {'focal_px': [], 'captions': [], 'kinds': [job.kind for job in jobs]}
     with Progress() as progress:
         task = progress.add_task(f'rendering {split}', total=count)
-        for outcomes in _in_processes(some, processes):
+        for outcomes in _in_processes(chunks, processes):
             for focal_px, caption in outcomes:
                 facts['focal_px'].append(focal_px)
                 facts['captions'].append(caption)
@@ -100,7 +100,7 @@ class _Job:
     seed: int
 
 
-_Some = tuple[Path, list[_Job]]
+_Chunk = tuple[Path, list[_Job]]
 _Outcomes = list[tuple[float, str]]
 
 
@@ -108,18 +108,18 @@ def _array(folder: Path, name: str) -> Path:
     return folder / f'{name}.npy'
 
 
-def _in_processes(some: list[_Some], processes: int | None) -> Iterator[_Outcomes]:
+def _in_processes(chunks: list[_Chunk], processes: int | None) -> Iterator[_Outcomes]:
     if processes == 1:
-        yield from map(_render_some, some)
+        yield from map(_render_chunk, chunks)
         return
     context = multiprocessing.get_context('spawn')  # forking a process that holds torch can hang
     with context.Pool(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.imap(_render_some, some)
+        yield from pool.imap(_render_chunk, chunks)
 
 
-def _render_some(some: _Some) -> _Outcomes:
+def _render_chunk(chunk: _Chunk) -> _Outcomes:
     """Render into the arrays on disk, which is cheaper than to send pictures home."""
-    folder, jobs = some
+    folder, jobs = chunk
     rgb, depth = (np.load(_array(folder, name), mmap_mode='r+') for name in ('rgb', 'depth'))
     height, width = depth.shape[1:]
     outcomes = []

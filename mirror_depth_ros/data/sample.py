@@ -19,7 +19,8 @@ class DepthSample:
 
     #: RGB uint8, ``[H, W, 3]``.
     rgb: NDArray[np.uint8]
-    #: Metres along Z, float32 ``[H, W]``, NaN = no truth; None = no truth for the whole image.
+    #: Metres along Z, float32 ``[H, W]``, NaN = no truth, infinity = the sky; None = no truth for
+    #: the whole image.
     depth: NDArray[np.float32] | None
     #: The camera that took the image, of the image's size.
     camera: CameraModel

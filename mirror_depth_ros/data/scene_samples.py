@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.lazy_sequence import LazySequence
@@ -12,7 +10,7 @@ from mirror_depth_ros.scenes.video import KINDS, SPLITS, make_scene
 
 
 class SceneSamples(LazySequence[DepthSample]):
-    """The first scenes of a kind and split; the sky has no true depth.
+    """The first scenes of a kind and split; the sky is infinitely far.
 
     :param kind: ``indoor`` or ``outdoor``.
     :param split: ``train``, ``val`` or ``test``.
@@ -39,5 +37,4 @@ class SceneSamples(LazySequence[DepthSample]):
         scene = make_scene(self._kind, self._seeds[index])
         camera = CameraModel.from_fov(self._width, self._height, scene.hfov_deg)
         frame = render(scene, camera)
-        truth = np.where(np.isfinite(frame.depth), frame.depth, np.float32(np.nan))
-        return DepthSample(frame.rgb, truth, camera, f'{self._kind}/{scene.seed}')
+        return DepthSample(frame.rgb, frame.depth, camera, f'{self._kind}/{scene.seed}')

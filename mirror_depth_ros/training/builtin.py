@@ -64,7 +64,7 @@ def train_builtin(recipe: Recipe, output: Path) -> None:
     :raises ValueError: if the work folder was begun with another recipe.
     """
     check_unchanged(recipe)
-    (output / BUILTIN_CLIP).mkdir(parents=True, exist_ok=True)  # or hours end in an error
+    (output / BUILTIN_CLIP).mkdir(parents=True, exist_ok=True)  # first: not after hours
     lightning.seed_everything(recipe['seed'])
     scenes = rendered_scenes(recipe)
     clip = pretrain_clip(recipe, scenes)

@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from mirror_depth_ros.model.checkpoint import save_checkpoint
 from mirror_depth_ros.preview import comparison
@@ -72,7 +73,9 @@ class DepthPictures(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Predict and draw the same images every time."""
-        if trainer.sanity_checking or not trainer.is_global_zero or trainer.logger is None:
+        if trainer.sanity_checking or not isinstance(trainer.logger, TensorBoardLogger):
+            return
+        if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, MirrorDepthTraining)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -94,7 +97,7 @@ class DepthPictures(lightning.Callback):
                 max_depth=data.protocol.max_depth,
                 height=_PICTURE_HEIGHT,
             )
-            trainer.logger.experiment.add_image(  # type: ignore[attr-defined]
+            trainer.logger.experiment.add_image(
                 f'val/{number}', drawn, trainer.global_step, dataformats='HWC'
             )
 

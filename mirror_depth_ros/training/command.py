@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import logging
+import threading
 import warnings
-from collections.abc import Sequence
+from argparse import ArgumentError
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from safetensors.torch import save
 
 from mirror_depth_ros.model.checkpoint import checkpoint_facts
@@ -30,9 +37,9 @@ from mirror_depth_ros.training.depth_data import DepthData
 from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
 from mirror_depth_ros.writers import write_bytes
 
-_CHECKPOINT = 'last.ckpt'
-_RECIPE = 'recipe.yaml'
-_RANDOM_CLIP = 'clip.safetensors'
+#: Of a training, in its folder: what it goes on from, and all its options.
+CHECKPOINT_FILE = 'last.ckpt'
+RECIPE_FILE = 'recipe.yaml'
 #: Warnings of Lightning and PyTorch about what is meant to be so, or is their own affair.
 _INTENDED = (
     "LightningCLI's args parameter",  # they are part of our command line, which is in sys.argv
@@ -40,6 +47,7 @@ _INTENDED = (
     r'.*isinstance\(treespec, LeafSpec\)',
     'Grad strides do not match bucket view strides',  # costs one copy of 800,000 numbers
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Options that a training may go on with changed, as no result depends on them, and those of the
 #: trainer that it may not: the learning rate's course follows from them.
 _FREE = {'model': ('clip_weights',), 'data': ('workers', 'skip_broken', 'val_count')}
@@ -62,20 +70,38 @@ class DurableCheckpoints(TorchCheckpointIO):
         write_bytes(path, content.getvalue())
 
 
+class _Checkpoints(ModelCheckpoint):
+    """``last.ckpt`` every so many steps, and at the end: what is finished stays so."""
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        assert self.dirpath is not None  # we gave it
+        trainer.save_checkpoint(Path(self.dirpath) / CHECKPOINT_FILE)
+
+
 class _RecipeLine(LightningCLI):
     """Lightning's command line for our model and data, with what every training here does."""
 
-    def __init__(self, arguments: Sequence[str], output: Path, save_every: int) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        output: Path,
+        save_every: int,
+        callbacks: Sequence[Callback],
+    ) -> None:
         self._output = output
         for intended in _INTENDED:
             warnings.filterwarnings('ignore', intended)
+        for talkative in ('lightning.pytorch', 'lightning.fabric'):
+            logging.getLogger(talkative).setLevel(logging.WARNING)
         super().__init__(
             MirrorDepthTraining,
             DepthData,
             args=[*arguments, '--trainer.default_root_dir', str(output)],
             run=False,
-            save_config_callback=None,  # see _check_unchanged
+            save_config_callback=None,  # see check_unchanged
             seed_everything_default=0,
+            parser_kwargs={'exit_on_error': False},  # one line says more than the whole usage
+            auto_configure_optimizers=False,  # the model's own
             trainer_defaults={
                 'use_distributed_sampler': False,  # the loader gives each process its share
                 'gradient_clip_val': 1.0,
@@ -83,7 +109,12 @@ class _RecipeLine(LightningCLI):
                 'plugins': {'class_path': f'{__name__}.{DurableCheckpoints.__name__}'},
                 'logger': {
                     'class_path': 'lightning.pytorch.loggers.TensorBoardLogger',
-                    'init_args': {'save_dir': str(output), 'name': 'log', 'version': ''},
+                    'init_args': {
+                        'save_dir': str(output),
+                        'name': 'log',
+                        'version': '',
+                        'default_hp_metric': False,
+                    },
                 },
                 'callbacks': [
                     DeployableModel(),
@@ -91,7 +122,8 @@ class _RecipeLine(LightningCLI):
                     AveragedWeights(),
                     DataWait(),
                     RichProgressBar(),
-                    ModelCheckpoint(
+                    *callbacks,
+                    _Checkpoints(
                         output,
                         save_top_k=0,
                         save_last=True,
@@ -105,7 +137,11 @@ class _RecipeLine(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Compare with how the folder was begun, and see to a CLIP that has no weights."""
         values = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        check_unchanged(values, self._output / _RECIPE)
+        note = self._output / RECIPE_FILE
+        if note.exists() and (self._output / CHECKPOINT_FILE).exists():
+            check_unchanged(values, note)
+        else:  # whatever kept an earlier attempt from its first checkpoint may be mended
+            _write_recipe(note, values)
         network = self.config.model.network
         if self.config.model.init is None and needs_weights(network.clip):
             weights = self.config.model.clip_weights or network.clip_weights
@@ -113,7 +149,13 @@ class _RecipeLine(LightningCLI):
                 self.config.model.clip_weights = str(_random_clip(network.clip, self._output))
 
 
-def train(arguments: Sequence[str], output: Path, *, save_every: int = 100) -> Path:
+def train(
+    arguments: Sequence[str],
+    output: Path,
+    *,
+    save_every: int = 100,
+    callbacks: Sequence[Callback] = (),
+) -> Path:
     """Train as Lightning's options say; go on where the training of that folder stopped.
 
     Leaves in ``output``: ``model.safetensors`` for the node, ``last.ckpt`` to go on from,
@@ -122,23 +164,59 @@ def train(arguments: Sequence[str], output: Path, *, save_every: int = 100) -> P
     :param arguments: ``--config FILE``, ``--data.train DATA`` and the like; see
         ``mirror_depth train --help``.
     :param save_every: steps between two checkpoints.
+    :param callbacks: what shall happen beside the steps, too.
     :returns: the path of ``model.safetensors``.
     :raises ValueError: for options that do not fit, or that ``output`` was not begun with.
     :raises OSError: if the disk does not hold what is to be written.
     """
     output = output.resolve()
-    line = _RecipeLine(arguments, output, save_every)
-    checkpoint = output / _CHECKPOINT
+    checkpoint = output / CHECKPOINT_FILE
     resumed = str(checkpoint) if checkpoint.exists() else None
-    if resumed is not None:
-        rank_zero_info(f'going on from {checkpoint}')
-    line.trainer.fit(line.model, line.datamodule, ckpt_path=resumed)
-    model = output / MODEL_FILE  # of the validations on the way
-    if not model.exists() or checkpoint_facts(model)['steps'] != line.trainer.global_step:
-        # It ended between two validations: look at the last weights, too, and save them.
-        line.trainer.validate(line.model, line.datamodule, verbose=False)
+    with _in_one_line(output):
+        line = _RecipeLine(arguments, output, save_every, callbacks)
+        if resumed is not None:
+            rank_zero_only(print)(f'going on from {resumed}', flush=True)
+        line.trainer.fit(line.model, line.datamodule, ckpt_path=resumed)
+        model = output / MODEL_FILE  # of the validations on the way
+        is_last = model.exists() and checkpoint_facts(model)['steps'] == line.trainer.global_step
+        if not line.trainer.strategy.broadcast(is_last):  # or processes might disagree
+            # It ended between two validations: look at the last weights, too, and save them.
+            line.trainer.validate(line.model, line.datamodule, verbose=False)
+    if torch.distributed.is_initialized():
+        # Lightning does it for NCCL only: Gloo's threads, left running, may abort the process.
+        torch.distributed.destroy_process_group()
     _report(model)
     return model
+
+
+@contextmanager
+def _in_one_line(output: Path) -> Iterator[None]:
+    """Say what was wrong without the usage of 200 options, or another process's traceback."""
+    excepthook = threading.excepthook
+    threading.excepthook = partial(_report_thread, excepthook)
+    try:
+        yield
+    except (ArgumentError, MisconfigurationException) as error:
+        raise ValueError(f'{error}; --print_config shows all options and their meaning') from error
+    except (OSError, ValueError) as error:
+        if 'in DataLoader worker process' in str(error):
+            message = str(error).rpartition(f'\n{type(error).__name__}: ')[2]
+            raise type(error)(message.strip()) from error
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            raise OSError(
+                f'could not write into {output}: {error.strerror}; make room there'
+            ) from error
+        raise
+    finally:
+        threading.excepthook = excepthook
+
+
+def _report_thread(
+    report: Callable[[threading.ExceptHookArgs], Any], what: threading.ExceptHookArgs
+) -> None:
+    """Report an error of another thread, unless it is raised in the main one, too."""
+    if not type(what.thread).__module__.startswith('tensorboard.'):
+        report(what)
 
 
 @rank_zero_only
@@ -154,12 +232,9 @@ def check_unchanged(values: dict[str, Any], note: Path) -> None:
     """Refuse to go on with a training under other options.
 
     :param values: all options; those that results depend on are compared.
-    :param note: where they are kept; written if it is not there.
+    :param note: where those that the training was begun with are kept.
     :raises ValueError: for an option with another value.
     """
-    if not note.exists():
-        _write_recipe(note, values)
-        return
     begun = _decisive(yaml.safe_load(note.read_text()))
     for name, value in _decisive(values).items():
         if begun.get(name) != value:
@@ -172,12 +247,20 @@ def check_unchanged(values: dict[str, Any], note: Path) -> None:
 def _decisive(values: dict[str, Any]) -> dict[str, Any]:
     """Return the options that a training's outcome depends on, by their names."""
     decisive = {
-        f'{section}.{name}': value
+        section: {name: value for name, value in values[section].items() if name not in free}
         for section, free in _FREE.items()
-        for name, value in values[section].items()
-        if name not in free
     }
-    return decisive | {f'trainer.{name}': values['trainer'].get(name) for name in _BINDING}
+    decisive['trainer'] = {name: values['trainer'].get(name) for name in _BINDING}
+    return _flat(decisive)
+
+
+def _flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Return the options of all sections, ``section.name``, in one."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else None
+        flat |= inner or {f'{prefix}{name}': value}
+    return flat
 
 
 @rank_zero_only
@@ -188,16 +271,16 @@ def _write_recipe(note: Path, values: dict[str, Any]) -> None:
 
 def _random_clip(name: str, folder: Path) -> Path:
     """Return a file of random CLIP weights: without a file, nobody could load the model again."""
-    path = folder / _RANDOM_CLIP
+    path = folder / f'random_{name}.safetensors'
     rank_zero_warn(
         f'got no weights for the CLIP {name}: it is random, {path}, which does to try a training '
         'but sees nothing; give --model.clip_weights for one that counts'
     )
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(
-            path, save({k: v.contiguous() for k, v in load_clip(name).state_dict().items()})
-        )
+        state = load_clip(name).state_dict()
+        # In half precision: what is random anyway need not fill the disk.
+        write_bytes(path, save({k: v.half().contiguous() for k, v in state.items()}))
     return path
 
 
@@ -206,9 +289,15 @@ def recipe_path(recipe: Path) -> Path:
 
     :raises FileNotFoundError: if there is neither.
     """
-    shipped = recipe_directory()
-    for path in (recipe, shipped / f'{recipe}.yaml'):
-        if path.is_file():
-            return path
-    names = ', '.join(sorted(path.stem for path in shipped.glob('*.yaml')))
-    raise FileNotFoundError(f'got recipe {recipe}, expected a YAML file or one of {names}')
+    if recipe.is_file():
+        return recipe
+    # Beside them are the recipes of make builtin, which know no trainer.
+    shipped = {
+        path.stem: path
+        for path in sorted(recipe_directory().glob('*.yaml'))
+        if 'trainer' in yaml.safe_load(path.read_text())
+    }
+    if str(recipe) not in shipped:
+        names = ', '.join(shipped)
+        raise FileNotFoundError(f'got recipe {recipe}, expected a YAML file or one of {names}')
+    return shipped[str(recipe)]

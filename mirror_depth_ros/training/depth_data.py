@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning
+import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -73,6 +74,8 @@ class DepthData(lightning.LightningDataModule):
         super().__init__()
         if variants < 1:
             raise ValueError(f'got data.variants={variants}, expected an integer from 1 up')
+        if seed < 0:
+            raise ValueError(f'got data.seed={seed}, expected an integer from 0 up')
         self._options = {'skip_broken': skip_broken, 'workers': workers, 'seed': seed}
         self._augmentation, self._variants = augmentation, variants
         self._is_cached = features == 'cached'
@@ -83,6 +86,8 @@ class DepthData(lightning.LightningDataModule):
         self.val_set = open_data(self.names[1], scene_count=scene_count, split=split)
         self.protocol = named_protocol(protocol or self.val_set.protocol)
         self._train_data: Dataset[Any] | None = None
+        self._loader: ResumableLoader | None = None
+        self._loader_state: dict[str, int] = {}
         self._val_data: ValidationPictures | None = None
 
     def setup(self, stage: str) -> None:
@@ -104,7 +109,7 @@ class DepthData(lightning.LightningDataModule):
         )
         self._train_data = pictures
         if self._is_cached:
-            encoder = network.image_encoder
+            encoder = network.image_encoder.to(trainer.strategy.root_device)
             variants = FixedVariants(pictures, self._variants, seed=self._options['seed'])
             name = _fingerprint(variants, encoder, self._augmentation)
             if trainer.local_rank == 0:
@@ -117,16 +122,18 @@ class DepthData(lightning.LightningDataModule):
             self.val_set.samples, usable['val'], self.protocol, network
         )
         trainer.lightning_module.max_depth = self.protocol.max_depth
-        rank_zero_info(
+        devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
+        rank_zero_only(print)(
             f'training on {len(usable["train"])} images of {self.names[0]}, validating on '
-            f'{len(self._val_data)} of {self.names[1]}'
+            f'{len(self._val_data)} of {self.names[1]}; {devices}',
+            flush=True,
         )
 
     def train_dataloader(self) -> ResumableLoader:
         """Return batches that go on where a killed training was."""
         assert self._train_data is not None  # setup() was called
         assert self.trainer is not None
-        return ResumableLoader(
+        self._loader = ResumableLoader(
             self._train_data,
             self._batch_size,
             seed=self._options['seed'],
@@ -135,13 +142,33 @@ class DepthData(lightning.LightningDataModule):
             workers=self._options['workers'],
             pin_memory=torch.cuda.is_available(),
         )
+        if self._loader_state:
+            self._loader.load_state_dict(self._loader_state)
+        return self._loader
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where in the data the training is."""
+        return self._loader.state_dict() if self._loader is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Begin there. Lightning would tell the loader itself, but only after it has begun."""
+        self._loader_state = state_dict
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return the images to validate on, one by one, this process's share of them."""
+        """Return the images to validate on, one by one, this process's share of them.
+
+        :raises ValueError: if there is not one for each process.
+        """
         assert self._val_data is not None  # setup() was called
         assert self.trainer is not None
         count = len(self._val_data)
         wanted = min(count, self._val_count or count)
+        if wanted < self.trainer.world_size:
+            raise ValueError(
+                f'got {wanted} images to validate on, expected at least '
+                f'{self.trainer.world_size}, one for each device; give more, or fewer '
+                '--trainer.devices'
+            )
         chosen = [i * count // wanted for i in range(wanted)]
         share = chosen[self.trainer.global_rank :: self.trainer.world_size]
         return DataLoader(
@@ -157,22 +184,30 @@ class DepthData(lightning.LightningDataModule):
         """Return the numbers of the samples that can be opened, by split.
 
         Opening all of a large data set takes minutes: what was found is kept and read again.
+
+        :raises ValueError: if nothing of a split can be opened.
         """
         sets = {'train': self.train_set, 'val': self.val_set}
         if not self._options['skip_broken']:
             return {split: [*range(len(data.samples))] for split, data in sets.items()}
-        note = folder / 'broken.json'
-        if not note.exists() and self.trainer.local_rank == 0:
+        note, names = folder / 'broken.json', dict(zip(sets, self.names))
+        if self.trainer.local_rank == 0 and not _is_about(note, names):
             found = {split: _broken(data, split) for split, data in sets.items()}
-            write_json(note, found)
+            write_json(note, {'data': names, **found})
         self.trainer.strategy.barrier('broken')
-        broken = json.loads(note.read_text())
-        for split, entries in broken.items():
-            rank_zero_info(f'{len(entries)} images of {split} cannot be opened, see {note}')
-        return {
-            split: sorted(set(range(len(data.samples))) - {e['number'] for e in broken[split]})
-            for split, data in sets.items()
-        }
+        broken, usable = json.loads(note.read_text()), {}
+        for split, data in sets.items():
+            left_out = {entry['number'] for entry in broken[split]}
+            usable[split] = [i for i in range(len(data.samples)) if i not in left_out]
+            rank_zero_only(print)(
+                f'{len(left_out)} images of {split} cannot be opened, see {note}', flush=True
+            )
+            if not usable[split]:
+                raise ValueError(
+                    f'got {len(left_out)} images of {names[split]} and none that can be opened, '
+                    f'expected at least one; the first says: {broken[split][0]["error"]}'
+                )
+        return usable
 
 
 class TrainingPictures(Dataset[Picture]):
@@ -217,7 +252,8 @@ class FixedVariants(LazySequence[Picture]):
 
     def item(self, index: int) -> Picture:
         """Make a variant."""
-        return self.pictures[Draw(index // self.variants, (self.seed << 32) + index)]
+        seed = np.random.default_rng((self.seed, index)).integers(2**32)
+        return self.pictures[Draw(index // self.variants, int(seed))]
 
 
 class ByNumber(Dataset[EncodedPicture]):
@@ -256,9 +292,17 @@ class ValidationPictures(Dataset[Picture]):
         return self._samples[self._usable[index % len(self)]]
 
     def __getitem__(self, index: int) -> Picture:
-        whole = to_picture(self._samples[self._usable[index]])
+        sample = self._samples[self._usable[index]]
+        whole = to_picture(sample)
         height, width = whole.size
         counted = torch.from_numpy(self._protocol.mask(height, width))
+        counted = counted & (whole.depth > 0) & (whole.depth < self._protocol.max_depth)
+        if not counted.any():
+            raise ValueError(
+                f'got {sample.name} without true depth where the protocol {self._protocol.name} '
+                'counts, expected some in every image to validate on; leave the image out, or '
+                'choose another --data.protocol'
+            )
         whole = whole._replace(depth=whole.depth.where(counted, torch.nan))
         seen = cut(whole, self._protocol.input_window(height, width))
         return resize(seen, self._network_size(*seen.size))._replace(depth=seen.depth)
@@ -268,14 +312,20 @@ def _name_data(train: str, val: str | None) -> tuple[str, str]:
     """Return what to train and what to validate on, in full."""
     if val is not None:
         return train, val
+    is_part = train.endswith(']')
     if train.startswith(tuple(f'{kind}:' for kind in _WITH_SPLITS)):
-        return train, train
-    if train.endswith(']'):
+        return train, train.rpartition('[')[0] if is_part else train
+    if is_part:
         raise ValueError(
             f'got {train} to train on and nothing to validate on, expected another part of it, '
             'such as [80%:]; give --val'
         )
     return train + _TRAIN_PART, train + _VAL_PART
+
+
+def _is_about(note: Path, names: dict[str, str]) -> bool:
+    """Say whether a list of broken images is there, and of these data sets."""
+    return note.exists() and json.loads(note.read_text())['data'] == names
 
 
 def _broken(data: DataSet, split: str) -> list[dict[str, Any]]:

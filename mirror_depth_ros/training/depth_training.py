@@ -97,7 +97,8 @@ class DepthTraining(lightning.LightningModule):
                     f'{self.kinds[dataloader_idx]}/{name}',
                     metrics[name],
                     prog_bar=name == 'abs_rel',
-                    batch_size=1,
+                    # No integer: the mean of processes' counts would be rounded down.
+                    batch_size=1.0,
                     add_dataloader_idx=False,
                     sync_dist=True,
                 )

@@ -22,6 +22,7 @@ from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.pictures import Picture
+from mirror_depth_ros.training.row_file import RowFile, RowWriter
 from mirror_depth_ros.writers import write_bytes
 
 _BATCH = 32
@@ -41,8 +42,8 @@ class EncodedPicture(NamedTuple):
 class CachedScenes(Dataset[EncodedPicture]):
     """Rendered scenes, each as it is and mirrored left to right, by their features."""
 
-    def __init__(self, scenes: RenderedScenes, features: NDArray[np.uint16]) -> None:
-        """Wrap what :func:`cache_scenes` returned, ``[N, 2, taps, rows, columns, C]``."""
+    def __init__(self, scenes: RenderedScenes, features: RowFile) -> None:
+        """Wrap what :func:`cache_scenes` returned."""
         self._scenes, self._features = scenes, features
 
     def __len__(self) -> int:
@@ -60,7 +61,7 @@ class CachedScenes(Dataset[EncodedPicture]):
         if flipped:
             depth = depth[:, ::-1].copy()
         return EncodedPicture(
-            _as_bf16(self._features[scene, flipped]),
+            _as_bf16(self._features[index]),
             torch.from_numpy(depth)[None],
             torch.tensor(self._scenes.focal_px[scene]),
         )
@@ -71,8 +72,8 @@ class CachedPictures(Dataset[EncodedPicture]):
 
     def __init__(self, folder: Path) -> None:
         """Open what :func:`cache_pictures` wrote."""
-        self._features = np.load(folder / 'features.npy', mmap_mode='r')
-        self._depth = np.load(folder / 'depth.npy', mmap_mode='r')
+        self._features = RowFile(folder / 'features.npy')
+        self._depth = RowFile(folder / 'depth.npy')
         self._focal_px = np.load(folder / 'focal_px.npy')
 
     def __len__(self) -> int:
@@ -92,32 +93,34 @@ def cache_scenes(
     path: Path,
     *,
     mirrored: Augmentation = NO_AUGMENTATION,
-) -> NDArray[np.uint16]:
+) -> RowFile:
     """Encode every picture and its mirror image; a finished cache is opened instead.
 
     The file's name should say which encoder made it.
 
     :param mirrored: in which other light the mirror images are seen; of it, only what changes no
         geometry is done.
-    :returns: bf16 bit patterns, memory-mapped, ``[N, 2, taps, rows, columns, C]``.
+    :returns: bf16 bit patterns ``[2 N, taps, rows, columns, C]``, each scene followed by its
+        mirror image.
+    :raises OSError: if the disk does not hold it.
     """
     if path.exists():
-        return np.load(path, mmap_mode='r')
-    shape = (len(scenes), 2, *_feature_shape(encoder, scenes.rgb.shape[1:3]))
+        return RowFile(path)
     unfinished = path.with_suffix('.unfinished')
-    cache = np.lib.format.open_memmap(unfinished, 'w+', np.uint16, shape)
+    shape = (2 * len(scenes), *_feature_shape(encoder, scenes.rgb.shape[1:3]))
+    cache = RowWriter(unfinished, np.uint16, shape)
     for start in track(range(0, len(scenes), _BATCH), 'encoding'):
         rgb = torch.from_numpy(scenes.rgb[start : start + _BATCH].copy()).permute(0, 3, 1, 2)
-        cache[start : start + _BATCH, 0] = _encode(encoder, rgb)
         with torch.random.fork_rng(devices=[]):
             relit = []
             for number, image in enumerate(rgb.flip(-1), start):
                 torch.manual_seed(number)  # as it is wherever a batch begins
                 relit.append(mirrored.relight(image))
-        cache[start : start + _BATCH, 1] = _encode(encoder, torch.stack(relit))
-    cache.flush()
+        pairs = torch.stack([rgb, torch.stack(relit)], dim=1)  # [B, 2, 3, H, W]
+        cache.append(_encode(encoder, pairs.flatten(0, 1)))
+    cache.close()
     unfinished.rename(path)  # its final name says that it is whole
-    return np.load(path, mmap_mode='r')
+    return RowFile(path)
 
 
 def cache_pictures(
@@ -135,20 +138,18 @@ def cache_pictures(
         return CachedPictures(folder)
     folder.mkdir(parents=True, exist_ok=True)
     count, size = len(pictures), tuple(pictures[0].depth.shape[1:])
-    features = np.lib.format.open_memmap(
-        folder / 'features.npy', 'w+', np.uint16, (count, *_feature_shape(encoder, size))
-    )
     # Half precision: a step of 6 cm at 100 m, less than any sensor resolves there.
-    depth = np.lib.format.open_memmap(folder / 'depth.npy', 'w+', np.float16, (count, 1, *size))
+    depth = RowWriter(folder / 'depth.npy', np.float16, (count, 1, *size))
+    shape = (count, *_feature_shape(encoder, size))
+    features = RowWriter(folder / 'features.npy', np.uint16, shape)
     focal_px = np.empty(count, np.float32)
     for start in track(range(0, count, _BATCH), 'encoding'):
         batch = [pictures[i] for i in range(start, min(start + _BATCH, count))]
-        rows = slice(start, start + len(batch))
-        features[rows] = _encode(encoder, torch.stack([picture.image for picture in batch]))
-        depth[rows] = torch.stack([picture.depth for picture in batch]).numpy()
-        focal_px[rows] = [float(picture.focal_px) for picture in batch]
-    features.flush()
-    depth.flush()
+        features.append(_encode(encoder, torch.stack([picture.image for picture in batch])))
+        depth.append(torch.stack([picture.depth for picture in batch]).numpy())
+        focal_px[start : start + len(batch)] = [float(picture.focal_px) for picture in batch]
+    features.close()
+    depth.close()
     last = io.BytesIO()
     np.save(last, focal_px)
     write_bytes(folder / 'focal_px.npy', last.getvalue())  # its presence says that all is whole
@@ -172,4 +173,4 @@ def _encode(encoder: FrozenImageEncoder, images: Tensor) -> NDArray[np.uint16]:
 
 
 def _as_bf16(bits: NDArray[np.uint16]) -> Tensor:
-    return torch.from_numpy(bits.copy()).view(torch.bfloat16)
+    return torch.from_numpy(bits).view(torch.bfloat16)

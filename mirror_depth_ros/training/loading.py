@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import cv2
-import torch
+import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 
@@ -16,7 +16,8 @@ class Draw(NamedTuple):
 
     #: Number of the sample.
     number: int
-    #: Decides all that is random about it; every draw of a training has its own.
+    #: Decides all that is random about it; every draw of a training has its own. 32 bits, as
+    #: torch's generator on a CPU looks at no more of them.
     seed: int
 
 
@@ -75,11 +76,20 @@ class ResumableLoader(DataLoader[Any]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how many batches were taken since the training began; Lightning saves it."""
-        return {'taken': self._order.taken}
+        """Return how many batches of which size were taken so far."""
+        return {'taken': self._order.taken, 'at_once': self._order.at_once}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where a loader of the same data was."""
+        """Go on where a loader of the same data was.
+
+        :raises ValueError: if that one gave all processes together more or fewer images at once.
+        """
+        if state['at_once'] != self._order.at_once:
+            raise ValueError(
+                f'got {self._order.at_once} images a step on all devices together, expected '
+                f'{state["at_once"]}, with which the training was begun; give as many '
+                '--trainer.devices and --trainer.num_nodes as then, or another --output'
+            )
         self._order.taken = state['taken']
 
 
@@ -93,18 +103,19 @@ class _Order(Sampler[list[Draw]]):
 
     def __init__(self, count: int, batch_size: int, *, seed: int, rank: int, world: int) -> None:
         self.taken = 0
-        self._count, self._batch_size, self._seed = count, batch_size, seed
-        self._rank, self._world = rank, world
+        #: Images in the batches of all processes.
+        self.at_once = batch_size * world
+        self._count, self._seed, self._rank, self._world = count, seed, rank, world
 
     def __len__(self) -> int:
-        return self._count // (self._batch_size * self._world)
+        return self._count // self.at_once
 
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch, first = divmod(self.taken, len(self))
-        generator = torch.Generator().manual_seed((self._seed << 32) + epoch)
-        order = torch.randperm(self._count, generator=generator).tolist()
-        seeds = torch.randint(2**62, (self._count,), generator=generator).tolist()
+        random = np.random.default_rng((self._seed, epoch))
+        order = random.permutation(self._count).tolist()
+        seeds = random.integers(2**32, size=self._count).tolist()
         draws = [Draw(*pair) for pair in zip(order, seeds)]
-        at_once = self._batch_size * self._world
         for batch in range(first, len(self)):
-            yield draws[batch * at_once : (batch + 1) * at_once][self._rank :: self._world]
+            at_once = draws[batch * self.at_once : (batch + 1) * self.at_once]
+            yield at_once[self._rank :: self._world]

@@ -1,4 +1,4 @@
-"""What tests of trainings share: a very small recipe, and a folder of built-in models."""
+"""What tests of trainings share: a very small recipe, built-in models, a finished training."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mirror_depth_ros.model import clip, resources
 from mirror_depth_ros.model.resources import BUILTIN_CLIP
 from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
 from mirror_depth_ros.training import builtin
+from mirror_depth_ros.training.command import train
 from mirror_depth_ros.training.recipe import Recipe
 
 RECIPE = """
@@ -49,3 +50,11 @@ def models(
     for module in (builtin, clip, resources):
         monkeypatch.setattr(module, 'model_directory', lambda: folder.parent)
     return folder.parent
+
+
+@pytest.fixture(scope='session')
+def trained(small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a finished training: eight steps, checkpoints at 3, 6 and the end."""
+    folder = tmp_path_factory.mktemp('trained')
+    train([f'--config={small_recipe}'], folder, save_every=3)
+    return folder

@@ -1,11 +1,14 @@
-"""SILog against its formula, worked out by hand."""
+"""Losses against their formulas, worked out by hand, and shared by several processes."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor
+from torch import distributed as dist
 
 from mirror_depth_ros.training.loss import LOSSES, log_l1_loss, relative_loss, silog_loss
 
@@ -49,3 +52,55 @@ def test_nothing_valid(name: str) -> None:
     ones = torch.ones(2, 3)
     with pytest.raises(ValueError, match='got a batch without valid depth'):
         LOSSES[name](ones, ones, torch.zeros(2, 3, dtype=torch.bool))
+
+
+@pytest.fixture
+def group() -> Iterator[None]:
+    """Be the only process of a group."""
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def loss_and_gradient(name: str) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    prediction = 1 + torch.rand(3, 5, generator=generator)
+    truth = 1 + torch.rand(3, 5, generator=generator)
+    valid = torch.rand(3, 5, generator=generator) > 0.4
+    loss = LOSSES[name](prediction.requires_grad_(), truth, valid)
+    loss.backward()
+    assert prediction.grad is not None
+    return loss.detach(), prediction.grad
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_one_process_of_a_group_is_like_none(name: str, request: pytest.FixtureRequest) -> None:
+    loss, gradient = loss_and_gradient(name)
+    request.getfixturevalue('group')
+    in_group, in_group_gradient = loss_and_gradient(name)
+    assert torch.equal(in_group, loss)
+    assert torch.equal(in_group_gradient, gradient)
+
+
+def test_processes_share_the_mean_over_all_their_pixels(
+    group: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The other one has three pixels, of which |ln prediction - ln truth| is ln 8 together.
+    others = [torch.tensor([math.log(8), 3.0]), torch.tensor([0.5, 0.0])]
+    monkeypatch.setattr(dist, 'all_reduce', lambda sums: sums.add_(others.pop(0)))
+    prediction = torch.tensor([[2.0, 7.0, 5.0]], requires_grad=True)
+    valid = torch.tensor([[True, False, False]])
+    loss = log_l1_loss(prediction, torch.ones(1, 3), valid)
+    assert loss.item() == pytest.approx((math.log(2) + math.log(8)) / 4, rel=1e-6)
+    loss.backward()
+    # The loss changes by 1 / 4 with this one's sum, and the other's by 0.5, as it says above:
+    # 3 / 4 altogether; the sum by 1 / 2 with a prediction of 2 m.
+    assert prediction.grad is not None
+    assert prediction.grad.tolist() == [[pytest.approx(0.75 / 2), 0.0, 0.0]]
+
+
+def test_a_process_may_have_no_valid_pixel(group: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dist, 'all_reduce', lambda sums: sums.add_(torch.tensor([0.6, 2.0])))
+    ones = torch.ones(2, 3)
+    loss = log_l1_loss(2 * ones, ones, torch.zeros(2, 3, dtype=torch.bool))
+    assert loss.item() == pytest.approx(0.3)

@@ -1,0 +1,289 @@
+"""What is trained and validated on: splits, sizes, variants, and images that cannot be opened."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mirror_depth_ros.data.frames import FrameFolder
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.protocols import PROTOCOLS, Protocol, Window
+from mirror_depth_ros.scenes.video import SPLITS
+from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
+from mirror_depth_ros.training.depth_data import (
+    DepthData,
+    FixedVariants,
+    TrainingPictures,
+    ValidationPictures,
+)
+from mirror_depth_ros.training.loading import Draw
+
+VARIED = Augmentation(crop=(0.5, 1.0), flip=0.5, brightness=0.3, photometric=1.0)
+
+
+@pytest.fixture(scope='module')
+def network(tiny_network: dict[str, Any]) -> MirrorDepth:
+    torch.manual_seed(4)
+    return MirrorDepth.from_config(MirrorDepthConfig(**tiny_network, output='log'))
+
+
+@pytest.fixture
+def set_up(network: MirrorDepth, tmp_path: Path) -> Callable[..., DepthData]:
+    """Return what prepares data as a trainer would, for process ``rank`` of ``world``."""
+
+    def prepare(data: DepthData, *, rank: int = 0, world: int = 1) -> DepthData:
+        strategy = SimpleNamespace(
+            root_device=torch.device('cpu'), barrier=lambda name: None
+        )  # of one process
+        data.trainer = SimpleNamespace(
+            lightning_module=SimpleNamespace(model=network, max_depth=80.0),
+            default_root_dir=str(tmp_path),
+            local_rank=rank,
+            global_rank=rank,
+            world_size=world,
+            strategy=strategy,
+        )
+        data.setup('fit')
+        return data
+
+    return prepare
+
+
+def names(samples: Any) -> list[str]:
+    return [samples.name_of(i) for i in range(len(samples))]
+
+
+def test_a_recording_is_validated_on_its_last_fifth(frames: Path) -> None:
+    data = DepthData(f'frames:{frames}')
+    assert names(data.train_set.samples) == [f'{i:02d}' for i in range(8)]
+    assert names(data.val_set.samples) == ['08', '09']
+    assert data.protocol == PROTOCOLS['indoor']
+
+
+def test_what_to_validate_on_can_be_named(frames: Path) -> None:
+    data = DepthData(f'frames:{frames}[:3]', f'frames:{frames}[3:5]', protocol='outdoor')
+    assert names(data.train_set.samples) == ['00', '01', '02']
+    assert names(data.val_set.samples) == ['03', '04']
+    assert data.protocol == PROTOCOLS['outdoor']
+
+
+def test_a_part_alone_says_nothing_about_validation(frames: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r'got frames:.*\[:3\] to train on and nothing to validate on, .*--val'
+    ):
+        DepthData(f'frames:{frames}[:3]')
+
+
+def test_nyu_and_kitti_are_validated_on_their_test_split(tmp_path: Path) -> None:
+    rgb = np.full((480, 640, 3), 120, np.uint8)
+    depth = np.full((480, 640), 2500, np.uint16)
+    for split in ('train', 'test'):
+        for number in range(2):
+            room = tmp_path / 'nyu' / 'official_splits' / split / f'{split}_room'
+            room.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(room / f'rgb_{number}.jpg'), rgb)
+            cv2.imwrite(str(room / f'sync_depth_{number}.png'), depth)
+        lines = f'{split}.png {split}_depth.png 721.5\n'
+        (tmp_path / f'eigen_{split}_files_with_gt.txt').write_text(lines)
+    data = DepthData(f'nyu:{tmp_path / "nyu"}')
+    assert {name.partition('/')[0] for name in names(data.train_set.samples)} == {'train_room'}
+    assert names(data.val_set.samples) == ['test_room/rgb_0.jpg', 'test_room/rgb_1.jpg']
+    assert data.protocol == PROTOCOLS['nyu']
+    half = DepthData(f'nyu:{tmp_path / "nyu"}[:50%]')
+    assert (len(half.train_set.samples), len(half.val_set.samples)) == (1, 2)
+    data = DepthData(f'kitti:{tmp_path}')
+    assert names(data.train_set.samples) == ['train.png']
+    assert names(data.val_set.samples) == ['test.png']
+    assert data.protocol == PROTOCOLS['kitti_garg_full']
+
+
+def test_scenes_are_validated_on_others() -> None:
+    data = DepthData('scenes:indoor', scene_count=3)
+    assert len(data.train_set.samples) == len(data.val_set.samples) == 3
+    assert data.train_set.samples[0].name == f'indoor/{SPLITS["train"].start}'
+    assert data.val_set.samples[0].name == f'indoor/{SPLITS["val"].start}'
+
+
+def test_values_that_cannot_be(frames: Path) -> None:
+    with pytest.raises(ValueError, match=r'got data.variants=0, expected an integer from 1 up'):
+        DepthData(f'frames:{frames}', variants=0)
+    with pytest.raises(ValueError, match=r'got data.seed=-1, expected an integer from 0 up'):
+        DepthData(f'frames:{frames}', seed=-1)
+
+
+def test_a_draw_decides_all_of_a_picture(frames: Path) -> None:
+    pictures = TrainingPictures(FrameFolder(frames), [2, 5, 7], VARIED, (48, 64))
+    assert len(pictures) == 3
+    assert pictures.name_of(1) == '05'
+    one, same, other = (pictures[Draw(1, seed)] for seed in (11, 11, 12))
+    assert one.image.shape == (3, 48, 64)
+    assert one.depth.shape == (1, 48, 64)
+    for part, again in zip(one, same):
+        torch.testing.assert_close(part, again, rtol=0, atol=0, equal_nan=True)
+    assert not torch.equal(one.image, other.image)
+
+
+def test_a_draw_leaves_chance_elsewhere_alone(frames: Path) -> None:
+    pictures = TrainingPictures(FrameFolder(frames), [0], VARIED, (48, 64))
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    pictures[Draw(0, 7)]
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_fixed_variants_differ_and_stay(frames: Path) -> None:
+    pictures = TrainingPictures(FrameFolder(frames), [0, 1], VARIED, (48, 64))
+    variants = FixedVariants(pictures, 3, seed=0)
+    assert len(variants) == 6
+    images = [picture.image for picture in variants]
+    assert len({image.numpy().tobytes() for image in images}) == 6
+    again = FixedVariants(pictures, 3, seed=0)[4].image
+    assert torch.equal(again, images[4])
+    assert not torch.equal(FixedVariants(pictures, 3, seed=1)[4].image, images[4])
+    plain = TrainingPictures(FrameFolder(frames), [0, 1], NO_AUGMENTATION, (48, 64))
+    images = [picture.image for picture in FixedVariants(plain, 3, seed=0)]
+    assert torch.equal(images[0], images[2])
+    assert not torch.equal(images[2], images[3])  # the second frame's first variant
+
+
+def test_validation_shows_what_the_estimator_does(frames: Path, network: MirrorDepth) -> None:
+    # The lower 41 rows and the middle 61 columns are seen; of the frame, rows 20:45 count.
+    protocol = Protocol('made', 4.0, input_size=(41, 61), crop=Window(20, 10, 25, 50))
+    pictures = ValidationPictures(FrameFolder(frames), [1, 4], protocol, network)
+    picture = pictures[1]
+    assert picture.size == network.input_size(41, 61) == (48, 64)
+    sample = FrameFolder(frames)[4]
+    # sqrt(60 * 62), times the scale sqrt(48 * 64 / (41 * 61))
+    expected = math.sqrt(60 * 62) * math.sqrt(48 * 64 / (41 * 61))
+    assert picture.focal_px.item() == pytest.approx(expected, rel=1e-6)
+    assert sample.depth is not None
+    truth = np.full((51, 69), np.nan, np.float32)
+    truth[20:45, 10:60] = sample.depth[20:45, 10:60]
+    truth[truth >= 4.0] = np.nan
+    np.testing.assert_array_equal(picture.depth[0].numpy(), truth[10:51, 4:65])
+    assert pictures.sample(3).name == '04'  # 3 mod 2 is the second
+
+
+def test_an_image_without_truth_where_it_counts(frames: Path, network: MirrorDepth) -> None:
+    near = Protocol('near', 0.4, crop=None)  # the frames begin at half a metre
+    pictures = ValidationPictures(FrameFolder(frames), [6], near, network)
+    with pytest.raises(
+        ValueError, match=r'got 06 without true depth where the protocol near counts.*--data.prot'
+    ):
+        pictures[0]
+
+
+def test_images_to_validate_on_are_shared_out(
+    frames: Path, set_up: Callable[..., DepthData]
+) -> None:
+    options = {'workers': 0, 'val_count': 4}
+    shares = []
+    for rank in range(2):
+        data = DepthData(f'frames:{frames}[:1]', f'frames:{frames}', **options)
+        loader = set_up(data, rank=rank, world=2).val_dataloader()
+        shares.append([loader.dataset.indices[i] for i in range(len(loader))])
+    # Four of ten, evenly: 0 * 10 // 4, 10 // 4, 20 // 4, 30 // 4.
+    assert shares == [[0, 5], [2, 7]]
+    data = set_up(DepthData(f'frames:{frames}[:1]', f'frames:{frames}[5:]'))
+    assert len(data.val_dataloader()) == 5
+    assert [data.val_sample(i).name for i in range(4)] == ['05', '06', '07', '08']
+    assert data.trainer.lightning_module.max_depth == 10.0  # of the protocol indoor
+
+
+def test_fewer_images_to_validate_on_than_processes(
+    frames: Path, set_up: Callable[..., DepthData]
+) -> None:
+    data = set_up(DepthData(f'frames:{frames}'), rank=2, world=3)
+    with pytest.raises(
+        ValueError, match=r'got 2 images to validate on, expected at least 3, one for each'
+    ):
+        data.val_dataloader()
+
+
+def test_cached_features_are_made_once(
+    frames: Path, set_up: Callable[..., DepthData], tmp_path: Path
+) -> None:
+    def prepare(**options: Any) -> DepthData:
+        data = DepthData(f'frames:{frames}', features='cached', batch_size=3, workers=0, **options)
+        return set_up(data)
+
+    data = prepare(variants=2, augmentation=VARIED)
+    loader = data.train_dataloader()
+    assert len(loader) == 5  # 8 frames * 2 variants, in batches of 3
+    features, depth, focal_px = next(iter(loader))
+    assert features.shape == (3, 2, 3, 4, 32)  # two taps of 3 x 4 patches
+    assert depth.shape == (3, 1, 48, 64)
+    assert focal_px.shape == (3,)
+    (first,) = (tmp_path / 'features').iterdir()
+    made = (first / 'features.npy').stat().st_mtime_ns
+    prepare(variants=2, augmentation=VARIED)
+    assert (first / 'features.npy').stat().st_mtime_ns == made
+    # What the features depend on names their folder.
+    for options in (
+        {'variants': 1, 'augmentation': VARIED},
+        {'variants': 2},
+        {'variants': 2, 'augmentation': VARIED, 'seed': 1},
+    ):
+        prepare(**options)
+    assert len(list((tmp_path / 'features').iterdir())) == 4
+
+
+@pytest.fixture
+def damaged(make_frames: Callable[..., Path], tmp_path: Path) -> Path:
+    """Six frames of which the second is cut off; the last is for validation."""
+    folder = make_frames(tmp_path / 'damaged', 6)
+    image = folder / '01' / 'rgb.png'
+    image.write_bytes(image.read_bytes()[:100])
+    return folder
+
+
+def test_a_damaged_image_is_an_error_that_names_it(
+    damaged: Path, set_up: Callable[..., DepthData]
+) -> None:
+    data = set_up(DepthData(f'frames:{damaged}', batch_size=5, workers=0))
+    with pytest.raises(ValueError, match=r'got .*01/rgb.png, which OpenCV cannot decode'):
+        next(iter(data.train_dataloader()))
+
+
+def test_damaged_images_can_be_passed_over(
+    damaged: Path, set_up: Callable[..., DepthData], tmp_path: Path, capsys: Any
+) -> None:
+    def prepare(where: Path) -> DepthData:
+        return set_up(
+            DepthData(f'frames:{where}', batch_size=2, workers=0, skip_broken=True, val_count=1)
+        )
+
+    loader = prepare(damaged).train_dataloader()
+    assert sum(len(batch.image) for batch in loader) == 4  # 00, 02, 03 and 04
+    broken = json.loads((tmp_path / 'broken.json').read_text())
+    assert [entry['name'] for entry in broken['train']] == ['01']
+    assert '01/rgb.png, which OpenCV cannot decode' in broken['train'][0]['error']
+    assert broken['val'] == []
+    assert '1 images of train cannot be opened' in capsys.readouterr().out
+    # The list is kept, as looking through a large data set takes long, but for this one only.
+    shutil.copy(damaged / '00' / 'rgb.png', damaged / '01' / 'rgb.png')
+    assert len(prepare(damaged).train_dataloader()) == 2
+    moved = damaged.rename(tmp_path / 'mended')
+    assert sum(len(batch.image) for batch in prepare(moved).train_dataloader()) == 4
+    assert json.loads((tmp_path / 'broken.json').read_text())['train'] == []
+
+
+def test_nothing_but_damaged_images(
+    damaged: Path, set_up: Callable[..., DepthData], tmp_path: Path
+) -> None:
+    (damaged / '05' / 'depth.png').write_bytes(b'')
+    with pytest.raises(
+        ValueError, match=r'got 1 images of frames:.*\[80%:\] and none that can be opened, .*05'
+    ):
+        set_up(DepthData(f'frames:{damaged}', skip_broken=True))

@@ -1,0 +1,203 @@
+"""Features that are kept on disk: the same as computed ones, and whole or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mirror_depth_ros.data.rendered_scenes import RenderedScenes
+from mirror_depth_ros.lazy_sequence import LazySequence
+from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.training.depth_training import DepthTraining
+from mirror_depth_ros.training.feature_cache import (
+    CachedScenes,
+    EncodedPicture,
+    cache_pictures,
+    cache_scenes,
+)
+from mirror_depth_ros.training.pictures import Picture
+
+
+class Album(LazySequence[Picture]):
+    """Pictures of noise, 48 x 64 pixels, that remember which were opened."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.opened: list[int] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def item(self, index: int) -> Picture:
+        self.opened.append(index)
+        generator = torch.Generator().manual_seed(index)
+        image = torch.randint(256, (3, 48, 64), generator=generator, dtype=torch.uint8)
+        depth = 1 + 9 * torch.rand(1, 48, 64, generator=generator)
+        depth[0, 0, 0], depth[0, 0, 1] = torch.nan, torch.inf
+        return Picture(image, depth, torch.tensor(50.0 + index))
+
+
+@pytest.fixture(scope='module')
+def encoder(tiny_clip: str) -> FrozenImageEncoder:
+    return FrozenImageEncoder(load_clip(tiny_clip), (0, 2))
+
+
+@pytest.fixture(scope='module')
+def scenes() -> RenderedScenes:
+    """Three scenes of noise, 48 x 64 pixels."""
+    random = np.random.default_rng(3)
+    return RenderedScenes(
+        random.integers(0, 256, (3, 48, 64, 3), np.uint8),
+        random.uniform(1, 9, (3, 48, 64)).astype(np.float16),
+        np.array([50.0, 51.0, 52.0], np.float32),
+        ['', '', ''],
+        ['indoor', 'outdoor', 'indoor'],
+    )
+
+
+def test_a_cached_picture_is_what_it_was(encoder: FrozenImageEncoder, tmp_path: Path) -> None:
+    album = Album(35)  # more than one batch of 32
+    cached = cache_pictures(album, encoder, tmp_path / 'features')
+    assert len(cached) == 35
+    picture, encoded = Album(35)[33], cached[33]
+    with torch.inference_mode():
+        taps = encoder(picture.image[None] / 255.0)
+    computed = torch.stack(taps, dim=1).reshape(2, 3, 4, 32)
+    assert encoded.features.dtype == torch.bfloat16
+    # Eight bits of mantissa in every operation, about a hundredth of values around 1.
+    torch.testing.assert_close(encoded.features.float(), computed, rtol=0.05, atol=0.05)
+    # Half precision: 11 bits, within 2^-11 of each depth; what is no depth stays so.
+    torch.testing.assert_close(encoded.depth, picture.depth, rtol=2**-11, atol=0, equal_nan=True)
+    assert encoded.focal_px == picture.focal_px == 83.0
+
+
+def test_the_same_depth_from_features_and_from_pictures(
+    encoder: FrozenImageEncoder, tiny_network: dict[str, Any], tmp_path: Path
+) -> None:
+    torch.manual_seed(4)
+    network = MirrorDepth.from_config(MirrorDepthConfig(**tiny_network, output='log'))
+    training = DepthTraining(network.eval(), lr=1e-3, weight_decay=0.0)
+    cached = cache_pictures(Album(2), encoder, tmp_path)
+    batch = EncodedPicture(*map(torch.stack, zip(*[cached[i] for i in range(2)])))
+    pictures = Picture(*map(torch.stack, zip(*Album(2)[:])))
+    with torch.inference_mode():
+        from_features, computed = training.canonical(batch), training.canonical(pictures)
+    assert from_features.shape == computed.shape == (2, 1, 48, 64)
+    assert computed.std() > 0.1  # no constant, which anything would agree with
+    # The features were worked out and kept in bf16, the rest is fp32.
+    torch.testing.assert_close(from_features, computed, rtol=0.02, atol=0)
+
+
+def test_a_finished_cache_is_opened(encoder: FrozenImageEncoder, tmp_path: Path) -> None:
+    cache_pictures(Album(3), encoder, tmp_path)
+    again = Album(3)
+    assert len(cache_pictures(again, encoder, tmp_path)) == 3
+    assert again.opened == []
+
+
+def test_an_unfinished_cache_is_made_anew(encoder: FrozenImageEncoder, tmp_path: Path) -> None:
+    class Torn(Album):
+        def item(self, index: int) -> Picture:
+            if index == 33:
+                raise KeyboardInterrupt
+            return super().item(index)
+
+    with pytest.raises(KeyboardInterrupt):
+        cache_pictures(Torn(34), encoder, tmp_path)
+    album = Album(34)
+    cached = cache_pictures(album, encoder, tmp_path)
+    assert album.opened[-1] == 33
+    assert cached[33].features.abs().sum() > 0
+
+
+def test_scenes_and_their_mirror_images(
+    encoder: FrozenImageEncoder, scenes: RenderedScenes, tmp_path: Path
+) -> None:
+    path = tmp_path / 'features.npy'
+    cached = CachedScenes(scenes, cache_scenes(scenes, encoder, path))
+    assert (len(cached), cached.kinds) == (6, scenes.kinds)
+    assert [file.name for file in tmp_path.iterdir()] == ['features.npy']
+    features, depth, focal_px = cached[3]  # scene 1, mirrored
+    np.testing.assert_array_equal(depth[0].numpy(), scenes.depth[1, :, ::-1].astype(np.float32))
+    assert focal_px == 51.0
+    mirrored = torch.from_numpy(scenes.rgb[1, :, ::-1].copy()).permute(2, 0, 1)
+    with torch.inference_mode():
+        taps = encoder(mirrored[None] / 255.0)
+    computed = torch.stack(taps, dim=1).reshape(2, 3, 4, 32)
+    torch.testing.assert_close(features.float(), computed, rtol=0.05, atol=0.05)
+
+
+def fill(what: str, encoder: FrozenImageEncoder, scenes: RenderedScenes, folder: Path) -> None:
+    if what == 'scenes':
+        cache_scenes(scenes, encoder, folder / 'features.npy')
+    else:
+        cache_pictures(Album(3), encoder, folder)
+
+
+@pytest.mark.parametrize(
+    # 3 scenes * 2 sides * 2 taps * 12 patches * 32 channels, and 3 depths of 48 * 64, * 2 bytes
+    ('what', 'needed'),
+    [('scenes', '9.22e-06'), ('pictures', '1.84e-05')],
+)
+def test_a_full_disk_is_an_error_before_anything_is_encoded(
+    what: str,
+    needed: str,
+    encoder: FrozenImageEncoder,
+    scenes: RenderedScenes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'posix_fallocate', full)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=1.5e-6 * 1e9))
+    monkeypatch.setattr(FrozenImageEncoder, 'forward', None)
+    with pytest.raises(
+        OSError,
+        match=rf'got No space left on device for .*\.\w+, where 1.5e-06 GB are free, expected '
+        rf'{needed} GB; make room, or choose a folder on another disk',
+    ):
+        fill(what, encoder, scenes, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('what', ['scenes', 'pictures'])
+def test_the_system_refuses_space(
+    what: str,
+    encoder: FrozenImageEncoder,
+    scenes: RenderedScenes,
+    files_up_to: Callable[[int], AbstractContextManager[None]],
+    tmp_path: Path,
+) -> None:
+    with files_up_to(5000), pytest.raises(OSError, match='got File too large for '):
+        fill(what, encoder, scenes, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    fill(what, encoder, scenes, tmp_path)
+
+
+def test_space_is_taken_beforehand(
+    encoder: FrozenImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    encode: Callable[..., Any] = encoder.forward
+
+    def look(images: torch.Tensor) -> Any:
+        files = [tmp_path / name for name in ('features.npy', 'depth.npy')]
+        # Blocks of 512 bytes: as many as the file has, none of them a hole.
+        taken.extend(512 * file.stat().st_blocks - file.stat().st_size for file in files)
+        return encode(images)
+
+    monkeypatch.setattr(encoder, 'forward', look)
+    cache_pictures(Album(3), encoder, tmp_path)
+    assert min(taken) >= 0
