@@ -24,21 +24,6 @@ _IS_BIG_ENDIAN = sys.byteorder == 'big'
 _POINT_FIELDS = ('x', 'y', 'z', 'rgb')  # all float32, as PCL and RViz expect them
 
 
-def apply_range(
-    depth: NDArray[np.float32], *, min_range: float, max_range: float
-) -> NDArray[np.float32]:
-    """Return depth with what lies out of range marked as REP-117 has it.
-
-    :param depth: metres along Z, ``[H, W]``.
-    :param min_range: nearer depths become -Inf [m].
-    :param max_range: farther depths become +Inf [m].
-    :returns: a new array; NaN, «no measurement», stays NaN.
-    """
-    ranged = np.where(depth > max_range, np.float32(np.inf), depth)
-    ranged[depth < min_range] = -np.inf
-    return ranged
-
-
 def rgb_message(header: Header, rgb: NDArray[np.uint8]) -> Image:
     """Return an ``rgb8`` image of ``[H, W, 3]`` uint8."""
     return _image(header, 'rgb8', rgb)

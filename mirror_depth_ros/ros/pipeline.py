@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from mirror_depth_ros.depth_range import apply_range
 from mirror_depth_ros.image_decoding import decode_compressed
 from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
 from mirror_depth_ros.ros.decoding import decode_image
 from mirror_depth_ros.ros.measurements import Stopwatch
-from mirror_depth_ros.ros.messages import apply_range
 from mirror_depth_ros.ros.parameters import DepthParameters
 
 

@@ -320,7 +320,7 @@ def test_without_a_gpu_the_camera_may_be_faster(make_bench):
     bench.stream()
     bench.watch()
     values = bench.expect(
-        WARN, r'^depth comes at [34]\.\d Hz and images at \d+\.\d Hz: no GPU was found, so'
+        WARN, r'^depth comes at [1-5]\.\d Hz and images at \d+\.\d Hz: no GPU was found, so'
     )
     assert int(values['images dropped for newer ones']) > 0
 

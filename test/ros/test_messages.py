@@ -8,7 +8,6 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.ros.messages import (
-    apply_range,
     cloud_message,
     depth_message,
     depth_millimetres_message,
@@ -37,14 +36,6 @@ def pixels(image, dtype):
     assert len(image.data) == image.step * image.height
     order = '>' if image.is_bigendian else '<'
     return np.frombuffer(image.data, np.dtype(dtype).newbyteorder(order)).reshape(H, -1)
-
-
-def test_range_is_marked_as_rep_117_has_it():
-    depth = np.array([[0.2, 0.5, 8.0, 8.1, NAN]], np.float32)
-    ranged = apply_range(depth, min_range=0.5, max_range=8.0)
-    np.testing.assert_array_equal(ranged, np.array([[-INF, 0.5, 8.0, INF, NAN]], np.float32))
-    assert ranged.dtype == np.float32
-    assert depth[0, 0] == np.float32(0.2)  # the input is as it was
 
 
 def test_depth_is_metres_as_32fc1(depth):

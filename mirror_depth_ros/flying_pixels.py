@@ -1,0 +1,118 @@
+"""Which pixels of a depth image hang in the air between two surfaces.
+
+Where one thing hides another, cameras and networks alike answer with depths in between: «mixed
+pixels» (Hebert and Krotkov, *3D measurements from imaging laser radars*, Image and Vision
+Computing 10(3), 1992), «veiling» or «flying» points. In a costmap they are obstacles that do not
+exist.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+#: How far from a pixel the surfaces on either side are looked for [pixels]. In 20 rendered scenes
+#: at 640 x 480 with a blur of 3 pixels, 3 finds 91 % of what the blur left more than 5 % away from
+#: every surface (of 5 pixels: 93 %) and takes 0.2 % of the others; in unblurred ones, 0.2 %.
+REACH_PX = 3
+
+# Pixels worked on at a time. Images of the whole size come fresh from the operating system, whose
+# page faults take ten times as long as the arithmetic; those of a strip stay in the cache.
+_STRIP_PIXELS = 640 * 64
+
+
+def flying_pixels(
+    depth: NDArray[np.float32], *, edge_filter: float, reach_px: int = REACH_PX
+) -> NDArray[np.bool_]:
+    """Find the pixels whose depth belongs to neither of the surfaces beside them.
+
+    Along a row and along a column, a pixel belongs to a side if the inverse depth there, continued
+    either as a constant or as a line, meets its own to within ``edge_filter``. Inverse depth is
+    affine in a pinhole's image of any plane (and nearly so in a lens's), so a plane meets the line
+    at every pixel, however slanted it is; a limit on the angle between ray and surface, as
+    ``ScanShadowsFilter`` of laser_filters has it, takes floors far away for edges. A pixel is
+    flying if in one direction it belongs to neither side and lies between them. What stands out,
+    nearer than both sides such as a thin pole, or farther such as a gap, is kept.
+
+    The line needs two places a side, ``reach_px`` and twice that away. Where one of them is
+    outside the image or NaN, nothing is known and the pixel is kept.
+
+    :param depth: metres along Z, ``[H, W]``; +Inf is a surface like any other, what is not
+        positive is no measurement.
+    :param edge_filter: how far a depth may be from a surface and still belong to it, as a share of
+        the depth: 0.05 is 5 %. 0 finds nothing: the filter is off.
+    :param reach_px: half of the widest blur that is seen through [pixels].
+    :returns: ``[H, W]``.
+    :raises ValueError: for a negative ``edge_filter`` or a reach of less than one pixel.
+    """
+    if not edge_filter >= 0:
+        raise ValueError(
+            f'got edge_filter {edge_filter}, expected a share of the depth such as 0.05, or 0 to '
+            'switch the filter off'
+        )
+    if reach_px < 1:
+        raise ValueError(f'got reach_px {reach_px}, expected at least 1 pixel')
+    found = np.zeros(depth.shape, bool)
+    if edge_filter == 0:
+        return found
+    height, width = depth.shape
+    rows, halo = max(1, _STRIP_PIXELS // width), 2 * reach_px
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
+        for top in range(0, height, rows):
+            first = max(0, top - halo)
+            strip = _flying(depth[first : top + rows + halo], edge_filter, reach_px)
+            found[top : top + rows] = strip[top - first :][:rows]
+    return found
+
+
+def _flying(depth: NDArray[np.float32], edge_filter: float, reach: int) -> NDArray[np.bool_]:
+    inverse = np.reciprocal(depth)
+    inverse[~(depth > 0)] = np.nan
+    found = np.zeros(depth.shape, bool)
+    for axis, step in ((0, reach * depth.shape[1]), (1, reach)):
+        places = _between(inverse, edge_filter, axis, reach)
+        found.flat[_alone(inverse, edge_filter, places, step)] = True
+    return found
+
+
+def _between(
+    inverse: NDArray[np.float32], edge_filter: float, axis: int, reach: int
+) -> NDArray[np.intp]:
+    """Return the pixels that are apart from both places at reach, and between them.
+
+    They may be on a slanted plane still, but few pixels of most images are left to look at.
+
+    :returns: flat indices ``[N]`` of pixels at least twice the reach from the image's ends.
+    """
+    length = inverse.shape[axis]
+    between = np.zeros(inverse.shape, bool)
+    if length <= 4 * reach:
+        return np.flatnonzero(between)
+
+    def part(image: NDArray, first: int, last: int) -> NDArray:
+        return image[first:last] if axis == 0 else image[:, first:last]
+
+    # OpenCV: three times as fast as NumPy on windows of an image.
+    steps = cv2.subtract(part(inverse, reach, length), part(inverse, 0, length - reach))
+    before = part(steps, reach, length - 3 * reach)
+    behind = part(steps, 2 * reach, length - 2 * reach)
+    smaller_step = cv2.max(cv2.min(before, behind), -cv2.max(before, behind))
+    tolerance = edge_filter * part(inverse, 2 * reach, length - 2 * reach)
+    part(between, 2 * reach, length - 2 * reach)[:] = smaller_step > tolerance
+    return np.flatnonzero(between)
+
+
+def _alone(
+    inverse: NDArray[np.float32], edge_filter: float, places: NDArray[np.intp], step: int
+) -> NDArray[np.intp]:
+    """Return those places, flat indices ``[N]``, that belong to neither side ``step`` away."""
+    flat = inverse.ravel()
+    here = flat[places]
+    tolerance = edge_filter * here
+    alone = np.ones(len(places), bool)
+    for side in (-step, step):
+        near, far = flat[places + side], flat[places + 2 * side]
+        alone &= np.abs(here - near) > tolerance
+        alone &= np.abs(here - (2 * near - far)) > tolerance  # NaN is no contradiction
+    return places[alone]
