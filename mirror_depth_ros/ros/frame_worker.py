@@ -73,7 +73,7 @@ class FrameWorker:
         stopwatch = Stopwatch()
         self._measurements.begin(time.monotonic())
         try:
-            is_wanted = self._scale.wants_images or self._wanted_outputs()
+            is_wanted = self._scale.wants_image or self._wanted_outputs()
             if self._calibrations.is_empty or not is_wanted:
                 self._measurements.ignore()
                 return

@@ -21,6 +21,9 @@ from mirror_depth_ros.ros.observations import Snapshot
 from mirror_depth_ros.ros.parameters import ParameterServer
 from mirror_depth_ros.ros.scale_measurement import MeasuredScale, ScaleMeasurement
 
+# From one image to the next. Of successive images, one says what the others say, but in this time
+# a robot turns or drives on [s].
+_INTERVAL_S = 0.5
 # How long the next image may take; a model of seconds an image is slow, but no failure [s].
 _PATIENCE_S = 10.0
 # How often to see whether there is still something to wait for [s].
@@ -34,8 +37,16 @@ class _Pending:
     measurement: ScaleMeasurement
     #: Completed with nothing, or with why there is nothing more to wait for.
     ended: Future
-    #: When the latest image was taken, of a monotonic clock [s].
+    #: When it began, or the latest image was taken, of a monotonic clock [s].
     latest_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def wants_image(self) -> bool:
+        """Whether the time has come for one more."""
+        if self.measurement.is_complete:
+            return False
+        waited_s = time.monotonic() - self.latest_s
+        return not self.measurement.n_taken or waited_s >= _INTERVAL_S
 
 
 class ScaleCalibration:
@@ -76,10 +87,10 @@ class ScaleCalibration:
         self._timer.cancel()
 
     @property
-    def wants_images(self) -> bool:
-        """Whether depth is needed, whoever subscribes to it."""
+    def wants_image(self) -> bool:
+        """Whether the depth of an image is needed, whoever subscribes to it."""
         pending = self._pending
-        return pending is not None and not pending.measurement.is_complete
+        return pending is not None and pending.wants_image
 
     def take(self, estimated: NDArray[np.float32], camera: CameraModel) -> None:
         """Measure an image if one is wanted. Any thread may call this, one at a time.
@@ -88,7 +99,7 @@ class ScaleCalibration:
         :param camera: the camera of that size.
         """
         pending = self._pending
-        if pending is None or pending.measurement.is_complete:
+        if pending is None or not pending.wants_image:
             return
         is_last = pending.measurement.add(estimated, camera)
         pending.latest_s = time.monotonic()

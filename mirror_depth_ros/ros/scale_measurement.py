@@ -92,6 +92,6 @@ class ScaleMeasurement:
             raise ValueError(
                 f'got factors from {min(self._scales):.3g} to {max(self._scales):.3g}, of which '
                 f'the middle half spreads over {100 * spread:.0f} %, expected at most '
-                f'{100 * MAX_SPREAD:.0f} %; let the camera stand still before open, level ground'
+                f'{100 * MAX_SPREAD:.0f} %; measure where the ground is open and level'
             )
         return MeasuredScale(factor, spread, n_used, self.n_taken)
