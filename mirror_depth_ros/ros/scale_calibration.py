@@ -64,12 +64,14 @@ class ScaleCalibration:
         settings: ParameterServer,
         observe: Callable[[], Snapshot],
         clock: Clock,
+        service: str = '~/calibrate_scale',
     ) -> None:
         """Offer the service.
 
         :param settings: has the camera's height; ``depth_scale`` is set through the node.
         :param observe: returns the facts of now, from which follows why no depth comes.
         :param clock: steady; paces the checks for that.
+        :param service: its name, one for each camera.
         """
         self._node = node
         self._settings = settings
@@ -79,7 +81,7 @@ class ScaleCalibration:
         # images among them; reentrant, so that a second call can be refused meanwhile.
         node.create_service(
             Trigger,
-            '~/calibrate_scale',
+            service,
             self._calibrate,
             callback_group=ReentrantCallbackGroup(),
         )

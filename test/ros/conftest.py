@@ -79,6 +79,16 @@ class CameraBench:
         self.node.destroy_node()
         self.user.destroy_node()
 
+    @property
+    def counts(self):
+        """What became of the images."""
+        return self.node._measurements.counts
+
+    @property
+    def is_calibrating(self):
+        """Whether an image is wanted for the scale."""
+        return self.node._scale.wants_image
+
     def wait(self, condition):
         deadline = time.monotonic() + self.PATIENCE_S
         while not condition():

@@ -98,7 +98,7 @@ def test_the_factor_is_found_and_set_with_nobody_subscribing(make_bench):
     bench.user.create_subscription(ParameterEvent, '/parameter_events', changes.append, 10)
     bench.wait(lambda: bench.user.count_publishers('/parameter_events') >= 1)
     bench.stream()
-    bench.wait(lambda: bench.node._measurements.counts.ignored > 0)
+    bench.wait(lambda: bench.counts.ignored > 0)
     response = calibrate(bench)
 
     assert response.success, response.message
@@ -127,9 +127,9 @@ def test_while_it_waits_the_node_goes_on(make_bench):
     bench.model.may_go_on.clear()
     bench.stream()
     first = bench.begin(Trigger, 'calibrate_scale', Trigger.Request())
-    bench.wait(lambda: bench.node._scale.wants_image)
-    received = bench.node._measurements.counts.received
-    bench.wait(lambda: bench.node._measurements.counts.received > received + 5)
+    bench.wait(lambda: bench.is_calibrating)
+    received = bench.counts.received
+    bench.wait(lambda: bench.counts.received > received + 5)
     assert scale_now(bench) == 1.0  # a service that is answered meanwhile
     assert calibrate(bench).message == (
         'got a second call while the scale is being measured, expected one at a time; wait for '
@@ -212,7 +212,7 @@ def test_a_pause_ends_the_waiting(make_bench):
     bench.model.may_go_on.clear()
     bench.stream()
     future = bench.begin(Trigger, 'calibrate_scale', Trigger.Request())
-    bench.wait(lambda: bench.node._scale.wants_image)
+    bench.wait(lambda: bench.is_calibrating)
     bench.call(SetBool, 'enable', SetBool.Request(data=False))
     bench.wait(future.done)
     assert future.result().message.startswith('got depth of 0 of 10 images; paused by ~/enable;')
@@ -227,7 +227,7 @@ def test_images_that_cease_are_a_refusal_with_what_came(make_bench):
     bench.wait_active()
     bench.send()
     future = bench.begin(Trigger, 'calibrate_scale', Trigger.Request())
-    bench.wait(lambda: bench.node._scale.wants_image)
+    bench.wait(lambda: bench.is_calibrating)
     for n_images in (1, 2):
         bench.send()
         bench.wait(lambda n=n_images: bench.model.n_made == n)
