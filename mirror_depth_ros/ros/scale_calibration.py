@@ -26,7 +26,8 @@ from mirror_depth_ros.ros.scale_measurement import MeasuredScale, ScaleMeasureme
 _INTERVAL_S = 0.5
 # How long the next image may take; a model of seconds an image is slow, but no failure [s].
 _PATIENCE_S = 10.0
-# How often to see whether there is still something to wait for [s].
+# How often to see whether there is still something to wait for; an executor that sleeps wakes by it
+# and sees, too, that the waiting is over [s].
 _CHECK_PERIOD_S = 0.5
 
 
@@ -145,9 +146,7 @@ class ScaleCalibration:
         obstacle = self._obstacle()
         if obstacle:
             raise ValueError(obstacle)
-        wake = self._node.executor.wake  # it sleeps until something happens that it knows of
         pending = _Pending(ScaleMeasurement(camera_height), Future())
-        pending.ended.add_done_callback(lambda _: wake())
         self._pending = pending
         self._timer.reset()
         obstacle = await pending.ended
