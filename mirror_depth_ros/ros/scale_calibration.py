@@ -26,8 +26,8 @@ from mirror_depth_ros.ros.scale_measurement import MeasuredScale, ScaleMeasureme
 _INTERVAL_S = 0.5
 # How long the next image may take; a model of seconds an image is slow, but no failure [s].
 _PATIENCE_S = 10.0
-# How often to see whether there is still something to wait for; an executor that sleeps wakes by it
-# and sees, too, that the waiting is over [s].
+# How often to see whether there is still something to wait for; an executor that sleeps wakes by
+# it, and sees then, too, that the waiting is over [s].
 _CHECK_PERIOD_S = 0.5
 
 
