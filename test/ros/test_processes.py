@@ -227,3 +227,18 @@ def test_large_clouds_reach_best_effort_subscribers_with_the_fast_dds_profile(ro
     publisher.kill()
     assert output == f'{[640 * 480 * 16] * 5}\n'
     assert publisher.communicate()[0] == ''  # no complaint about the profile
+
+
+def test_the_node_belongs_to_the_enclave_it_is_given(ros_context):
+    process = start([*NODE, '--ros-args', '--enclave', '/robot/depth', '-p', 'autostart:=false'])
+    user = Node('user', context=ros_context)
+    try:
+        expected = ('mirror_depth', '/', '/robot/depth')
+        deadline = time.monotonic() + PATIENCE_S
+        while expected not in user.get_node_names_and_namespaces_with_enclaves():
+            assert time.monotonic() < deadline, 'waited in vain'
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+        user.destroy_node()
