@@ -95,9 +95,7 @@ class MirrorDepthConfig:
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
-                raise ValueError(
-                    f'got {name}={value!r}, expected an integer from {low} to {high}'
-                )
+                raise ValueError(f'got {name}={value!r}, expected an integer from {low} to {high}')
         if self.width % self.heads or self.width % 2:
             raise ValueError(
                 f'got width={self.width} and heads={self.heads}, expected an even width that the '
