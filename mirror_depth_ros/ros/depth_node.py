@@ -21,6 +21,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
+from mirror_depth_ros.memory_fallback import FrugalEstimator
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.diagnostics import Diagnostics
 from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
@@ -30,7 +31,7 @@ from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.observations import Snapshot
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output, observe_output
 from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
-from mirror_depth_ros.ros.pipeline import Estimator, EstimatorLoader, load_estimator
+from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator
 from mirror_depth_ros.ros.process import own_arguments, run_node
 from mirror_depth_ros.ros.qos_events import QosRefusals
 
@@ -54,7 +55,7 @@ class DepthNode(LifecycleNode):
         """
         super().__init__('mirror_depth', **node_options)
         self._load_estimator = load_estimator
-        self._estimator: Estimator | None = None
+        self._estimator: FrugalEstimator | None = None
         self._calibrations = CalibrationTracker()
         self._outputs: list[tuple[Output, Publisher]] = []
         self._inputs: CameraInputs | None = None
@@ -65,7 +66,7 @@ class DepthNode(LifecycleNode):
         self._failure = ''
         # Not the node's clock: with use_sim_time that stands still until a simulator runs.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._settings = ParameterServer(self)
+        self._settings = ParameterServer(self, is_configured=lambda: self.state != 'unconfigured')
         self._diagnostics = Diagnostics(self, self._observe, clock=self._steady_clock)
         self.create_service(SetBool, '~/enable', self._on_enable)
         if self._settings.values.autostart:
@@ -83,11 +84,13 @@ class DepthNode(LifecycleNode):
         values = self._settings.values
         started = time.monotonic()
         try:
-            self._estimator = self._load_estimator(
-                values.model,
-                device=values.device,
-                precision=values.precision,
-                clip_weights=values.clip_weights or None,
+            self._estimator = FrugalEstimator(
+                self._load_estimator(
+                    values.model,
+                    device=values.device,
+                    precision=values.precision,
+                    clip_weights=values.clip_weights or None,
+                )
             )
             self._outputs = [(output, self._create_output(output)) for output in OUTPUTS]
         except Exception as error:  # whatever is wrong: the node stays, to be tried again
@@ -107,7 +110,7 @@ class DepthNode(LifecycleNode):
         result = super().on_activate(state)
         try:
             self._worker = FrameWorker(
-                estimator=cast(Estimator, self._estimator),  # inactive means configured
+                estimator=cast(FrugalEstimator, self._estimator),  # inactive means configured
                 outputs=self._outputs,
                 calibrations=self._calibrations,
                 settings=self._settings,
@@ -219,6 +222,7 @@ class DepthNode(LifecycleNode):
             device_wanted=values.device,
             device=device,
             precision='' if estimator is None else estimator.precision,
+            shrunk='' if estimator is None else estimator.notice,
             image=image,
             camera_info=camera_info,
             has_calibration=not self._calibrations.is_empty,
