@@ -61,7 +61,7 @@ def test_the_input_is_shrunk_once(
 
 
 def test_an_input_shrinks_down_to_one_patch(estimator: DepthEstimator) -> None:
-    # 48 x 64 pixels scaled by sqrt(1 / 2), 1 / 2, sqrt(1 / 8): 2.1 x 2.8, 1.5 x 2, 1.1 x 1.4 patches
+    # 3 x 4 patches times sqrt(1 / 2), 1 / 2, sqrt(1 / 8): 2.1 x 2.8, 1.5 x 2, 1.1 x 1.4
     for size in ((48, 64), (32, 48), (32, 32), (16, 16)):
         assert estimator.input_size(48, 64) == size
         assert (estimator.estimate(IMAGE, 60.0) > 0).all()
