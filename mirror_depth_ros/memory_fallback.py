@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 
@@ -12,6 +13,9 @@ from mirror_depth_ros.interfaces import Estimator, Shrinkable
 
 # What PyTorch and its libraries say where an allocation fails; the first is OutOfMemoryError's.
 _WORDS = ('out of memory', "can't allocate memory", 'not enough memory', 'STATUS_ALLOC_FAILED')
+
+
+_IS_LINUX = sys.platform.startswith('linux')
 
 
 class FrugalEstimator:
@@ -53,7 +57,7 @@ class FrugalEstimator:
 
     def _make_room(self, height: int, width: int, reason: str) -> None:
         """Shrink the input and free what is kept for later use."""
-        _free_caches()
+        free_caches()
         estimator = self._estimator
         if self.notice or not isinstance(estimator, Shrinkable):
             raise MemoryError(
@@ -77,9 +81,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 
 
-def _free_caches() -> None:
-    """Give back what PyTorch keeps of a GPU's memory."""
+def free_caches() -> None:
+    """Give back to the system what Python, the C library and PyTorch keep for later use."""
     gc.collect()
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None) if _IS_LINUX else None  # glibc's own
+    if trim is not None:
+        trim(0)
     torch = sys.modules.get('torch')  # loaded with the model, and not to be loaded for this
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

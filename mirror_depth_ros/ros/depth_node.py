@@ -21,7 +21,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
-from mirror_depth_ros.memory_fallback import FrugalEstimator
+from mirror_depth_ros.memory_fallback import FrugalEstimator, free_caches
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.diagnostics import Diagnostics
 from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
@@ -37,8 +37,8 @@ from mirror_depth_ros.ros.qos_events import QosRefusals
 
 # Few, as clouds are large.
 _OUTPUT_DEPTH = 5
-# How long the process waits for the image at hand when it ends.
-_EXIT_TIMEOUT_S = 5.0
+# How long the process waits for the image at hand when it ends; ros2 launch waits 5 s.
+_EXIT_TIMEOUT_S = 2.0
 
 
 class DepthNode(LifecycleNode):
@@ -261,6 +261,7 @@ class DepthNode(LifecycleNode):
         while self._outputs:
             self.destroy_lifecycle_publisher(self._outputs.pop()[1])
         self._estimator = None
+        free_caches()
         self._failure = ''
 
 
