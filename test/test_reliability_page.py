@@ -1,4 +1,4 @@
-"""``docs/reliability.md`` says what the tests' rows say, and each row is of a test that there is."""
+"""``docs/reliability.md`` says what the rows of the tests say; each row is of a test there is."""
 
 from __future__ import annotations
 
