@@ -35,6 +35,7 @@ from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
 from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator
 from mirror_depth_ros.ros.process import own_arguments, run_node
 from mirror_depth_ros.ros.qos_events import QosRefusals
+from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
 # Few, as clouds are large.
 _OUTPUT_DEPTH = 5
@@ -69,6 +70,9 @@ class DepthNode(OrderlyLifecycleNode):
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._settings = ParameterServer(self, is_configured=lambda: self.state != 'unconfigured')
         self._diagnostics = Diagnostics(self, self._observe, clock=self._steady_clock)
+        self._scale = ScaleCalibration(
+            self, settings=self._settings, observe=self._observe, clock=self._steady_clock
+        )
         self.create_service(SetBool, '~/enable', self._on_enable)
         if self._settings.values.autostart:
             self._start_timer = self.create_timer(0.0, self._autostart, clock=self._steady_clock)
@@ -116,6 +120,7 @@ class DepthNode(OrderlyLifecycleNode):
                 calibrations=self._calibrations,
                 settings=self._settings,
                 measurements=self._measurements,
+                scale=self._scale,
                 clock=self.get_clock(),
                 logger=self.get_logger(),
                 context=self.context,

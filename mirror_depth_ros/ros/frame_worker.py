@@ -20,6 +20,7 @@ from mirror_depth_ros.ros.measurements import Measurements, Stopwatch
 from mirror_depth_ros.ros.outputs import Output
 from mirror_depth_ros.ros.parameters import ParameterServer
 from mirror_depth_ros.ros.pipeline import DepthFrame, Estimator, make_frame
+from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
 _ERROR_PERIOD_S = 5.0
 
@@ -35,6 +36,7 @@ class FrameWorker:
         calibrations: CalibrationTracker,
         settings: ParameterServer,
         measurements: Measurements,
+        scale: ScaleCalibration,
         clock: Clock,
         logger: RcutilsLogger,
         context: Context,
@@ -42,6 +44,7 @@ class FrameWorker:
         """Start the thread. From here to :meth:`stop` it alone uses the estimator.
 
         :param measurements: gets to know what becomes of every image.
+        :param scale: gets the depth of every image that it wants.
         :param clock: the one that stamps are compared with.
         """
         self._estimator = estimator
@@ -49,6 +52,7 @@ class FrameWorker:
         self._calibrations = calibrations
         self._settings = settings
         self._measurements = measurements
+        self._scale = scale
         self._clock = clock
         self._logger = logger
         self._context = context
@@ -69,7 +73,8 @@ class FrameWorker:
         stopwatch = Stopwatch()
         self._measurements.begin(time.monotonic())
         try:
-            if self._calibrations.is_empty or not self._wanted_outputs():
+            is_wanted = self._scale.wants_image or self._wanted_outputs()
+            if self._calibrations.is_empty or not is_wanted:
                 self._measurements.ignore()
                 return
             frame = make_frame(
@@ -83,6 +88,7 @@ class FrameWorker:
             for output, publisher in self._wanted_outputs():
                 publisher.publish(output.encode(frame, self._settings.values))
             stopwatch.stop()
+            self._scale.take(frame.estimated, frame.calibration.camera)
         except Exception as error:
             if not self._context.ok():
                 return  # the process is ending: nothing can be published or logged any more

@@ -9,11 +9,15 @@ from typing import Any
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
+    IntegerRange,
     ParameterDescriptor,
     SetParametersResult,
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from mirror_depth_ros.depth_range import OUT_OF_RANGE
+from mirror_depth_ros.nav_points import CLEAR_RANGE, DECIMATION, EDGE_FILTER
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,45 @@ class DepthParameters:
         False,
         'The images are rectified: P of camera_info describes them, in place of K and D.',
     )
+    depth_scale: float = _parameter(
+        1.0,
+        'What the depth of the model is multiplied by; ~/calibrate_scale finds and sets it.',
+        limits=(0.1, 10.0),
+    )
+    camera_height: float = _parameter(
+        0.0,
+        'Height of the lens above the ground, from which ~/calibrate_scale finds depth_scale; 0: '
+        'unknown [m].',
+        limits=(0.0, 100.0),
+    )
     min_range: float = _parameter(
-        0.1, 'Nearer depths are published as -Inf: too close [m].', limits=(0.0, 100.0)
+        0.1, 'Nearer depths are too close, see out_of_range [m].', limits=(0.0, 100.0)
     )
     max_range: float = _parameter(
-        80.0, 'Farther depths are published as +Inf: beyond range [m].', limits=(0.1, 1000.0)
+        80.0, 'Farther depths are beyond range, see out_of_range [m].', limits=(0.1, 1000.0)
+    )
+    out_of_range: str = _parameter(
+        OUT_OF_RANGE[0],
+        'How depths out of range are published: -Inf and +Inf (inf), NaN (nan), or as min_range '
+        'and max_range (clamp). ~/nav_points always has the rays beyond range.',
+        choices=OUT_OF_RANGE,
+    )
+    edge_filter: float = _parameter(
+        EDGE_FILTER,
+        'Depths that lie between the surfaces on either side, by more than this share of the '
+        'depth from both, become NaN; 0: off.',
+        limits=(0.0, 1.0),
+    )
+    nav_decimation: int = _parameter(
+        DECIMATION,
+        'Width of the blocks of pixels of which ~/nav_points has the nearest [pixels].',
+        limits=(1, 64),
+    )
+    nav_clear_range: float = _parameter(
+        CLEAR_RANGE,
+        'Rays of ~/nav_points end here if not before; just beyond the obstacle_max_range of the '
+        'costmap [m].',
+        limits=(0.1, 1000.0),
     )
     preview_min_depth: float = _parameter(
         0.3, 'Depth of the nearest colour in the preview [m].', limits=(0.01, 100.0)
@@ -124,7 +162,8 @@ class ParameterServer:
         """
         defaults = DepthParameters()
         for name, spec in parameter_specs().items():
-            node.declare_parameter(name, getattr(defaults, name), _descriptor(spec))
+            default = getattr(defaults, name)
+            node.declare_parameter(name, default, _descriptor(spec, type(default)))
         #: The values now in force; replaced as a whole, so any thread may read it.
         self.values = DepthParameters(
             **{name: node.get_parameter(name).value for name in parameter_specs()}
@@ -169,7 +208,7 @@ def _check_in_use(current: DepthParameters, changed: DepthParameters) -> None:
             )
 
 
-def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+def _descriptor(spec: ParameterSpec, value_type: type) -> ParameterDescriptor:
     constraints = []
     if spec.choices:
         constraints.append(f'One of: {", ".join(spec.choices)}.')
@@ -184,5 +223,8 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
     )
     if spec.limits is not None:
         low, high = spec.limits
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        if value_type is int:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return descriptor
