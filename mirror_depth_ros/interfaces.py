@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,3 +21,14 @@ class Estimator(Protocol):
 
     def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
         """Return metres along Z, ``[H, W]``, for RGB uint8 ``[H, W, 3]``."""
+
+
+@runtime_checkable
+class Shrinkable(Protocol):
+    """An estimator that can make do with less memory."""
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size an image is resized to [pixels]."""
+
+    def shrink_input(self) -> None:
+        """Take the next smaller input from now on."""

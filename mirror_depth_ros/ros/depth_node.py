@@ -21,6 +21,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
+from mirror_depth_ros.memory_fallback import FrugalEstimator, free_caches
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.diagnostics import Diagnostics
 from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
@@ -31,15 +32,15 @@ from mirror_depth_ros.ros.observations import Snapshot
 from mirror_depth_ros.ros.orderly_lifecycle import OrderlyLifecycleNode
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output, observe_output
 from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
-from mirror_depth_ros.ros.pipeline import Estimator, EstimatorLoader, load_estimator
+from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator
 from mirror_depth_ros.ros.process import own_arguments, run_node
 from mirror_depth_ros.ros.qos_events import QosRefusals
 from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
 # Few, as clouds are large.
 _OUTPUT_DEPTH = 5
-# How long the process waits for the image at hand when it ends.
-_EXIT_TIMEOUT_S = 5.0
+# How long the process waits for the image at hand when it ends; ros2 launch waits 5 s.
+_EXIT_TIMEOUT_S = 2.0
 
 
 class DepthNode(OrderlyLifecycleNode):
@@ -56,7 +57,7 @@ class DepthNode(OrderlyLifecycleNode):
         """
         super().__init__('mirror_depth', **node_options)
         self._load_estimator = load_estimator
-        self._estimator: Estimator | None = None
+        self._estimator: FrugalEstimator | None = None
         self._calibrations = CalibrationTracker()
         self._outputs: list[tuple[Output, Publisher]] = []
         self._inputs: CameraInputs | None = None
@@ -67,7 +68,7 @@ class DepthNode(OrderlyLifecycleNode):
         self._failure = ''
         # Not the node's clock: with use_sim_time that stands still until a simulator runs.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._settings = ParameterServer(self)
+        self._settings = ParameterServer(self, is_configured=lambda: self.state != 'unconfigured')
         self._diagnostics = Diagnostics(self, self._observe, clock=self._steady_clock)
         self._scale = ScaleCalibration(
             self, settings=self._settings, observe=self._observe, clock=self._steady_clock
@@ -88,11 +89,13 @@ class DepthNode(OrderlyLifecycleNode):
         values = self._settings.values
         started = time.monotonic()
         try:
-            self._estimator = self._load_estimator(
-                values.model,
-                device=values.device,
-                precision=values.precision,
-                clip_weights=values.clip_weights or None,
+            self._estimator = FrugalEstimator(
+                self._load_estimator(
+                    values.model,
+                    device=values.device,
+                    precision=values.precision,
+                    clip_weights=values.clip_weights or None,
+                )
             )
             self._outputs = [(output, self._create_output(output)) for output in OUTPUTS]
         except Exception as error:  # whatever is wrong: the node stays, to be tried again
@@ -112,7 +115,7 @@ class DepthNode(OrderlyLifecycleNode):
         result = super().on_activate(state)
         try:
             self._worker = FrameWorker(
-                estimator=cast(Estimator, self._estimator),  # inactive means configured
+                estimator=cast(FrugalEstimator, self._estimator),  # inactive means configured
                 outputs=self._outputs,
                 calibrations=self._calibrations,
                 settings=self._settings,
@@ -225,6 +228,7 @@ class DepthNode(OrderlyLifecycleNode):
             device_wanted=values.device,
             device=device,
             precision='' if estimator is None else estimator.precision,
+            shrunk='' if estimator is None else estimator.notice,
             image=image,
             camera_info=camera_info,
             has_calibration=not self._calibrations.is_empty,
@@ -263,6 +267,7 @@ class DepthNode(OrderlyLifecycleNode):
         while self._outputs:
             self.destroy_lifecycle_publisher(self._outputs.pop()[1])
         self._estimator = None
+        free_caches()
         self._failure = ''
 
 

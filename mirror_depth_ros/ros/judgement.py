@@ -47,6 +47,7 @@ class Cause(Enum):
     CALIBRATION = 'calibration'
     SKIPPED = 'skipped'
     STUCK = 'stuck'
+    MEMORY = 'memory'
     OUTPUT = 'output'
     PAUSED = 'paused'
     LATE = 'late'
@@ -111,6 +112,8 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
             f'on {snapshot.device}; wait if it is the first one, else start the node again'
         )
         yield Finding(Level.WARN, Cause.STUCK, message)
+    if snapshot.shrunk:
+        yield Finding(Level.WARN, Cause.MEMORY, snapshot.shrunk)
     for output in snapshot.outputs:
         if output.n_refused:
             yield Finding(Level.WARN, Cause.OUTPUT, _refused(output), output.topic)

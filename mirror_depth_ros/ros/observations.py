@@ -53,6 +53,8 @@ class Snapshot:
     device_wanted: str = 'auto'
     device: str = ''
     precision: str = ''
+    #: That the model ran out of memory and makes do with a smaller input; empty if it does not.
+    shrunk: str = ''
 
     #: None while the node is not active.
     image: InputFacts | None = None

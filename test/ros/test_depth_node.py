@@ -31,7 +31,8 @@ from mirror_depth_ros.ros.pipeline import load_estimator
 H, W = 7, 9
 CAMERA = CameraModel(W, H, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
 FRAME_ID = 'camera_optical_frame'
-PATIENCE_S = 10.0
+# A busy computer may take long to import PyTorch, which the nodes with a real model do first.
+PATIENCE_S = 60.0
 TYPES = {
     'depth/image': Image,
     'depth/image_raw': Image,
