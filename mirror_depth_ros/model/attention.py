@@ -8,10 +8,10 @@ from torch import Tensor, nn
 class SelfAttention(nn.Module):
     """A ``torch.nn.MultiheadAttention`` of one sequence with itself, under its parameters' names.
 
-    PyTorch's own hands its first matrix product the batch and the sequence exchanged. Outside its
-    fused path, which autocast and an odd number of heads rule out, a CPU then multiplies position
-    by position, with a copy of the weights for each: in bf16, the built-in model took four times
-    as long for four images in one batch as for the four one after the other.
+    PyTorch's own hands its first matrix product the batch and the sequence exchanged. Where the
+    weights ask for no gradient, as frozen ones do, a CPU then multiplies position by position, with
+    a copy of the weights for each: in bf16, the built-in model took four times as long for four
+    images in one batch as for the four one after the other.
     """
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:
@@ -34,19 +34,10 @@ class SelfAttention(nn.Module):
         """Return ``[B, N, C]`` for the same three times over, called as PyTorch's own is.
 
         :param need_weights: False; there are none to return.
+        :param attn_mask: added to the logits, ``[N, N]``.
         """
-        return self_attention(self, query, attn_mask), None
-
-
-def self_attention(
-    attention: SelfAttention | nn.MultiheadAttention, x: Tensor, mask: Tensor | None = None
-) -> Tensor:
-    """Return ``attention(x, x, x)``, ``[B, N, C]`` for the same; see :class:`SelfAttention`.
-
-    :param mask: added to the logits, ``[N, N]``.
-    """
-    projected = nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-    parts = projected.unflatten(-1, (3, attention.num_heads, -1))  # [B, N, 3, heads, C / heads]
-    query, key, value = parts.permute(2, 0, 3, 1, 4)  # [B, heads, N, C / heads] each
-    mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return attention.out_proj(mixed.transpose(1, 2).flatten(2))
+        projected = nn.functional.linear(query, self.in_proj_weight, self.in_proj_bias)
+        parts = projected.unflatten(-1, (3, self.num_heads, -1))  # [B, N, 3, heads, C / heads]
+        query, key, value = parts.permute(2, 0, 3, 1, 4)  # [B, heads, N, C / heads] each
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), None

@@ -14,8 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.attention import self_attention
-
 
 class Film(nn.Module):
     """Two linear maps from the condition vector to a scale and a shift per feature.
@@ -139,10 +137,8 @@ class DecoderBlock(nn.TransformerEncoderLayer):
         return super().forward(x)
 
     def _sa_block(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not self.training:
-            return self_attention(self.self_attn, x)
         # Asked for its weights, the attention takes the plain path.
-        return self.self_attn(x, x, x, need_weights=True, average_attn_weights=False)[0]
+        return self.self_attn(x, x, x, need_weights=self.training, average_attn_weights=False)[0]
 
 
 class ConvolutionBlock(nn.Module):
