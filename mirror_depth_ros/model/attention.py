@@ -9,9 +9,9 @@ class SelfAttention(nn.Module):
     """A ``torch.nn.MultiheadAttention`` of one sequence with itself, under its parameters' names.
 
     PyTorch's own hands its first matrix product the batch and the sequence exchanged. Where the
-    weights ask for no gradient, as frozen ones do, a CPU then multiplies position by position, with
-    a copy of the weights for each: in bf16, the built-in model took four times as long for four
-    images in one batch as for the four one after the other.
+    weights ask for no gradient, as frozen ones do, a CPU then multiplies position by position,
+    with a copy of the weights for each: in bf16, the built-in model took four times as long for
+    four images in one batch as for the four one after the other.
     """
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:
