@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+JAZZY := .venv-jazzy
+JAZZY_STAMP := $(JAZZY)/.installed
 DEMO_SECONDS ?= 10
 DEMO_OUTPUT ?= demo_output
 PYTEST_ARGS ?=
@@ -15,10 +17,10 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format builtin clean
+.PHONY: help demo test test-jazzy lint format builtin clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## camera -> depth and point cloud over real ROS 2, pictures in demo_output/
 	$(BIN)/mirror_depth demo --seconds $(DEMO_SECONDS) --output $(DEMO_OUTPUT)
@@ -26,6 +28,10 @@ demo: $(STAMP) ## camera -> depth and point cloud over real ROS 2, pictures in d
 
 test: lint ## linters, types, import arrows and all tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-jazzy: $(JAZZY_STAMP) ## the tests that need ROS 2 once more, on Jazzy in place of Kilted
+	@$(JAZZY)/bin/python -c 'from importlib.metadata import version as v; print("rclpy", v("ros-rclpy"))'
+	HF_HUB_OFFLINE=1 $(JAZZY)/bin/python -m pytest test/ros $(PYTEST_ARGS)
 
 lint: $(STAMP) ## linters, types and import arrows only
 	$(BIN)/ruff check .
@@ -44,7 +50,7 @@ builtin: $(STAMP) ## train the built-in models and baselines anew from their see
 	$(BIN)/python -m mirror_depth_ros.training.baselines
 
 clean: ## remove .venv and everything built, but not what `make builtin` has worked out
-	rm -rf $(VENV) install log demo_output *.egg-info $(filter-out build/builtin,$(wildcard build/*))
+	rm -rf $(VENV) $(JAZZY) install log demo_output *.egg-info $(filter-out build/builtin,$(wildcard build/*))
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # An existing .venv is adopted where its Python and pip work, and repaired where they do not.
@@ -57,4 +63,13 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	        'then run: rm -rf $(VENV) and try again' >&2; exit 1; }
 	@echo 'Installing into $(VENV); the first time this downloads PyTorch and ROS 2 and takes minutes.'
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,train,test]'
+	@touch $@
+
+# ROS 2 of its own, and everything else from .venv: PyTorch alone is 6 GB.
+$(JAZZY_STAMP): $(STAMP) requirements-jazzy.txt
+	$(BIN)/python -m venv --clear $(JAZZY)
+	$(JAZZY)/bin/python -m pip install --quiet -r requirements-jazzy.txt
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > "$$($(JAZZY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	$(JAZZY)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

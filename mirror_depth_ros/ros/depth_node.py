@@ -13,7 +13,7 @@ import time
 from typing import Any, cast
 
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -28,6 +28,7 @@ from mirror_depth_ros.ros.inputs import CameraInputs
 from mirror_depth_ros.ros.measurements import LatestImage, Measurements
 from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.observations import Snapshot
+from mirror_depth_ros.ros.orderly_lifecycle import OrderlyLifecycleNode
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output, observe_output
 from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
 from mirror_depth_ros.ros.pipeline import Estimator, EstimatorLoader, load_estimator
@@ -40,7 +41,7 @@ _OUTPUT_DEPTH = 5
 _EXIT_TIMEOUT_S = 5.0
 
 
-class DepthNode(LifecycleNode):
+class DepthNode(OrderlyLifecycleNode):
     """A lifecycle node that turns a camera's images into metric depth."""
 
     def __init__(
