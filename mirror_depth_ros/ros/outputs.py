@@ -21,12 +21,20 @@ from mirror_depth_ros.ros.qos_events import QosRefusals
 
 @dataclass(frozen=True)
 class Output:
-    """A topic of the depth node."""
+    """A topic of the depth node, for each of its cameras."""
 
+    #: Where the camera has no name.
     topic: str
     message_type: type[Any]
     #: Makes the message of a frame.
     encode: Callable[[DepthFrame, DepthParameters], Any]
+
+    def topic_of(self, camera: str) -> str:
+        """Return the topic of a camera: ``~/front/points`` for ``~/points`` and ``front``.
+
+        :param camera: its name; empty for none.
+        """
+        return self.topic.replace('~/', f'~/{camera}/', 1) if camera else self.topic
 
 
 def _depth(frame: DepthFrame, _: DepthParameters) -> Image:

@@ -78,9 +78,9 @@ NODE_AT_WORK = """
     from mirror_depth_ros.ros.depth_node import DepthNode
     from mirror_depth_ros.ros.process import run_node
 
-    def estimate(rgb, focal_px):
+    def estimate_batch(images, focals_px):
         time.sleep(0.1)  # so that a newer image always waits
-        return np.ones(rgb.shape[:2], np.float32)
+        return [np.ones(rgb.shape[:2], np.float32) for rgb in images]
 
     class SlowToStop(DepthNode):
         def destroy_node(self):
@@ -88,7 +88,7 @@ NODE_AT_WORK = """
             super().destroy_node()
 
     def load(model, **_):
-        return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32')
+        return SimpleNamespace(estimate_batch=estimate_batch, device='cpu', precision='fp32')
 
     sys.exit(run_node(lambda: SlowToStop(load_estimator=load), sys.argv, name='depth_node'))
 """
