@@ -47,13 +47,14 @@ class DepthNode(OrderlyLifecycleNode):
         super().__init__('mirror_depth', **node_options)
         self._load_estimator = load_estimator
         self._estimator: Estimator | None = None
+        #: One without a name, unless the parameter names them; none until the parameters are read.
+        self.cameras: tuple[CameraStream, ...] = ()
         self._worker: FrameWorker | None = None
         self._enabled = True
         self._failure = ''
         # Not the node's clock: with use_sim_time that stands still until a simulator runs.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._settings = ParameterServer(self)
-        #: One without a name, unless the parameter names them.
         self.cameras = tuple(
             CameraStream(self, name, settings=self._settings, on_image=self._on_image)
             for name in self._settings.values.cameras or ('',)
