@@ -34,6 +34,7 @@ ARGUMENTS = {
         sys.executable,
         'Interpreter that runs the node, such as that of a virtual environment with PyTorch.',
     ),
+    'enclave': ('', 'SROS 2 enclave of the node; empty: as its name says, if security is on.'),
     'log_level': ('info', 'debug, info, warn, error or fatal.'),
 }
 
@@ -79,6 +80,7 @@ def start_nodes(context):
             f'got params_file {params_file}, which is no file, expected the parameters of the '
             'node as YAML; correct the path or leave the argument out'
         )
+    enclave = ['--enclave', argument['enclave']] if argument['enclave'] else []
     # As a module, not through the installed script, whose first line names the interpreter that
     # the package was built with: one without PyTorch, where that is in a virtual environment.
     nodes = [
@@ -86,7 +88,7 @@ def start_nodes(context):
             executable=os.path.expanduser(argument['python']),
             exec_name='depth_node',
             arguments=['-m', 'mirror_depth_ros.ros.depth_node'],
-            ros_arguments=['--log-level', argument['log_level']],
+            ros_arguments=['--log-level', argument['log_level'], *enclave],
             name='mirror_depth',
             namespace=argument['namespace'],
             parameters=[params_file, overrides],

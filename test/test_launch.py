@@ -82,6 +82,7 @@ def test_arguments_and_their_defaults(monkeypatch):
         'params_file': str(ROOT / 'config' / 'depth.yaml'),
         'rviz': 'false',
         'python': sys.executable,
+        'enclave': '',
         'log_level': 'info',
     }
 

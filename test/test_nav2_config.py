@@ -2,7 +2,8 @@
 
 As in nav2_costmap_2d from Humble on: ``observation_buffer.cpp`` drops points outside of a source's
 heights, ``voxel_layer.cpp`` marks those nearer than ``obstacle_max_range`` and clears along the
-rays to within two cells of the others' ends.
+rays to within two cells of the others' ends. What the node publishes by its defaults is held to
+the same in ``test/ros/test_config.py``.
 """
 
 from __future__ import annotations

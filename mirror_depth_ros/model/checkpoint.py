@@ -176,12 +176,13 @@ def read_weights(path: Path, file_format: str) -> tuple[dict[str, str], dict[str
 def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tensor]]:
     metadata, tensors = read_weights(path, _FORMAT)
     try:
-        config = MirrorDepthConfig.from_dict(json.loads(metadata['config']))
-        json.loads(metadata['facts'])
+        config, facts = (json.loads(metadata[name]) for name in ('config', 'facts'))
         metadata['clip_fingerprint']
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        if not (isinstance(config, dict) and isinstance(facts, dict)):
+            raise TypeError('expected JSON objects')
+    except (KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError(f'got {path} with broken metadata ({error!r}); save it again') from error
-    return config, metadata, tensors
+    return MirrorDepthConfig.from_dict(config), metadata, tensors
 
 
 def _load_clip(

@@ -51,6 +51,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
         trained with QuickGELU for a model that computes GELU, and the reverse. Tags tell, and
         OpenAI's own files do by their entries; of other files nobody can know, and they are taken.
         A tag whose weights cannot be fetched is one, too.
+        A folder with a pickle in it is one as well.
     :raises FileNotFoundError: for a folder or weights file that does not exist.
     """
     if name == BUILTIN_CLIP:
@@ -95,6 +96,12 @@ def _file_in(folder: Path) -> Path:
         raise FileNotFoundError(
             f'got CLIP folder {folder}, expected open_clip_config.json and a .safetensors '
             'file in it'
+        )
+    pickles = sorted(f.name for f in folder.iterdir() if f.suffix in ('.bin', '.pth', '.pt'))
+    if pickles:
+        raise ValueError(
+            f'got CLIP folder {folder} with {", ".join(pickles)}, expected .safetensors weights '
+            'alone, as no pickle is read here and open_clip might prefer one; move it elsewhere'
         )
     first = next((name for name in _FOLDER_ORDER if name in files), min(files))
     return files[first]

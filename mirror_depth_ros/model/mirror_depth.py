@@ -23,6 +23,16 @@ _CHOICES = {
     'output': ('softplus', 'log'),
     'position': ('clip', 'fourier'),
 }
+# Far beyond any use; a damaged or foreign file must not ask for all memory of the machine.
+_LIMITS = {
+    'mirror_tokens': (1, 4096),
+    'width': (1, 1024),
+    'heads': (1, 64),
+    'mlp_width': (1, 16384),
+    'blocks_per_tap': (1, 16),
+    'refinements': (0, 16),
+}
+_MAX_INPUT = 4096  # pixels
 
 
 @dataclass(frozen=True)
@@ -82,15 +92,10 @@ class MirrorDepthConfig:
                 raise ValueError(
                     f'got {name}={getattr(self, name)!r}, expected one of {", ".join(choices)}'
                 )
-        for name in ('mirror_tokens', 'width', 'heads', 'mlp_width', 'blocks_per_tap'):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(
-                    f'got {name}={getattr(self, name)!r}, expected an integer from 1 up'
-                )
-        if not isinstance(self.refinements, int) or self.refinements < 0:
-            raise ValueError(
-                f'got refinements={self.refinements!r}, expected an integer from 0 up'
-            )
+        for name, (low, high) in _LIMITS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise ValueError(f'got {name}={value!r}, expected an integer from {low} to {high}')
         if self.width % self.heads or self.width % 2:
             raise ValueError(
                 f'got width={self.width} and heads={self.heads}, expected an even width that the '
@@ -105,9 +110,10 @@ class MirrorDepthConfig:
             raise ValueError(
                 f'got reference_focal_px={self.reference_focal_px}, expected positive pixels'
             )
-        if len(self.input_size) != 2 or min(self.input_size) < 1:
+        if len(self.input_size) != 2 or not all(1 <= n <= _MAX_INPUT for n in self.input_size):
             raise ValueError(
-                f'got input_size={self.input_size}, expected (height, width) in pixels'
+                f'got input_size={self.input_size}, expected (height, width) of 1 to {_MAX_INPUT} '
+                'pixels'
             )
 
     @classmethod

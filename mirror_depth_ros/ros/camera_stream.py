@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from rclpy.clock import Clock
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -15,10 +16,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.inputs import CameraInputs
 from mirror_depth_ros.ros.measurements import LatestImage, Measurements
-from mirror_depth_ros.ros.observations import NodeFacts, Snapshot
+from mirror_depth_ros.ros.observations import NodeFacts, Snapshot, private_name
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output, observe_output
 from mirror_depth_ros.ros.parameters import ParameterServer
 from mirror_depth_ros.ros.qos_events import QosRefusals
+from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
 # Few, as clouds are large.
 _OUTPUT_DEPTH = 5
@@ -36,13 +38,17 @@ class CameraStream:
         name: str,
         *,
         settings: ParameterServer,
+        observe_node: Callable[[], NodeFacts],
         on_image: Callable[[CameraStream, Image | CompressedImage], None],
+        clock: Clock,
     ) -> None:
         """Create the camera, deaf and mute.
 
         :param name: stands before its topics: ``NAME/image``, ``~/NAME/points``; empty for the
             only camera of a node, whose topics have no name.
+        :param observe_node: returns the facts of now that are not this camera's.
         :param on_image: called with every image, after the calibrations that came before it.
+        :param clock: steady; paces what does not wait for images.
         """
         self.name = name
         #: Throttles by camera: one camera's trouble does not hide another's.
@@ -56,6 +62,14 @@ class CameraStream:
         self._outputs: list[tuple[Output, Publisher]] = []
         self._inputs: CameraInputs | None = None
         self._refusals = QosRefusals()
+        #: Wants the depth of images while somebody waits for the scale.
+        self.scale = ScaleCalibration(
+            node,
+            settings=settings,
+            observe=lambda: self.observe(observe_node()),
+            clock=clock,
+            service=private_name('~/calibrate_scale', name),
+        )
 
     # Publishing
 
@@ -69,12 +83,18 @@ class CameraStream:
         while self._outputs:
             self._node.destroy_lifecycle_publisher(self._outputs.pop()[1])
 
+    @property
+    def wants_images(self) -> bool:
+        """Whether depth can be made of images, and whether anybody asks for it."""
+        is_asked = self.scale.wants_image or bool(self.wanted_outputs())
+        return is_asked and not self.calibrations.is_empty
+
     def wanted_outputs(self) -> list[tuple[Output, Publisher]]:
         """Return those that somebody subscribes to."""
         return [(o, p) for o, p in self._outputs if p.get_subscription_count() > 0]
 
     def _create_publisher(self, output: Output) -> Publisher:
-        topic = output.topic_of(self.name)
+        topic = private_name(output.topic, self.name)
         return self._node.create_lifecycle_publisher(
             output.message_type,
             topic,

@@ -56,7 +56,14 @@ class DepthNode(OrderlyLifecycleNode):
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._settings = ParameterServer(self)
         self.cameras = tuple(
-            CameraStream(self, name, settings=self._settings, on_image=self._on_image)
+            CameraStream(
+                self,
+                name,
+                settings=self._settings,
+                observe_node=self._observe,
+                on_image=self._on_image,
+                clock=self._steady_clock,
+            )
             for name in self._settings.values.cameras or ('',)
         )
         self._diagnostics = Diagnostics(

@@ -76,13 +76,13 @@ class FrameWorker:
         images: dict[_Job, CameraImage] = {}
         for job in jobs:
             with self._skipping_on_error(job):
-                if job.camera.calibrations.is_empty or not job.camera.wanted_outputs():
-                    job.camera.measurements.ignore()
-                else:
+                if job.camera.wants_images:
                     images[job] = self._read(job)
+                else:
+                    job.camera.measurements.ignore()
         for job, depth in self._estimate(images).items():
             with self._skipping_on_error(job):
-                self._publish(job, make_frame(images[job], depth, self._settings.values))
+                self._publish(job, images[job], depth)
 
     def _read(self, job: _Job) -> CameraImage:
         image = read_image(
@@ -118,12 +118,14 @@ class FrameWorker:
             job.stopwatch.stop()
         return depths
 
-    def _publish(self, job: _Job, frame: DepthFrame) -> None:
+    def _publish(self, job: _Job, image: CameraImage, depth: NDArray[np.float32]) -> None:
         camera = job.camera
         job.stopwatch.start('publish')
+        frame = make_frame(image, depth, self._settings.values)
         for output, publisher in camera.wanted_outputs():
             publisher.publish(output.encode(frame, self._settings.values))
         job.stopwatch.stop()
+        camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(
             time.monotonic(),
             job.stopwatch.durations,

@@ -132,7 +132,8 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding(Level.WARN, Cause.OUTPUT, _refused(output), output.topic)
     yield from _find_pause(snapshot)
     yield from _find_in_time(snapshot)
-    if snapshot.lacks_gpu and measured.dropped_share > _SLOW_SHARE:
+    # Not while the first image is at work, which takes longer than the others.
+    if snapshot.lacks_gpu and measured.output_hz and measured.dropped_share > _SLOW_SHARE:
         message = (
             f'depth comes at {measured.output_hz:.1f} Hz and images at {measured.input_hz:.1f} '
             'Hz: no GPU was found, so the model runs on the CPU; install PyTorch for the GPU, or '

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -64,18 +65,36 @@ def cloud_message(
     if has_invalid:
         points[invalid, :3] = np.nan
     _pack_colour(rgb, out=points.view(np.uint32)[..., 3])
+    return _cloud(header, (height, width), _POINT_FIELDS, data, is_dense=not has_invalid)
+
+
+def points_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
+    """Return an unorganised cloud of finite points, x y z in the optical frame ``[N, 3]`` [m]."""
+    return _cloud(header, (1, len(points)), _POINT_FIELDS[:3], _bytes_of(points), is_dense=True)
+
+
+def _cloud(
+    header: Header,
+    size: tuple[int, int],
+    fields: Sequence[str],
+    data: array.array[int],
+    *,
+    is_dense: bool,
+) -> PointCloud2:
+    height, width = size
+    point_step = 4 * len(fields)
     cloud = PointCloud2(
         header=header,
         height=height,
         width=width,
         fields=[
             PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-            for i, name in enumerate(_POINT_FIELDS)
+            for i, name in enumerate(fields)
         ],
         is_bigendian=_IS_BIG_ENDIAN,
-        point_step=16,
-        row_step=16 * width,
-        is_dense=not has_invalid,
+        point_step=point_step,
+        row_step=point_step * width,
+        is_dense=is_dense,
     )
     cloud.data = data  # as an argument of the constructor it would be copied again
     return cloud
@@ -104,5 +123,5 @@ def _pack_colour(rgb: NDArray[np.uint8], *, out: NDArray[np.uint32]) -> None:
 def _bytes_of(pixels: NDArray[Any]) -> array.array[int]:
     """Return an array's bytes in a form that message fields take over without looking at each."""
     data = array.array('B')
-    data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
+    data.frombytes(np.ascontiguousarray(pixels).ravel().view(np.uint8).data)
     return data

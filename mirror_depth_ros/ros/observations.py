@@ -15,6 +15,15 @@ def input_name(camera: str, topic: str) -> str:
     return f'{camera}/{topic}' if camera else topic
 
 
+def private_name(name: str, camera: str) -> str:
+    """Return an output or a service of a camera: ``~/front/points``, or ``~/points``.
+
+    :param name: as it is for a camera without a name.
+    :param camera: its name; empty for the only one of a node.
+    """
+    return name.replace('~/', f'~/{camera}/', 1) if camera else name
+
+
 @dataclass(frozen=True)
 class InputFacts:
     """A topic that the node listens to."""

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from mirror_depth_ros.nav_points import nav_points
 from mirror_depth_ros.preview import colorize_depth
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_for_image
@@ -28,13 +29,6 @@ class Output:
     message_type: type[Any]
     #: Makes the message of a frame.
     encode: Callable[[DepthFrame, DepthParameters], Any]
-
-    def topic_of(self, camera: str) -> str:
-        """Return the topic of a camera: ``~/front/points`` for ``~/points`` and ``front``.
-
-        :param camera: its name; empty for none.
-        """
-        return self.topic.replace('~/', f'~/{camera}/', 1) if camera else self.topic
 
 
 def _depth(frame: DepthFrame, _: DepthParameters) -> Image:
@@ -64,6 +58,17 @@ def _points(frame: DepthFrame, _: DepthParameters) -> PointCloud2:
     return messages.cloud_message(frame.header, frame.depth, rays, frame.rgb)
 
 
+def _nav_points(frame: DepthFrame, parameters: DepthParameters) -> PointCloud2:
+    points = nav_points(
+        frame.ranged,
+        frame.calibration.camera.rays,
+        decimation=parameters.nav_decimation,
+        clear_range=parameters.nav_clear_range,
+        edge_filter=0.0,  # the frame's depth has been through it
+    )
+    return messages.points_message(frame.header, points)
+
+
 #: All topics. CameraInfo stands before the image it belongs to, for those who pair the two.
 OUTPUTS = (
     Output('~/depth/camera_info', CameraInfo, _camera_info),
@@ -71,6 +76,7 @@ OUTPUTS = (
     Output('~/depth/image_raw', Image, _depth_raw),
     Output('~/depth/preview', Image, _preview),
     Output('~/points', PointCloud2, _points),
+    Output('~/nav_points', PointCloud2, _nav_points),
 )
 
 

@@ -10,11 +10,15 @@ from typing import Any
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
+    IntegerRange,
     ParameterDescriptor,
     SetParametersResult,
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from mirror_depth_ros.depth_range import OUT_OF_RANGE
+from mirror_depth_ros.nav_points import CLEAR_RANGE, DECIMATION, EDGE_FILTER
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,45 @@ class DepthParameters:
         False,
         'The images are rectified: P of camera_info describes them, in place of K and D.',
     )
+    depth_scale: float = _parameter(
+        1.0,
+        'What the depth of the model is multiplied by; ~/calibrate_scale finds and sets it.',
+        limits=(0.1, 10.0),
+    )
+    camera_height: float = _parameter(
+        0.0,
+        'Height of the lens above the ground, from which ~/calibrate_scale finds depth_scale; 0: '
+        'unknown [m].',
+        limits=(0.0, 100.0),
+    )
     min_range: float = _parameter(
-        0.1, 'Nearer depths are published as -Inf: too close [m].', limits=(0.0, 100.0)
+        0.1, 'Nearer depths are too close, see out_of_range [m].', limits=(0.0, 100.0)
     )
     max_range: float = _parameter(
-        80.0, 'Farther depths are published as +Inf: beyond range [m].', limits=(0.1, 1000.0)
+        80.0, 'Farther depths are beyond range, see out_of_range [m].', limits=(0.1, 1000.0)
+    )
+    out_of_range: str = _parameter(
+        OUT_OF_RANGE[0],
+        'How depths out of range are published: -Inf and +Inf (inf), NaN (nan), or as min_range '
+        'and max_range (clamp). ~/nav_points always has the rays beyond range.',
+        choices=OUT_OF_RANGE,
+    )
+    edge_filter: float = _parameter(
+        EDGE_FILTER,
+        'Depths that lie between the surfaces on either side, by more than this share of the '
+        'depth from both, become NaN; 0: off.',
+        limits=(0.0, 1.0),
+    )
+    nav_decimation: int = _parameter(
+        DECIMATION,
+        'Width of the blocks of pixels of which ~/nav_points has the nearest [pixels].',
+        limits=(1, 64),
+    )
+    nav_clear_range: float = _parameter(
+        CLEAR_RANGE,
+        'Rays of ~/nav_points end here if not before; just beyond the obstacle_max_range of the '
+        'costmap [m].',
+        limits=(0.1, 1000.0),
     )
     preview_min_depth: float = _parameter(
         0.3, 'Depth of the nearest colour in the preview [m].', limits=(0.01, 100.0)
@@ -168,11 +206,12 @@ def check_camera_names(names: Sequence[str]) -> None:
 
 def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:
     """Declare a parameter and return its value."""
+    descriptor = _descriptor(spec, type(default))
     if not isinstance(default, tuple):
-        return node.declare_parameter(name, default, _descriptor(spec)).value
+        return node.declare_parameter(name, default, descriptor).value
     # By type: of an empty list rclpy takes the items for bytes, and a file's for no value.
     type_ = Parameter.Type.STRING_ARRAY
-    return tuple(node.declare_parameter(name, type_, _descriptor(spec)).value or default)
+    return tuple(node.declare_parameter(name, type_, descriptor).value or default)
 
 
 def _check(name: str, value: Any, spec: ParameterSpec) -> None:
@@ -189,7 +228,7 @@ def _check(name: str, value: Any, spec: ParameterSpec) -> None:
             )
 
 
-def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+def _descriptor(spec: ParameterSpec, value_type: type) -> ParameterDescriptor:
     constraints = []
     if spec.choices:
         constraints.append(f'One of: {", ".join(spec.choices)}.')
@@ -202,5 +241,8 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
     )
     if spec.limits is not None:
         low, high = spec.limits
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        if value_type is int:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return descriptor

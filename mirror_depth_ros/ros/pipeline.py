@@ -11,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth_range import apply_range
+from mirror_depth_ros.flying_pixels import flying_pixels
 from mirror_depth_ros.image_decoding import decode_compressed
 from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
@@ -52,7 +53,11 @@ class DepthFrame:
     header: Header
     #: The image, uint8 ``[H, W, 3]``.
     rgb: NDArray[np.uint8]
-    #: Metres along Z, ``[H, W]``, out of range as in REP-117.
+    #: Metres along Z, ``[H, W]``, as the model has them: of any range and not scaled.
+    estimated: NDArray[np.float32]
+    #: Metres along Z, ``[H, W]``: scaled, NaN between surfaces, out of range as in REP-117.
+    ranged: NDArray[np.float32]
+    #: The same, out of range as the parameter ``out_of_range`` says.
     depth: NDArray[np.float32]
     #: Of the camera at the image's size.
     calibration: Calibration
@@ -92,11 +97,33 @@ def read_image(
 
 
 def make_frame(
-    image: CameraImage, depth: NDArray[np.float32], parameters: DepthParameters
+    image: CameraImage, estimated: NDArray[np.float32], parameters: DepthParameters
 ) -> DepthFrame:
     """Return an image with its depth as it is published.
 
-    :param depth: metres along Z, ``[H, W]``, as the estimator returns it.
+    :param estimated: metres along Z, ``[H, W]``, as the model has them.
     """
-    ranged = apply_range(depth, min_range=parameters.min_range, max_range=parameters.max_range)
-    return DepthFrame(image.header, image.rgb, ranged, image.calibration)
+    ranged = usable_depth(estimated, parameters)
+    depth = _marked(ranged, parameters, parameters.out_of_range)
+    return DepthFrame(image.header, image.rgb, estimated, ranged, depth, image.calibration)
+
+
+def usable_depth(
+    estimated: NDArray[np.float32], parameters: DepthParameters
+) -> NDArray[np.float32]:
+    """Return a model's depth scaled, without flying pixels, and marked as REP-117 has it.
+
+    :param estimated: metres along Z, ``[H, W]``.
+    :returns: a new array ``[H, W]``.
+    """
+    ranged = _marked(estimated * np.float32(parameters.depth_scale), parameters, 'inf')
+    # Of marked depth, in which all that is beyond range is one surface.
+    ranged[flying_pixels(ranged, edge_filter=parameters.edge_filter)] = np.nan
+    return ranged
+
+
+def _marked(
+    depth: NDArray[np.float32], parameters: DepthParameters, out_of_range: str
+) -> NDArray[np.float32]:
+    low, high = parameters.min_range, parameters.max_range
+    return apply_range(depth, min_range=low, max_range=high, out_of_range=out_of_range)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from mirror_depth_ros.model.checkpoint import (
@@ -14,7 +17,7 @@ from mirror_depth_ros.model.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from mirror_depth_ros.model.mirror_depth import MirrorDepth
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 
 
 def metadata_of(path: Path) -> dict[str, str]:
@@ -94,6 +97,8 @@ def test_foreign_safetensors(tmp_path: Path) -> None:
         ('config', '{', 'broken metadata'),
         ('config', '{}', 'the file is of another version'),
         ('facts', 'none', 'broken metadata'),
+        ('facts', '[]', 'broken metadata .*expected JSON objects'),
+        ('config', '[' * 100_000, 'broken metadata'),
         ('clip_fingerprint', '0123456789abcdef', 'which changed.safetensors was trained with'),
     ],
 )
@@ -104,6 +109,34 @@ def test_changed_metadata(
     save_file(load_file(tiny_model), changed, {**metadata_of(tiny_model), entry: value})
     with pytest.raises(ValueError, match=message):
         load_checkpoint(changed)
+
+
+_WILD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), value=_WILD)
+def test_wild_configurations_are_refused_or_sound(
+    tiny_model: Path, tmp_path: Path, data: st.DataObject, value: Any
+) -> None:
+    config = json.loads(metadata_of(tiny_model)['config'])
+    name = data.draw(st.sampled_from(sorted(config)))
+    wild = tmp_path / 'wild.safetensors'
+    changed = json.dumps({**config, name: value})
+    save_file(load_file(tiny_model), wild, {**metadata_of(tiny_model), 'config': changed})
+    try:
+        model = load_checkpoint(wild)
+    except (ValueError, FileNotFoundError) as error:
+        assert str(error)
+    else:  # such as another range of depth: whatever loads, works
+        assert model.config != MirrorDepthConfig()
+        assert model(torch.rand(1, 3, 48, 80), torch.tensor([61.0])).shape == (1, 1, 48, 80)
 
 
 def test_weights_of_another_shape_or_lacking(tiny_model: Path, tmp_path: Path) -> None:

@@ -134,13 +134,15 @@ def test_refuses_a_mirror_longer_than_the_text_encoder(config: MirrorDepthConfig
     [
         ({'film': 'twice'}, "got film='twice', expected one of deepest, every"),
         ({'output': 'exp'}, "got output='exp', expected one of softplus, log"),
-        ({'heads': 0}, 'got heads=0, expected an integer from 1 up'),
-        ({'refinements': -1}, 'got refinements=-1, expected an integer from 0 up'),
+        ({'heads': 0}, 'got heads=0, expected an integer from 1 to 64'),
+        ({'width': 10**9, 'heads': 1}, 'got width=1000000000, expected an integer from 1 to 1024'),
+        ({'refinements': -1}, 'got refinements=-1, expected an integer from 0 to 16'),
         ({'condition': 'words'}, "got condition='words', expected one of mirror, mirror_mean"),
         ({'width': 30, 'heads': 4}, 'expected an even width that the heads divide'),
         ({'min_depth': 5.0, 'max_depth': 5.0}, 'expected 0 < min_depth < max_depth'),
         ({'reference_focal_px': float('nan')}, 'got reference_focal_px=nan'),
         ({'input_size': (0, 64)}, r'got input_size=\(0, 64\)'),
+        ({'input_size': (64, 9999)}, r'got input_size=\(64, 9999\), .* of 1 to 4096 pixels'),
     ],
 )
 def test_configuration_refuses_nonsense(changes: dict[str, object], message: str) -> None:

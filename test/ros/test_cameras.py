@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.estimator import DepthEstimator
@@ -37,6 +37,7 @@ TYPES = {
     'depth/camera_info': CameraInfo,
     'depth/preview': Image,
     'points': PointCloud2,
+    'nav_points': PointCloud2,
 }
 BROKEN = 99
 
@@ -162,11 +163,12 @@ class Rig:
         """Let a camera send images; return the timer."""
         return self.user.create_timer(1 / rate_hz, lambda: self.publish(name, int(time.time())))
 
-    def enable(self, data):
-        client = self.user.create_client(SetBool, '/mirror_depth/enable')
+    def call(self, service_type, name, **fields):
+        client = self.user.create_client(service_type, f'/mirror_depth/{name}')
         assert client.wait_for_service(PATIENCE_S)
-        future = client.call_async(SetBool.Request(data=data))
+        future = client.call_async(service_type.Request(**fields))
         wait(future.done)
+        return future.result()
 
 
 def wait(condition):
@@ -210,7 +212,8 @@ def test_every_camera_has_its_own_outputs(rig):
             stamp=Time(sec=list(CAMERAS).index(name) + 1, nanosec=5), frame_id=f'{name}_optical'
         )
         assert message.header == header
-        assert (message.height, message.width) == SIZES[name], output
+        if output != 'nav_points':
+            assert (message.height, message.width) == SIZES[name], output
         if output == 'depth/camera_info':
             assert message == info_from_camera(CAMERAS[name], header)
         if output == 'depth/image':
@@ -314,6 +317,18 @@ def test_a_fast_camera_does_not_starve_a_slow_one(rig):
     assert rig.counts('front').dropped > 20
 
 
+def test_a_camera_measures_the_scale_by_its_own_images(make_rig, monkeypatch):
+    monkeypatch.setattr('mirror_depth_ros.ros.scale_calibration._INTERVAL_S', 0.0)
+    rig = make_rig(camera_height=0.4)
+    rig.wait_active()
+    for name in ('front', 'left'):
+        rig.stream(name)
+    response = rig.call(Trigger, 'left/calibrate_scale')
+    assert not response.success  # a wall has no ground
+    assert re.match('got .*ground', response.message), response.message
+    assert [rig.counts(name).processed for name in CAMERAS] == [0, 10, 0]
+
+
 # What is wrong with one
 
 
@@ -409,11 +424,11 @@ def test_a_camera_that_is_not_there_is_named_as_it_is_remapped(make_rig):
 
 def test_pausing_and_resuming_is_for_all(rig):
     rig.watch(*CAMERAS)
-    rig.enable(False)
+    rig.call(SetBool, 'enable', data=False)
     for name in CAMERAS:
         rig.hand_over(name, 1)
     rig.status('mirror_depth: depth', '^paused by ~/enable; to resume: ros2 service call')
-    rig.enable(True)
+    rig.call(SetBool, 'enable', data=True)
     for name in CAMERAS:
         rig.publish(name, 2)
     rig.wait_seconds(front=[2], left=[2], rear=[2])

@@ -3,10 +3,14 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
+from sensor_msgs.msg import PointCloud2
 
+from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.ros.outputs import OUTPUTS
+from mirror_depth_ros.ros.parameters import DepthParameters
 
 CONFIG = Path(__file__).parents[2] / 'config'
 
@@ -36,3 +40,53 @@ def test_fast_dds_has_shared_memory_for_a_dozen_clouds():
     cloud_bytes = 640 * 480 * 16
     assert sizes == [64 * 1024 * 1024]
     assert sizes[0] >= 12 * cloud_bytes
+
+
+@pytest.fixture
+def sources():
+    """The two sources of Nav2's voxel layer: the one that marks and the one that clears."""
+    layer = yaml.safe_load((CONFIG / 'nav2_voxel_layer.yaml').read_text(encoding='utf-8'))
+    for name in ('local_costmap', 'local_costmap', 'ros__parameters', 'voxel_layer'):
+        layer = layer[name]
+    return layer['depth_marks'], layer['depth_clears']
+
+
+def test_nav2_reads_points_as_the_node_makes_them_by_default(sources):
+    marks, clears = sources
+    (output,) = (o for o in OUTPUTS if o.topic == '~/nav_points')
+    clear_range = DepthParameters().nav_clear_range
+    for source in sources:
+        assert source['topic'] == output.topic.replace('~', '/mirror_depth')
+        assert source['data_type'] == output.message_type.__name__
+    # Two cells of 0.05 m that are not cleared, and the diagonal of a marked voxel, 0.14 m.
+    assert marks['obstacle_max_range'] + 0.1 + 0.15 < clear_range <= clears['raytrace_max_range']
+
+
+def test_nav2_clears_with_far_rays_of_the_real_message_and_marks_none(make_camera_bench, sources):
+    """Under an open sky, with a wall behind a box: what the node publishes, by Nav2's rules."""
+    marks, clears = sources
+    depth = np.full((121, 161), np.inf, np.float32)  # beyond range
+    depth[61:] = 30.0  # within range, beyond what Nav2 marks
+    depth[80:100, 60:80] = 2.0  # blocks of 4 x 4 pixels: 5 x 5
+    depth[:8] = np.nan  # no measurement
+    depth[8:12] = 0.05  # too close
+    camera = CameraModel(161, 121, fx=120.0, fy=118.0, cx=81.0, cy=59.0)
+    bench = make_camera_bench(camera, lambda rgb, focal_px: depth)
+    bench.wait_active()
+    clouds = bench.collect('nav_points', PointCloud2)
+    bench.stream()
+    bench.wait(lambda: clouds)
+    cloud = clouds[0]
+
+    assert cloud.header.frame_id == 'camera_optical_frame'
+    assert (cloud.height, cloud.point_step, cloud.is_dense) == (1, 12, True)
+    points = np.frombuffer(cloud.data, np.float32).reshape(-1, 3)
+    assert len(points) == cloud.width == (31 - 3) * 41  # 31 x 41 blocks, three rows without any
+    assert np.isfinite(points).all()
+    distance = np.linalg.norm(points, axis=1)
+    is_near = distance < marks['obstacle_max_range']
+    assert is_near.sum() == 5 * 5
+    np.testing.assert_array_equal(points[is_near, 2], 2.0)
+    # All others, those of +Inf and those of 30 m, end where they clear and mark nothing.
+    np.testing.assert_allclose(distance[~is_near], DepthParameters().nav_clear_range, rtol=1e-5)
+    assert (distance <= clears['raytrace_max_range']).all()

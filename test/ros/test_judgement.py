@@ -315,6 +315,10 @@ ACTIVITIES = {
     ),
     'a slow GPU': (replace(measured(dropped_share=0.5), device='cuda'), 'depth comes at 10.0 Hz'),
     'a model at work': (measured(busy_s=2.9), 'depth comes at 10.0 Hz'),
+    'a first image at work': (
+        measured(dropped_share=0.9, output_hz=0.0, durations={}),
+        'waiting for depth',
+    ),
 }
 
 

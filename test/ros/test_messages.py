@@ -11,6 +11,7 @@ from mirror_depth_ros.ros.messages import (
     cloud_message,
     depth_message,
     depth_millimetres_message,
+    points_message,
     rgb_message,
 )
 
@@ -111,3 +112,16 @@ def test_points_that_are_not_finite_are_nan_in_all_coordinates(depth, rgb):
     assert np.isfinite(points[~expected]).all()
     assert not cloud.is_dense
     assert colours[0, 0] != 0
+
+
+@pytest.mark.parametrize('n_points', [0, 1, 7])
+def test_points_are_one_row_of_x_y_z(n_points):
+    points = np.arange(3 * n_points, dtype=np.float32).reshape(n_points, 3)
+    cloud = points_message(HEADER, points)
+    assert (cloud.header, cloud.height, cloud.width) == (HEADER, 1, n_points)
+    assert (cloud.point_step, cloud.row_step, cloud.is_dense) == (12, 12 * n_points, True)
+    fields = [(f.name, f.offset, f.datatype, f.count) for f in cloud.fields]
+    assert fields == [(n, 4 * i, PointField.FLOAT32, 1) for i, n in enumerate('xyz')]
+    assert isinstance(cloud.data, array.array)
+    order = '>' if cloud.is_bigendian else '<'
+    np.testing.assert_array_equal(np.frombuffer(cloud.data, f'{order}f4').reshape(-1, 3), points)

@@ -61,6 +61,12 @@ def test_the_config_file_says_which_parameters_are_fixed():
             {'cameras': ('front', 'left', 'front')},
             "got the camera name 'front' 2 times, expected each once; rename one in",
         ),
+        ({'out_of_range': 'zero'}, "got out_of_range 'zero', expected one of inf, nan, clamp"),
+        ({'depth_scale': 0.0}, r'got depth_scale 0\.0, expected 0\.1 to 10\.0'),
+        ({'camera_height': -0.4}, r'got camera_height -0\.4, expected 0\.0 to 100\.0'),
+        ({'edge_filter': 1.1}, r'got edge_filter 1\.1, expected 0\.0 to 1\.0'),
+        ({'nav_decimation': 0}, 'got nav_decimation 0, expected 1 to 64'),
+        ({'nav_clear_range': float('inf')}, r'got nav_clear_range inf, expected 0\.1 to 1000\.0'),
     ],
 )
 def test_values_out_of_range_are_refused(change, error):
@@ -126,6 +132,12 @@ def test_descriptors_tell_tools_what_is_allowed(make_node):
     limits = node.describe_parameter('max_range').floating_point_range[0]
     assert (limits.from_value, limits.to_value) == (0.1, 1000.0)
     assert node.describe_parameter('max_range').type == ParameterType.PARAMETER_DOUBLE
+    blocks = node.describe_parameter('nav_decimation')
+    assert blocks.type == ParameterType.PARAMETER_INTEGER
+    assert (blocks.integer_range[0].from_value, blocks.integer_range[0].to_value) == (1, 64)
+    assert list(blocks.floating_point_range) == []
+    marks = node.describe_parameter('out_of_range').additional_constraints
+    assert marks == 'One of: inf, nan, clamp.'
     precision = node.describe_parameter('precision')
     assert precision.read_only
     assert precision.additional_constraints == (

@@ -1,0 +1,51 @@
+"""What becomes of a model's depth before it is published."""
+
+import numpy as np
+import pytest
+
+from mirror_depth_ros.nav_points import nav_points
+from mirror_depth_ros.ros.parameters import DepthParameters
+from mirror_depth_ros.ros.pipeline import usable_depth
+
+NAN, INF = np.nan, np.inf
+
+
+def test_depth_is_scaled_before_its_range_is_judged():
+    parameters = DepthParameters(depth_scale=2.0, min_range=1.0, max_range=8.0, edge_filter=0.0)
+    estimated = np.array([[0.4, 0.5, 3.0, 4.0, 4.1]], np.float32)
+    before = estimated.copy()
+    depth = usable_depth(estimated, parameters)
+    np.testing.assert_array_equal(depth, np.array([[-INF, 1.0, 6.0, 8.0, INF]], np.float32))
+    assert depth.dtype == np.float32
+    np.testing.assert_array_equal(estimated, before)
+
+
+def stairs():
+    """A near thing and a far one with a blurred edge between them, [17, 23]."""
+    depth = np.full((17, 23), 2.0, np.float32)
+    depth[:, 12:] = 6.0
+    depth[:, 11] = 3.0  # 50 % from either
+    return depth
+
+
+def test_what_flies_between_surfaces_becomes_nan():
+    filtered = usable_depth(stairs(), DepthParameters())
+    expected = stairs()
+    expected[:, 11] = NAN
+    np.testing.assert_array_equal(filtered, expected)
+    np.testing.assert_array_equal(
+        usable_depth(stairs(), DepthParameters(edge_filter=0.0)), stairs()
+    )
+
+
+@pytest.mark.parametrize('far', [6.0, 100.0])
+def test_filtered_here_points_are_those_of_the_array_function(far):
+    """``nav_points`` filters by itself, at the same strength, where nobody did before."""
+    depth = stairs()
+    depth[depth == 6.0] = far
+    marked = np.where(depth > 80.0, np.float32(INF), depth)
+    rays = np.zeros((17, 23, 2), np.float32)
+    np.testing.assert_array_equal(
+        nav_points(usable_depth(depth, DepthParameters()), rays, edge_filter=0.0),
+        nav_points(marked, rays),
+    )
