@@ -9,6 +9,9 @@ JAZZY_STAMP := $(JAZZY)/.installed
 DEMO_SECONDS ?= 10
 DEMO_OUTPUT ?= demo_output
 PYTEST_ARGS ?=
+# Those with rows in docs/reliability.md.
+SOAK_TESTS := test/test_random_messages.py test/model/test_damaged_files.py $(addprefix test/ros/test_, \
+    faults.py disk_full.py lifecycle.py overload.py delivery.py soak.py)
 
 # The .venv has a ROS 2 of its own: one that the calling shell has sourced must not leak into it.
 ifdef AMENT_PREFIX_PATH
@@ -17,7 +20,7 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-jazzy lint format builtin clean
+.PHONY: help demo test soak test-jazzy lint format builtin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +31,11 @@ demo: $(STAMP) ## camera -> depth and point cloud over real ROS 2, pictures in d
 
 test: lint ## linters, types, import arrows and all tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: export RELIABILITY = write
+soak: $(STAMP) ## what docs/reliability.md says, tried anew: about 20 minutes
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m '' $(SOAK_TESTS)
+	$(BIN)/python -m mirror_depth_ros.results_page docs/reliability.md
 
 test-jazzy: $(JAZZY_STAMP) ## the tests that need ROS 2 once more, on Jazzy in place of Kilted
 	@$(JAZZY)/bin/python -c 'from importlib.metadata import version as v; print("rclpy", v("ros-rclpy"))'

@@ -34,6 +34,7 @@ class DepthEstimator:
         self.model_name = model.config.clip
         self._model = model.fold().to(self.device).eval()
         self._dtype = _DTYPES[self.precision]
+        self._input_share = 1.0
 
     @classmethod
     def load(
@@ -75,7 +76,11 @@ class DepthEstimator:
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the size an image is resized to, see :meth:`DepthNetwork.input_size`."""
-        return self._model.input_size(height, width)
+        return self._model.input_size(height, width, share=self._input_share)
+
+    def shrink_input(self) -> None:
+        """Resize images to half as many patches from now on: less memory, coarser depth."""
+        self._input_share /= 2
 
     def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
         """Return the metric depth of one image.

@@ -100,13 +100,28 @@ def decode_compressed(message: Any) -> NDArray[np.uint8]:
     data = np.frombuffer(message.data, np.uint8)
     # CameraInfo describes the sensor's own orientation: EXIF must not turn the picture.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(data, flags) if data.size else None
+    try:
+        is_whole = data.size and not _is_cut_jpeg(data.tobytes())
+        bgr = cv2.imdecode(data, flags) if is_whole else None
+    except cv2.error:  # a header that claims more pixels than OpenCV takes
+        bgr = None
     if bgr is None:
         raise ValueError(
             f'got {data.size} bytes of format {message.format!r} that are no picture, expected '
-            'JPEG or PNG; check the publisher (compressedDepth and theora are other transports)'
+            'a whole JPEG or PNG; check the publisher (compressedDepth and theora are other '
+            'transports)'
         )
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _is_cut_jpeg(data: bytes) -> bool:
+    """Whether a JPEG ends before its end (ITU T.81, B.1.1.3): OpenCV 4 makes the rest grey.
+
+    Within a scan, no byte 255 is followed by one of these; the thumbnail's come before it.
+    """
+    end_of_image, start_of_scan = b'\xff\xd9', b'\xff\xda'
+    is_jpeg = data.startswith(b'\xff\xd8')
+    return is_jpeg and data.rfind(end_of_image) < data.rfind(start_of_scan)
 
 
 def view_pixels(message: Any, layout: Layout) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,3 +27,14 @@ class Estimator(Protocol):
         self, images: Sequence[NDArray[np.uint8]], focal_px: Sequence[float]
     ) -> list[NDArray[np.float32]]:
         """Return the same for each of several images, of any sizes, in their order."""
+
+
+@runtime_checkable
+class Shrinkable(Protocol):
+    """An estimator that can make do with less memory."""
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size an image is resized to [pixels]."""
+
+    def shrink_input(self) -> None:
+        """Take the next smaller input from now on."""

@@ -1,4 +1,4 @@
-"""The tables of ``docs/results.md``, made from the JSON files that the measurements wrote.
+"""The tables of ``docs/results.md`` and ``docs/reliability.md``, made from measurements' files.
 
 ``python -m mirror_depth_ros.results_page docs/results.md`` puts every table between its marks in
 the page, ``<!-- table NAME -->`` and ``<!-- end -->``, from the folder of the page's own name.
@@ -10,6 +10,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -24,6 +25,8 @@ METHODS = {
     'depthclip': 'DepthCLIP, zero-shot',
     'mean': 'mean depth map',
 }
+# What `make soak` tries.
+_TRIALS = ('faults', 'messages', 'lifecycle', 'overload', 'soak', 'delivery')
 _KINDS = {'indoor': 'rooms', 'outdoor': 'roads'}
 _BLOCK = re.compile(r'(<!-- table (\w+) -->\n).*?(<!-- end -->)', re.DOTALL)
 
@@ -168,6 +171,19 @@ def convergence(folder: Path) -> str:
     return _table(['mirror at', *labels], rows)
 
 
+def trials(folder: Path, name: str) -> str:
+    """Return what was tried how often and what came of it, from ``NAME.json``."""
+    path = folder / f'{name}.json'
+    if not path.is_file():
+        return ''
+    rows = json.loads(path.read_text(encoding='utf-8'))
+    has_figures = any(row['figures'] for row in rows)
+    header = ['what', 'tried', 'outcome', *(['measured'] if has_figures else [])]
+    columns = ('what', 'count', 'outcome', 'figures')[: len(header)]
+    cells = [{**row, 'count': f'{row["tried"]:,}'} for row in rows]
+    return _table(header, [[row[column] for column in columns] for row in cells])
+
+
 #: Tables by the name that a page's marks give them.
 TABLES: dict[str, Callable[[Path], str]] = {
     'accuracy': accuracy,
@@ -176,6 +192,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     'consistency': consistency,
     'ablations': ablations,
     'convergence': convergence,
+    **{name: partial(trials, name=name) for name in _TRIALS},
 }
 
 

@@ -195,6 +195,37 @@ def small_recipe(
     return path
 
 
+@pytest.fixture
+def report_row(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Return what holds a test and its row in ``docs/reliability.md`` together.
+
+    With ``RELIABILITY=write`` (``make soak``) the row is written, else it must be there already.
+    """
+
+    def report(table: str, what: str, outcome: str, *, tried: int = 1, figures: str = '') -> None:
+        """Say what was tried how often, and what came of it.
+
+        :param figures: what was measured, which differs from run to run and is not compared.
+        """
+        path = Path(__file__).parents[1] / 'docs' / 'reliability' / f'{table}.json'
+        rows = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else []
+        row = {'what': what, 'tried': tried, 'outcome': outcome}
+        places = [i for i, earlier in enumerate(rows) if earlier['what'] == what]
+        if os.environ.get('RELIABILITY') == 'write':
+            row |= {'figures': figures, 'test': request.node.nodeid}
+            at = places[0] if places else len(rows)
+            rows[at : at + 1] = [row]
+            path.parent.mkdir(exist_ok=True)
+            text = json.dumps(rows, indent=2, ensure_ascii=False)
+            path.write_text(f'{text}\n', encoding='utf-8')
+            return
+        assert places, f'{path.name} has no row {what!r}; make soak writes it'
+        there = {name: rows[places[0]][name] for name in row}
+        assert row == there, f'{path.name} says otherwise; make soak writes it anew'
+
+    return report
+
+
 class StoppedError(RuntimeError):
     """The training was stopped by the test."""
 

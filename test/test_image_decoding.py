@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -155,3 +156,22 @@ def test_a_compressed_picture_keeps_the_sensors_orientation():
 def test_corrupt_compressed_data_is_refused(data):
     with pytest.raises(ValueError, match=rf"got {len(data)} bytes of format 'jpeg' that are no p"):
         decode_compressed(SimpleNamespace(format='jpeg', data=data))
+
+
+def test_a_jpeg_that_is_cut_short_is_refused_whatever_opencv_makes_of_it(rgb, monkeypatch):
+    whole = compressed(rgb, '.jpg', 'jpeg')
+    followed = np.concatenate([whole.data, np.zeros(9, np.uint8)])  # as some cameras pad theirs
+    assert decode_compressed(SimpleNamespace(format='jpeg', data=followed)).shape == (H, W, 3)
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: np.zeros((H, W, 3), np.uint8))  # OpenCV 4
+    assert decode_compressed(whole).shape == (H, W, 3)
+    with pytest.raises(ValueError, match='that are no picture, expected a whole JPEG or PNG'):
+        decode_compressed(SimpleNamespace(format='jpeg', data=whole.data[:-1]))
+
+
+def test_a_png_that_claims_more_pixels_than_opencv_takes_is_refused(rgb):
+    data = compressed(rgb, '.png', 'png').data.tobytes()
+    size = struct.pack('>II', 10**5, 10**5)
+    header = b'IHDR' + size + data[24:29]
+    data = data[:12] + header + struct.pack('>I', zlib.crc32(header)) + data[33:]
+    with pytest.raises(ValueError, match='that are no picture'):
+        decode_compressed(SimpleNamespace(format='png', data=data))

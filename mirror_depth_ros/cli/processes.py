@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from typing import IO
 # What a child gets to finish by itself after each signal [s].
 _GRACE_S = 5.0
 _LOG_LINES = 15
+# Not what a program says, but the last line of a traceback: its place matters.
+_TRACEBACK_END = re.compile(r'\w*(Error|Exception|Interrupt|Exit|Warning): ')
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -68,6 +71,9 @@ class Child:
 
     def _epitaph(self) -> str:
         status = self.process.poll()
+        own = re.fullmatch(r'\w+: (.+)', (self._lines() or [''])[-1])
+        if status and status > 0 and own and not _TRACEBACK_END.match(own[0]):
+            return f'The {self.name} says: {own[1]}'  # it knew what was wrong, and said so
         how = (
             f'by signal {-status}'
             if status is not None and status < 0

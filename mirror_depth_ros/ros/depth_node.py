@@ -18,6 +18,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
+from mirror_depth_ros.memory_fallback import FrugalEstimator, free_caches
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.diagnostics import Diagnostics
 from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
@@ -25,11 +26,11 @@ from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.observations import NodeFacts
 from mirror_depth_ros.ros.orderly_lifecycle import OrderlyLifecycleNode
 from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
-from mirror_depth_ros.ros.pipeline import Estimator, EstimatorLoader, load_estimator
+from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator
 from mirror_depth_ros.ros.process import own_arguments, run_node
 
-# How long the process waits for the image at hand when it ends.
-_EXIT_TIMEOUT_S = 5.0
+# How long the process waits for the images at hand when it ends; ros2 launch waits 5 s.
+_EXIT_TIMEOUT_S = 2.0
 
 
 class DepthNode(OrderlyLifecycleNode):
@@ -46,7 +47,7 @@ class DepthNode(OrderlyLifecycleNode):
         """
         super().__init__('mirror_depth', **node_options)
         self._load_estimator = load_estimator
-        self._estimator: Estimator | None = None
+        self._estimator: FrugalEstimator | None = None
         #: One without a name, unless the parameter names them; none until the parameters are read.
         self.cameras: tuple[CameraStream, ...] = ()
         self._worker: FrameWorker | None = None
@@ -54,7 +55,7 @@ class DepthNode(OrderlyLifecycleNode):
         self._failure = ''
         # Not the node's clock: with use_sim_time that stands still until a simulator runs.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._settings = ParameterServer(self)
+        self._settings = ParameterServer(self, is_configured=lambda: self.state != 'unconfigured')
         self.cameras = tuple(
             CameraStream(
                 self,
@@ -85,11 +86,13 @@ class DepthNode(OrderlyLifecycleNode):
         values = self._settings.values
         started = time.monotonic()
         try:
-            self._estimator = self._load_estimator(
-                values.model,
-                device=values.device,
-                precision=values.precision,
-                clip_weights=values.clip_weights or None,
+            self._estimator = FrugalEstimator(
+                self._load_estimator(
+                    values.model,
+                    device=values.device,
+                    precision=values.precision,
+                    clip_weights=values.clip_weights or None,
+                )
             )
             for camera in self.cameras:
                 camera.create_outputs()
@@ -108,7 +111,7 @@ class DepthNode(OrderlyLifecycleNode):
         result = super().on_activate(state)
         try:
             self._worker = FrameWorker(
-                estimator=cast(Estimator, self._estimator),  # inactive means configured
+                estimator=cast(FrugalEstimator, self._estimator),  # inactive means configured
                 settings=self._settings,
                 clock=self.get_clock(),
                 context=self.context,
@@ -190,6 +193,7 @@ class DepthNode(OrderlyLifecycleNode):
             device_wanted=values.device,
             device=device,
             precision='' if estimator is None else estimator.precision,
+            shrunk='' if estimator is None else estimator.notice,
             resident_bytes=resident_bytes(),
             gpu_bytes=gpu_bytes(device),
         )
@@ -214,6 +218,7 @@ class DepthNode(OrderlyLifecycleNode):
         for camera in self.cameras:
             camera.destroy_outputs()
         self._estimator = None
+        free_caches()
         self._failure = ''
 
 

@@ -53,6 +53,7 @@ class Cause(Enum):
     CALIBRATION = 'calibration'
     SKIPPED = 'skipped'
     STUCK = 'stuck'
+    MEMORY = 'memory'
     OUTPUT = 'output'
     PAUSED = 'paused'
     LATE = 'late'
@@ -89,7 +90,7 @@ def judge(snapshot: Snapshot) -> Judgement:
 
 def judge_node(facts: NodeFacts, n_cameras: int) -> Judgement:
     """Say what is wrong with a node of which every camera is judged on its own."""
-    findings = [*_find_in_state(facts), *_find_pause(facts)]
+    findings = [*_find_in_state(facts), *_find_shortage(facts), *_find_pause(facts)]
     return _weigh(findings, f'{facts.state}, for {n_cameras} camera{"s" * (n_cameras != 1)}')
 
 
@@ -127,6 +128,7 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
             f'on {snapshot.device}; wait if it is the first one, else start the node again'
         )
         yield Finding(Level.WARN, Cause.STUCK, message)
+    yield from _find_shortage(snapshot)
     for output in snapshot.outputs:
         if output.n_refused:
             yield Finding(Level.WARN, Cause.OUTPUT, _refused(output), output.topic)
@@ -150,6 +152,11 @@ def _find_in_state(facts: NodeFacts) -> Iterator[Finding]:
         command = 'configure' if facts.state == 'unconfigured' else 'activate'
         message = f'{facts.state}; to go on: ros2 lifecycle set {facts.node} {command}'
         yield Finding(Level.WARN, Cause.STATE, message)
+
+
+def _find_shortage(facts: NodeFacts) -> Iterator[Finding]:
+    if facts.shrunk:
+        yield Finding(Level.WARN, Cause.MEMORY, facts.shrunk)
 
 
 def _find_pause(facts: NodeFacts) -> Iterator[Finding]:

@@ -70,6 +70,8 @@ class NodeFacts:
     device_wanted: str = 'auto'
     device: str = ''
     precision: str = ''
+    #: That the model ran out of memory and makes do with a smaller input; empty if it does not.
+    shrunk: str = ''
 
     #: Memory that the process has, and its part of the GPU's; None where unknown [bytes].
     resident_bytes: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -33,13 +33,15 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
     #: Why the value is fixed once the node runs; empty where it may change.
     read_only: str = ''
+    #: Why the value is fixed while the node is configured; empty where it may change then, too.
+    in_use: str = ''
 
 
 def _parameter(default: Any, description: str, **spec: Any) -> Any:
     return field(default=default, metadata={'spec': ParameterSpec(description, **spec)})
 
 
-_LOADED_ONCE = 'the model is loaded for it; restart the node'
+_LOADED_FOR_IT = 'the model is loaded for it; deactivate the node, clean it up, set, configure'
 
 
 @dataclass(frozen=True)
@@ -52,24 +54,24 @@ class DepthParameters:
     model: str = _parameter(
         'builtin',
         'Depth model: "builtin", "clip2depth", or the path of a checkpoint (.safetensors).',
-        read_only=_LOADED_ONCE,
+        in_use=_LOADED_FOR_IT,
     )
     clip_weights: str = _parameter(
         '',
         'Where this machine has the CLIP weights of the model: an open_clip tag or a .safetensors '
         'file; empty: where the checkpoint says.',
-        read_only=_LOADED_ONCE,
+        in_use=_LOADED_FOR_IT,
     )
     device: str = _parameter(
         'auto',
         'Where the model runs: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".',
-        read_only=_LOADED_ONCE,
+        in_use=_LOADED_FOR_IT,
     )
     precision: str = _parameter(
         'auto',
         'Number format of the model; "auto" takes the fastest that the device computes natively.',
         choices=('auto', 'fp32', 'bf16', 'fp16'),
-        read_only=_LOADED_ONCE,
+        in_use=_LOADED_FOR_IT,
     )
     image_transport: str = _parameter(
         'raw',
@@ -159,9 +161,10 @@ def parameter_specs() -> dict[str, ParameterSpec]:
 class ParameterServer:
     """Declares the parameters at a node and follows their changes."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, is_configured: Callable[[], bool] = lambda: False) -> None:
         """Declare the parameters.
 
+        :param is_configured: whether something is made for the values that are fixed then.
         :raises ValueError: for an initial value that is not allowed.
         :raises rclpy.exceptions.ParameterException: for one of a wrong type or outside its range.
         """
@@ -172,13 +175,17 @@ class ParameterServer:
         }
         #: The values now in force; replaced as a whole, so any thread may read it.
         self.values = DepthParameters(**values)
+        self._is_configured = is_configured
         node.add_on_set_parameters_callback(self._set)
 
     def _set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Take over all of the changes, or none and say why."""
         own = {p.name: p.value for p in parameters if p.name in parameter_specs()}
         try:
-            self.values = replace(self.values, **own)
+            changed = replace(self.values, **own)
+            if self._is_configured():
+                _check_in_use(self.values, changed)
+            self.values = changed
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -228,12 +235,24 @@ def _check(name: str, value: Any, spec: ParameterSpec) -> None:
             )
 
 
+def _check_in_use(current: DepthParameters, changed: DepthParameters) -> None:
+    for name, spec in parameter_specs().items():
+        before, after = getattr(current, name), getattr(changed, name)
+        if spec.in_use and before != after:
+            raise ValueError(
+                f'got {name} {after!r}, expected {before!r} while the node is configured: '
+                f'{spec.in_use}'
+            )
+
+
 def _descriptor(spec: ParameterSpec, value_type: type) -> ParameterDescriptor:
     constraints = []
     if spec.choices:
         constraints.append(f'One of: {", ".join(spec.choices)}.')
     if spec.read_only:
         constraints.append(f'Read-only: {spec.read_only}.')
+    if spec.in_use:
+        constraints.append(f'Fixed while configured: {spec.in_use}.')
     descriptor = ParameterDescriptor(
         description=spec.description,
         read_only=bool(spec.read_only),

@@ -33,6 +33,18 @@ def test_names_status_log_and_last_words_of_a_crash(tmp_path):
             child.check_success()
 
 
+def test_quotes_what_a_child_says_of_its_own_failure(tmp_path):
+    with Children(tmp_path, os.environ) as children:
+        child = children.start('recorder', python('import sys; sys.exit("recorder: disk full")'))
+        raising = children.start('other', python('raise RuntimeError("disk full")'))
+        wait_for_end(child)
+        wait_for_end(raising)
+        with pytest.raises(ChildFailedError, match='^The recorder says: disk full$'):
+            child.check_success()
+        with pytest.raises(ChildFailedError, match='(?s)^The other ended with .*Traceback'):
+            raising.check_success()
+
+
 def test_reports_an_error_that_a_living_process_logs(tmp_path):
     complaint = 'print("[ERROR] [1.2] [node]: got no such model", flush=True)'
     code = f'import time; {complaint}; time.sleep(60)'

@@ -132,8 +132,8 @@ def test_wild_configurations_are_refused_or_sound(
     save_file(load_file(tiny_model), wild, {**metadata_of(tiny_model), 'config': changed})
     try:
         model = load_checkpoint(wild)
-    except (ValueError, FileNotFoundError) as error:
-        assert str(error)
+    except (ValueError, FileNotFoundError):
+        pass  # what these say is tested one by one
     else:  # such as another range of depth: whatever loads, works
         assert model.config != MirrorDepthConfig()
         assert model(torch.rand(1, 3, 48, 80), torch.tensor([61.0])).shape == (1, 1, 48, 80)

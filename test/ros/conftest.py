@@ -7,8 +7,14 @@ with a sourced ROS installation there is nothing to find. So nothing is set up f
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -26,6 +32,44 @@ def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
     return domain_id
+
+
+@pytest.fixture
+def run_program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return what runs Python code as a process of its own, which ends with the test.
+
+    What it says lies in ``process.log``.
+    """
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        log = tmp_path / f'program_{len(processes)}.log'
+        with log.open('w') as stream:
+            process = subprocess.Popen(
+                [sys.executable, '-c', textwrap.dedent(code), *arguments],
+                cwd=Path(__file__).parents[2],
+                env={**os.environ, **environment},
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        process.log = log  # type: ignore[attr-defined]
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def large_messages() -> dict[str, str]:
+    """The environment in which Fast DDS moves clouds through shared memory."""
+    profile = Path(__file__).parents[2] / 'config' / 'fastdds.xml'
+    is_old = os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
+    return {f'FAST{"RTPS" if is_old else "DDS"}_DEFAULT_PROFILES_FILE': str(profile)}
 
 
 @pytest.fixture
@@ -57,11 +101,7 @@ class CameraBench:
         from mirror_depth_ros.ros.depth_node import DepthNode
 
         self.camera = camera
-        estimator = SimpleNamespace(
-            device='cpu',
-            precision='fp32',
-            estimate_batch=lambda *batch: [estimate(*image) for image in zip(*batch)],
-        )
+        estimator = SimpleNamespace(device='cpu', precision='fp32', estimate=estimate)
         self.node = DepthNode(
             load_estimator=lambda model, **_: estimator,
             context=context,

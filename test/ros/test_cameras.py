@@ -60,6 +60,9 @@ class RedIsDepth:
             raise FloatingPointError('too red')
         return [rgb[..., 0].astype(np.float32) / 10 for rgb in images]
 
+    def estimate(self, rgb, focal_px):
+        return self.estimate_batch([rgb], [focal_px])[0]
+
     @property
     def sizes(self):
         return [[size for size, _ in batch] for batch in self.batches]

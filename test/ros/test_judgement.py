@@ -381,6 +381,8 @@ def test_a_node_of_several_cameras_is_judged_without_them():
     assert judge_node(node, 3) == Judgement(Level.OK, 'active, for 3 cameras', ())
     paused = judge_node(replace(node, enabled=False), 3)
     assert (paused.level, paused.message) == (Level.WARN, PAUSED)
+    short = judge_node(replace(node, shrunk='it sees less'), 3)
+    assert (short.level, short.message) == (Level.WARN, 'it sees less')
     failed = judge_node(replace(node, state='unconfigured', failure='no model'), 1)
     assert (failed.level, failed.message) == (Level.ERROR, 'no model')
 

@@ -23,7 +23,9 @@ def test_the_config_file_says_which_parameters_are_fixed():
     lines = CONFIG.read_text(encoding='utf-8').splitlines()
     comments = {line.split(':')[0].strip(): lines[i - 1] for i, line in enumerate(lines)}
     for name, spec in parameter_specs().items():
-        assert comments[name].endswith('Fixed.') == bool(spec.read_only), name
+        comment = comments[name]
+        assert comment.endswith('Fixed.') == bool(spec.read_only), name
+        assert comment.endswith('configured.') == bool(spec.in_use), name
 
 
 @pytest.mark.parametrize(
@@ -139,9 +141,14 @@ def test_descriptors_tell_tools_what_is_allowed(make_node):
     marks = node.describe_parameter('out_of_range').additional_constraints
     assert marks == 'One of: inf, nan, clamp.'
     precision = node.describe_parameter('precision')
-    assert precision.read_only
     assert precision.additional_constraints == (
-        'One of: auto, fp32, bf16, fp16. Read-only: the model is loaded for it; restart the node.'
+        'One of: auto, fp32, bf16, fp16. Fixed while configured: the model is loaded for it; '
+        'deactivate the node, clean it up, set, configure.'
+    )
+    transport = node.describe_parameter('image_transport')
+    assert transport.read_only
+    assert transport.additional_constraints == (
+        'One of: raw, compressed. Read-only: subscriptions are made for it; restart the node.'
     )
     for name, spec in parameter_specs().items():
         descriptor = node.describe_parameter(name)
@@ -181,3 +188,22 @@ def test_fixed_parameters_are_refused_by_name(make_node, name):
     assert not result.successful
     assert 'read-only' in result.reason
     assert name in result.reason
+
+
+IN_USE = [name for name, spec in parameter_specs().items() if spec.in_use]
+
+
+@pytest.mark.parametrize('name', IN_USE)
+def test_what_the_model_is_loaded_for_changes_only_before_that(make_node, name):
+    node, configured = make_node(), []
+    server = ParameterServer(node, is_configured=lambda: bool(configured))
+    assert set_all(node, **{name: 'fp32'}).successful
+    assert getattr(server.values, name) == 'fp32'
+    configured.append(True)
+    assert set_all(node, **{name: 'fp32'}, max_range=20.0).successful  # as it was
+    refused = set_all(node, **{name: 'bf16'}, max_range=30.0)
+    assert refused.reason == (
+        f"got {name} 'bf16', expected 'fp32' while the node is configured: the model is loaded "
+        'for it; deactivate the node, clean it up, set, configure'
+    )
+    assert (getattr(server.values, name), server.values.max_range) == ('fp32', 20.0)

@@ -78,9 +78,9 @@ NODE_AT_WORK = """
     from mirror_depth_ros.ros.depth_node import DepthNode
     from mirror_depth_ros.ros.process import run_node
 
-    def estimate_batch(images, focals_px):
+    def estimate(rgb, focal_px):
         time.sleep(0.1)  # so that a newer image always waits
-        return [np.ones(rgb.shape[:2], np.float32) for rgb in images]
+        return np.ones(rgb.shape[:2], np.float32)
 
     class SlowToStop(DepthNode):
         def destroy_node(self):
@@ -88,7 +88,7 @@ NODE_AT_WORK = """
             super().destroy_node()
 
     def load(model, **_):
-        return SimpleNamespace(estimate_batch=estimate_batch, device='cpu', precision='fp32')
+        return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32')
 
     sys.exit(run_node(lambda: SlowToStop(load_estimator=load), sys.argv, name='depth_node'))
 """
@@ -227,3 +227,18 @@ def test_large_clouds_reach_best_effort_subscribers_with_the_fast_dds_profile(ro
     publisher.kill()
     assert output == f'{[640 * 480 * 16] * 5}\n'
     assert publisher.communicate()[0] == ''  # no complaint about the profile
+
+
+def test_the_node_belongs_to_the_enclave_it_is_given(ros_context):
+    process = start([*NODE, '--ros-args', '--enclave', '/robot/depth', '-p', 'autostart:=false'])
+    user = Node('user', context=ros_context)
+    try:
+        expected = ('mirror_depth', '/', '/robot/depth')
+        deadline = time.monotonic() + PATIENCE_S
+        while expected not in user.get_node_names_and_namespaces_with_enclaves():
+            assert time.monotonic() < deadline, 'waited in vain'
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+        user.destroy_node()

@@ -22,10 +22,10 @@ OUTPUTS = ('depth/image', 'depth/preview', 'points')
 def load_flat_world(model, **_):
     """A model that sees a wall everywhere."""
 
-    def estimate_batch(images, focals_px):
-        return [np.full(rgb.shape[:2], DEPTH_M, np.float32) for rgb in images]
+    def estimate(rgb, focal_px):
+        return np.full(rgb.shape[:2], DEPTH_M, np.float32)
 
-    return SimpleNamespace(estimate_batch=estimate_batch, device='cpu', precision='fp32')
+    return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32')
 
 
 def parameters(**values):
