@@ -12,8 +12,15 @@ from launch_ros.actions import Node
 SHARE = Path(__file__).resolve().parents[1]
 
 ARGUMENTS = {
-    'image': ('/camera/image_raw', 'Topic of the images.'),
-    'camera_info': ('/camera/camera_info', 'Topic of their calibration.'),
+    'image': (
+        '/{camera}/image_raw',
+        'Topic of the images; {camera} stands for each name in cameras, or else for camera.',
+    ),
+    'camera_info': ('/{camera}/camera_info', 'Topic of their calibration, in the same way.'),
+    'cameras': (
+        '',
+        'Names of several cameras, such as front,left; empty: one, whose topics have no name.',
+    ),
     'namespace': ('', 'Namespace of the node and its topics.'),
     'model': (
         '',
@@ -63,6 +70,9 @@ def start_nodes(context):
     overrides = {
         name: argument[name] for name in ('model', 'device', 'image_transport') if argument[name]
     }
+    cameras = [name.strip() for name in argument['cameras'].split(',') if name.strip()]
+    if cameras:
+        overrides['cameras'] = cameras
     params_file = os.path.expanduser(argument['params_file'])
     # The node itself would run on its defaults: launch_ros only warns.
     if not os.path.isfile(params_file):
@@ -82,27 +92,47 @@ def start_nodes(context):
             name='mirror_depth',
             namespace=argument['namespace'],
             parameters=[params_file, overrides],
-            remappings=[
-                ('image', argument['image']),
-                ('camera_info', argument['camera_info']),
-            ],
+            remappings=remappings(cameras, argument['image'], argument['camera_info']),
             output='screen',
             emulate_tty=True,
         )
     ]
     if argument['rviz'].lower() in ('true', '1'):
-        nodes.append(rviz(argument['image'], argument['namespace']))
+        nodes.append(rviz(argument['image'], argument['namespace'], cameras))
     return nodes
 
 
-def rviz(image, namespace):
-    """Start RViz on the topics that the configuration names, wherever they are now."""
+def remappings(cameras, image, camera_info):
+    """Return where the inputs come from, for one camera without a name or for several with one."""
+    given = {'image': image, 'camera_info': camera_info}
+    for argument, topic in given.items():
+        if len(cameras) > 1 and '{camera}' not in topic:
+            raise ValueError(
+                f'got {argument}:={topic} for {len(cameras)} cameras, expected {{camera}} in it, '
+                'which stands for the name of each; or remap in a launch file of your own'
+            )
+    if not cameras:
+        return [(name, topic.replace('{camera}', 'camera')) for name, topic in given.items()]
+    return [
+        (f'{camera}/{name}', topic.replace('{camera}', camera))
+        for camera in cameras
+        for name, topic in given.items()
+    ]
+
+
+def rviz(image, namespace, cameras):
+    """Start RViz on the topics that the configuration names, wherever they are now.
+
+    Of several cameras it shows the first.
+    """
+    image = image.replace('{camera}', cameras[0] if cameras else 'camera')
     prefix = f'/{namespace.strip("/")}' if namespace.strip('/') else ''
-    moved = [(f'/mirror_depth/{t}', f'{prefix}/mirror_depth/{t}') for t in RVIZ_TOPICS]
+    node = '/'.join([f'{prefix}/mirror_depth', *cameras[:1]])
+    moved = [(f'/mirror_depth/{t}', f'{node}/{t}') for t in RVIZ_TOPICS]
     return Node(
         package='rviz2',
         executable='rviz2',
         arguments=['-d', str(SHARE / 'config' / 'depth.rviz')],
-        remappings=[('/camera/image_raw', image), *(moved if prefix else [])],
+        remappings=[('/camera/image_raw', image), *(moved if prefix or cameras else [])],
         output='screen',
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -81,7 +82,6 @@ class DepthEstimator:
         """Resize images to half as many patches from now on: less memory, coarser depth."""
         self._input_share /= 2
 
-    @torch.inference_mode()
     def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
         """Return the metric depth of one image.
 
@@ -90,34 +90,80 @@ class DepthEstimator:
         :returns: metres along Z, float32 ``[H, W]``, finite and positive.
         :raises ValueError: for an array of another shape or type, or an impossible focal length.
         """
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
-            raise ValueError(
-                f'got an image of shape {rgb.shape} and type {rgb.dtype}, expected uint8 '
-                '[H, W, 3] in RGB order'
-            )
-        if not (math.isfinite(focal_px) and focal_px > 0):
-            raise ValueError(
-                f'got a focal length of {focal_px}, expected positive pixels; calibrate the camera'
-            )
-        height, width = rgb.shape[:2]
-        image = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device)
-        depth = self._predict(image.permute(2, 0, 1)[None], focal_px)
-        depth = nn.functional.interpolate(depth, (height, width), mode='bilinear')
-        return depth[0, 0].cpu().numpy()
+        return self.estimate_batch([rgb], [focal_px])[0]
 
-    def _predict(self, image: Tensor, focal_px: float) -> Tensor:
-        """Return depth at the network's input size, ``[1, 1, h, w]``."""
-        height, width = image.shape[-2:]
-        size = self.input_size(height, width)
-        image = nn.functional.interpolate(
-            image.float(), size, mode='bilinear', antialias=True, align_corners=False
-        )
+    @torch.inference_mode()
+    def estimate_batch(
+        self, images: Sequence[NDArray[np.uint8]], focal_px: Sequence[float]
+    ) -> list[NDArray[np.float32]]:
+        """Return the metric depth of several images, of one camera or of many.
+
+        Images that come to the same size at the network's input go through it as one batch.
+
+        :param images: uint8 ``[H, W, 3]`` each, of any sizes.
+        :param focal_px: their focal lengths at their own sizes [pixels].
+        :returns: as :meth:`estimate` for each, in the same order.
+        :raises ValueError: for arrays of another shape or type, an impossible focal length, or
+            another number of focal lengths than of images.
+        """
+        if len(images) != len(focal_px):
+            raise ValueError(
+                f'got {len(images)} images and {len(focal_px)} focal lengths, expected one of '
+                'each per camera'
+            )
+        for rgb, focal in zip(images, focal_px):
+            _check_image(rgb, focal)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, rgb in enumerate(images):
+            groups.setdefault(self.input_size(*rgb.shape[:2]), []).append(i)
+        depths: dict[int, NDArray[np.float32]] = {}
+        for size, group in groups.items():
+            batch = self._predict([images[i] for i in group], [focal_px[i] for i in group], size)
+            depths |= zip(group, batch)
+        return [depths[i] for i in range(len(images))]
+
+    def _predict(
+        self, images: list[NDArray[np.uint8]], focal_px: list[float], size: tuple[int, int]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the depth of images, by one pass through the network at that input size."""
+        pixels = torch.cat([self._resize(rgb, size) for rgb in images])  # [B, 3, h, w]
         # Rounding to patches may stretch a little; the geometric mean is exact to first order.
-        focal = focal_px * math.sqrt(size[0] * size[1] / (height * width))
+        scales = [math.sqrt(math.prod(size) / math.prod(rgb.shape[:2])) for rgb in images]
+        focals = torch.tensor([f * s for f, s in zip(focal_px, scales)], device=self.device)
         with torch.autocast(
             self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32
         ):
-            return self._model(image / 255.0, torch.tensor([focal], device=self.device)).float()
+            depths = self._model(pixels / 255.0, focals).float()  # [B, 1, h, w]
+        for rgb, depth in zip(images, depths):
+            resized = nn.functional.interpolate(depth[None], rgb.shape[:2], mode='bilinear')
+            yield resized[0, 0].cpu().numpy()
+
+    def _resize(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+        """Return an image at the network's input size, on its device, ``[1, 3, h, w]``."""
+        image = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device)
+        return nn.functional.interpolate(
+            image.permute(2, 0, 1)[None].float(),
+            size,
+            mode='bilinear',
+            antialias=True,
+            align_corners=False,
+        )
+
+
+def _check_image(rgb: NDArray[np.uint8], focal_px: float) -> None:
+    """Refuse what is no image, and what is no focal length.
+
+    :raises ValueError: for either.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+        raise ValueError(
+            f'got an image of shape {rgb.shape} and type {rgb.dtype}, expected uint8 '
+            '[H, W, 3] in RGB order'
+        )
+    if not (math.isfinite(focal_px) and focal_px > 0):
+        raise ValueError(
+            f'got a focal length of {focal_px}, expected positive pixels; calibrate the camera'
+        )
 
 
 def _resolve_device(name: str) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -21,6 +22,11 @@ class Estimator(Protocol):
 
     def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
         """Return metres along Z, ``[H, W]``, for RGB uint8 ``[H, W, 3]``."""
+
+    def estimate_batch(
+        self, images: Sequence[NDArray[np.uint8]], focal_px: Sequence[float]
+    ) -> list[NDArray[np.float32]]:
+        """Return the same for each of several images, of any sizes, in their order."""
 
 
 @runtime_checkable

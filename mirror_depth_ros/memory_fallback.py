@@ -1,10 +1,11 @@
-"""When a model runs out of memory: once, the next smaller input, and it goes on."""
+"""When a model runs out of memory: no batches, once the next smaller input, and it goes on."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +20,22 @@ _IS_LINUX = sys.platform.startswith('linux')
 
 
 class FrugalEstimator:
-    """An estimator that takes a smaller input, once, when memory runs out.
+    """An estimator that does with less when memory runs out.
 
-    A second time would hide that something else is taking more and more memory.
+    At first it takes images one by one that came together; then a smaller input, once. A second
+    time would hide that something else is taking more and more memory.
     """
 
     def __init__(self, estimator: Estimator) -> None:
         """Wrap an estimator; one that is not :class:`Shrinkable` fails as it did."""
         self._estimator = estimator
-        #: What became of the input, for people; empty as long as it is whole.
-        self.notice = ''
+        # What became of batches and of the input, for people; empty as long as they are whole.
+        self._of_batches, self._of_input = '', ''
+
+    @property
+    def notice(self) -> str:
+        """What it does without, for people; empty where it is nothing."""
+        return '; '.join(filter(None, (self._of_batches, self._of_input)))
 
     @property
     def device(self) -> object:
@@ -55,11 +62,32 @@ class FrugalEstimator:
         self._make_room(rgb.shape[0], rgb.shape[1], reason)
         return self._estimator.estimate(rgb, focal_px)
 
+    def estimate_batch(
+        self, images: Sequence[NDArray[np.uint8]], focal_px: Sequence[float]
+    ) -> list[NDArray[np.float32]]:
+        """Return the same for each of several images, of any sizes, in their order.
+
+        :raises MemoryError: as :meth:`estimate`.
+        """
+        if len(images) > 1 and not self._of_batches:
+            try:
+                return self._estimator.estimate_batch(images, focal_px)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            free_caches()
+            self._of_batches = (
+                f'the model ran out of memory on {self.device} for {len(images)} images at once '
+                'and takes them one by one now: depth is slower; free memory, then clean up and '
+                'configure the node'
+            )
+        return [self.estimate(rgb, focal) for rgb, focal in zip(images, focal_px)]
+
     def _make_room(self, height: int, width: int, reason: str) -> None:
         """Shrink the input and free what is kept for later use."""
         free_caches()
         estimator = self._estimator
-        if self.notice or not isinstance(estimator, Shrinkable):
+        if self._of_input or not isinstance(estimator, Shrinkable):
             raise MemoryError(
                 f'got too little memory on {self.device} ({reason}), expected room for the '
                 "model's input; end other programs there, or choose a smaller model"
@@ -67,7 +95,7 @@ class FrugalEstimator:
         before = estimator.input_size(height, width)
         estimator.shrink_input()
         after = estimator.input_size(height, width)
-        self.notice = (
+        self._of_input = (
             f'the model ran out of memory on {self.device} and sees images at {after[1]} x '
             f'{after[0]} pixels now, in place of {before[1]} x {before[0]}: depth is coarser; '
             'free memory, then clean up and configure the node'

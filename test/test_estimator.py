@@ -68,6 +68,52 @@ def test_arrays_that_are_not_contiguous(estimator: DepthEstimator) -> None:
     np.testing.assert_array_equal(turned, estimator.estimate(image[:, ::-1].copy(), 60.0))
 
 
+# Three inputs of the network, 48 x 64, 64 x 48 and 32 x 96, of which two come twice.
+SIZES = [(47, 75), (97, 61), (480, 641), (31, 95), (75, 47)]
+FOCALS = [60.0, 45.0, 500.0, 30.0, 75.0]
+
+
+def estimate_both_ways(estimator: DepthEstimator) -> list[tuple[np.ndarray, np.ndarray]]:
+    images = [picture(*size) for size in SIZES]
+    batch = estimator.estimate_batch(images, FOCALS)
+    assert [depth.shape for depth in batch] == SIZES
+    return [(d, estimator.estimate(*one)) for d, *one in zip(batch, images, FOCALS)]
+
+
+def test_a_batch_equals_its_images_one_by_one(estimator: DepthEstimator) -> None:
+    for together, alone in estimate_both_ways(estimator):
+        np.testing.assert_allclose(together, alone, rtol=1e-4)
+
+
+def test_a_batch_in_bf16_differs_by_rounding_only(tiny_model: Path) -> None:
+    estimator = DepthEstimator.load(tiny_model, device='cpu', precision='bf16')
+    for together, alone in estimate_both_ways(estimator):
+        assert np.abs(together / alone - 1).mean() < 1e-2
+
+
+def test_images_of_one_input_size_go_through_the_network_together(
+    estimator: DepthEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes, network = [], estimator._model.forward
+
+    def forward(images: torch.Tensor, focal_px: torch.Tensor) -> torch.Tensor:
+        passes.append(tuple(images.shape))
+        return network(images, focal_px)
+
+    monkeypatch.setattr(estimator._model, 'forward', forward)
+    estimator.estimate_batch([picture(*size) for size in SIZES], FOCALS)
+    assert passes == [(2, 3, 48, 64), (2, 3, 64, 48), (1, 3, 32, 96)]
+
+
+def test_a_batch_of_nothing_is_nothing(estimator: DepthEstimator) -> None:
+    assert estimator.estimate_batch([], []) == []
+
+
+def test_refuses_a_batch_with_one_focal_length_short(estimator: DepthEstimator) -> None:
+    with pytest.raises(ValueError, match='got 2 images and 1 focal lengths, expected one of each'):
+        estimator.estimate_batch([picture(4, 5), picture(5, 4)], [60.0])
+
+
 @pytest.mark.parametrize(
     'image',
     [

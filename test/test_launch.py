@@ -72,8 +72,9 @@ def start(log_folder, *arguments):
 def test_arguments_and_their_defaults(monkeypatch):
     declared = entities(description(monkeypatch), DeclareLaunchArgument)
     assert {d.name: text(d.default_value) for d in declared} == {
-        'image': '/camera/image_raw',
-        'camera_info': '/camera/camera_info',
+        'image': '/{camera}/image_raw',
+        'camera_info': '/{camera}/camera_info',
+        'cameras': '',
         'namespace': '',
         'model': '',
         'device': '',
@@ -101,6 +102,35 @@ def test_fast_dds_profile_is_set_unless_the_user_has_chosen(monkeypatch, environ
     actions = entities(description(monkeypatch, **environment), SetEnvironmentVariable)
     assert [text(a.name) for a in actions] == names
     assert [text(a.value) for a in actions] == [str(ROOT / 'config' / 'fastdds.xml')] * len(names)
+
+
+@pytest.mark.parametrize(
+    ('cameras', 'image', 'expected'),
+    [
+        ([], '/{camera}/image_raw', {'image': '/camera/image_raw', 'camera_info': '/camera/info'}),
+        ([], '/webcam', {'image': '/webcam', 'camera_info': '/camera/info'}),
+        (['front'], '/webcam', {'front/image': '/webcam', 'front/camera_info': '/front/info'}),
+        (
+            ['front', 'left'],
+            '/robot/{camera}/color/image_raw',
+            {
+                'front/image': '/robot/front/color/image_raw',
+                'front/camera_info': '/front/info',
+                'left/image': '/robot/left/color/image_raw',
+                'left/camera_info': '/left/info',
+            },
+        ),
+    ],
+)
+def test_where_the_images_come_from(cameras, image, expected):
+    remappings = runpy.run_path(str(LAUNCH_FILE))['remappings']
+    assert dict(remappings(cameras, image, '/{camera}/info')) == expected
+
+
+def test_one_topic_for_two_cameras_is_refused():
+    remappings = runpy.run_path(str(LAUNCH_FILE))['remappings']
+    with pytest.raises(ValueError, match=r'got image:=/webcam for 2 cameras, expected \{camera\}'):
+        remappings(['front', 'left'], '/webcam', '/{camera}/info')
 
 
 def test_a_parameter_file_that_does_not_exist_is_refused(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +33,12 @@ def test_the_input_is_shrunk_once(
     assert (frugal.notice, frugal.device, frugal.precision) == ('', torch.device('cpu'), 'fp32')
     predict = estimator._predict
 
-    def predict_what_is_small(image: torch.Tensor, focal_px: float) -> torch.Tensor:
+    def predict_what_is_small(*arguments: Any) -> Iterator[np.ndarray]:
         # Trained at 48 x 64: 12 patches of 16 pixels. Half of them: sqrt(6 * 256 / (47 * 75)) is
         # 0.66, so 31.0 x 49.5 pixels, which is 1.9 x 3.1 patches.
         if estimator.input_size(47, 75) != (32, 48):
             too_large()
-        return predict(image, focal_px)
+        return predict(*arguments)
 
     monkeypatch.setattr(estimator, '_predict', predict_what_is_small)
     depth = frugal.estimate(IMAGE, 60.0)
@@ -103,3 +105,49 @@ def test_an_estimator_that_cannot_shrink() -> None:
 )
 def test_which_errors_are_of_memory(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) == expected
+
+
+class SmallRoom:
+    """An estimator that has room for but one image, or for none."""
+
+    device, precision = 'cuda:1', 'fp32'
+
+    def __init__(self) -> None:
+        self.passes: list[int] = []
+        self.most = 1
+
+    def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
+        return self.estimate_batch([rgb], [focal_px])[0]
+
+    def estimate_batch(self, images: list[np.ndarray], focal_px: list[float]) -> list[np.ndarray]:
+        self.passes.append(len(images))
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError('CUDA out of memory.')
+        return [np.full(rgb.shape[:2], f, np.float32) for rgb, f in zip(images, focal_px)]
+
+
+def test_images_that_have_no_room_together_go_one_by_one_from_then_on() -> None:
+    estimator = SmallRoom()
+    frugal = FrugalEstimator(estimator)
+    for _ in range(2):
+        depths = frugal.estimate_batch([IMAGE, IMAGE[::2]], [2.0, 3.0])
+        assert [(d.shape, d[0, 0]) for d in depths] == [
+            (IMAGE.shape[:2], 2.0),
+            (IMAGE[::2].shape[:2], 3.0),
+        ]
+    assert estimator.passes == [2, 1, 1, 1, 1]
+    assert frugal.notice.startswith('the model ran out of memory on cuda:1 for 2 images at once')
+    estimator.most = 0
+    with pytest.raises(MemoryError, match='got too little memory on cuda:1'):
+        frugal.estimate_batch([IMAGE, IMAGE], [2.0, 3.0])
+
+
+def test_batches_that_have_room_stay_whole() -> None:
+    estimator = SmallRoom()
+    estimator.most = 3
+    frugal = FrugalEstimator(estimator)
+    frugal.estimate_batch([IMAGE] * 3, [1.0] * 3)
+    assert (estimator.passes, frugal.notice) == ([3], '')
+    with pytest.raises(AttributeError, match='shape'):  # what is not of memory passes
+        frugal.estimate_batch([IMAGE, None], [1.0, 1.0])
+    assert frugal.notice == ''

@@ -17,6 +17,7 @@ import torch
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
+from mirror_depth_ros.model.attention import SelfAttention
 from mirror_depth_ros.model.quick_gelu import (
     OPENAI_ENTRIES,
     check_openai_file,
@@ -203,6 +204,10 @@ class FrozenImageEncoder(Frozen):
         self.positional_embedding = visual.positional_embedding
         self.ln_pre = visual.ln_pre
         self.blocks = blocks[: taps[-1] + 1]
+        for block in self.blocks:
+            # Other kinds that open_clip has, and one that has been exchanged, stay as they are.
+            if isinstance(block.attn, nn.MultiheadAttention):
+                block.attn = SelfAttention(block.attn)
         # Here rather than with the callers, so that node, training and export cannot disagree.
         mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
         self.register_buffer('image_mean', torch.tensor(mean).view(3, 1, 1), persistent=False)

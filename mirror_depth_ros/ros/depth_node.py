@@ -1,8 +1,9 @@
-"""The depth node: an image topic in, depth images and point clouds out. Wiring only.
+"""The depth node: cameras in, depth images and point clouds out. Wiring only.
 
-The subscription leaves the newest image in a mailbox; a worker thread takes it from there through
-:mod:`~mirror_depth_ros.ros.pipeline` and publishes the :mod:`~mirror_depth_ros.ros.outputs` that
-somebody subscribes to. A slow model therefore drops old images in place of queueing them.
+Each :class:`~mirror_depth_ros.ros.camera_stream.CameraStream` leaves its newest image in a
+mailbox; a worker thread takes what is there through :mod:`~mirror_depth_ros.ros.pipeline` and
+publishes the :mod:`~mirror_depth_ros.ros.outputs` that somebody subscribes to. A slow model
+therefore drops old images in place of queueing them.
 """
 
 from __future__ import annotations
@@ -14,37 +15,26 @@ from typing import Any, cast
 
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
 from mirror_depth_ros.memory_fallback import FrugalEstimator, free_caches
-from mirror_depth_ros.ros.camera_info import CalibrationTracker
+from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.diagnostics import Diagnostics
 from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
-from mirror_depth_ros.ros.inputs import CameraInputs
-from mirror_depth_ros.ros.measurements import LatestImage, Measurements
 from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
-from mirror_depth_ros.ros.observations import Snapshot
+from mirror_depth_ros.ros.observations import NodeFacts
 from mirror_depth_ros.ros.orderly_lifecycle import OrderlyLifecycleNode
-from mirror_depth_ros.ros.outputs import OUTPUTS, Output, observe_output
 from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
 from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator
 from mirror_depth_ros.ros.process import own_arguments, run_node
-from mirror_depth_ros.ros.qos_events import QosRefusals
-from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
-# Few, as clouds are large.
-_OUTPUT_DEPTH = 5
-# How long the process waits for the image at hand when it ends; ros2 launch waits 5 s.
+# How long the process waits for the images at hand when it ends; ros2 launch waits 5 s.
 _EXIT_TIMEOUT_S = 2.0
 
 
 class DepthNode(OrderlyLifecycleNode):
-    """A lifecycle node that turns a camera's images into metric depth."""
+    """A lifecycle node that turns the images of cameras into metric depth."""
 
     def __init__(
         self, *, load_estimator: EstimatorLoader = load_estimator, **node_options: Any
@@ -58,20 +48,27 @@ class DepthNode(OrderlyLifecycleNode):
         super().__init__('mirror_depth', **node_options)
         self._load_estimator = load_estimator
         self._estimator: FrugalEstimator | None = None
-        self._calibrations = CalibrationTracker()
-        self._outputs: list[tuple[Output, Publisher]] = []
-        self._inputs: CameraInputs | None = None
+        #: One without a name, unless the parameter names them; none until the parameters are read.
+        self.cameras: tuple[CameraStream, ...] = ()
         self._worker: FrameWorker | None = None
-        self._measurements = Measurements(time.monotonic())
-        self._refusals = QosRefusals()
         self._enabled = True
         self._failure = ''
         # Not the node's clock: with use_sim_time that stands still until a simulator runs.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._settings = ParameterServer(self, is_configured=lambda: self.state != 'unconfigured')
-        self._diagnostics = Diagnostics(self, self._observe, clock=self._steady_clock)
-        self._scale = ScaleCalibration(
-            self, settings=self._settings, observe=self._observe, clock=self._steady_clock
+        self.cameras = tuple(
+            CameraStream(
+                self,
+                name,
+                settings=self._settings,
+                observe_node=self._observe,
+                on_image=self._on_image,
+                clock=self._steady_clock,
+            )
+            for name in self._settings.values.cameras or ('',)
+        )
+        self._diagnostics = Diagnostics(
+            self, self.cameras, self._observe, clock=self._steady_clock
         )
         self.create_service(SetBool, '~/enable', self._on_enable)
         if self._settings.values.autostart:
@@ -97,7 +94,8 @@ class DepthNode(OrderlyLifecycleNode):
                     clip_weights=values.clip_weights or None,
                 )
             )
-            self._outputs = [(output, self._create_output(output)) for output in OUTPUTS]
+            for camera in self.cameras:
+                camera.create_outputs()
         except Exception as error:  # whatever is wrong: the node stays, to be tried again
             self._release()
             return self._fail('configure', error)
@@ -109,34 +107,21 @@ class DepthNode(OrderlyLifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start the worker and listen to the camera."""
-        self._measurements = Measurements(time.monotonic())
-        self._calibrations = CalibrationTracker()
+        """Start the worker and listen to the cameras."""
         result = super().on_activate(state)
         try:
             self._worker = FrameWorker(
                 estimator=cast(FrugalEstimator, self._estimator),  # inactive means configured
-                outputs=self._outputs,
-                calibrations=self._calibrations,
                 settings=self._settings,
-                measurements=self._measurements,
-                scale=self._scale,
                 clock=self.get_clock(),
-                logger=self.get_logger(),
                 context=self.context,
             )
-            self._inputs = CameraInputs(
-                self,
-                transport=self._settings.values.image_transport,
-                calibrations=self._calibrations,
-                on_image=self._on_image,
-                refusals=self._refusals,
-            )
+            for camera in self.cameras:
+                camera.listen()
         except Exception as error:
             self._stop()
             return self._fail('activate', error)
         self._failure = ''
-        self.get_logger().info(f'listening to {" and ".join(self._inputs.topics)}')
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -185,27 +170,9 @@ class DepthNode(OrderlyLifecycleNode):
 
     # Topics
 
-    def _create_output(self, output: Output) -> Publisher:
-        return self.create_lifecycle_publisher(
-            output.message_type,
-            output.topic,
-            # RELIABLE serves subscribers of either kind. Made anew each time: overrides change it.
-            QoSProfile(depth=_OUTPUT_DEPTH, reliability=ReliabilityPolicy.RELIABLE),
-            event_callbacks=self._refusals.of_publisher(self.resolve_topic_name(output.topic)),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
-
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        is_raw = isinstance(message, Image)
-        latest = LatestImage(
-            stamp_ns=Time.from_msg(message.header.stamp).nanoseconds,
-            clock_ns=self.get_clock().now().nanoseconds,
-            frame_id=message.header.frame_id,
-            size=(message.width, message.height) if is_raw else None,
-        )
-        self._measurements.receive(time.monotonic(), latest)
+    def _on_image(self, camera: CameraStream, message: Image | CompressedImage) -> None:
         if self._worker is not None and self._enabled:
-            self._worker.put(message)
+            self._worker.put(camera, message)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
@@ -213,13 +180,11 @@ class DepthNode(OrderlyLifecycleNode):
         response.message = f'{"resumed" if self._enabled else "paused"}; the node is {self.state}'
         return response
 
-    def _observe(self) -> Snapshot:
-        """Return what the diagnostics judge."""
+    def _observe(self) -> NodeFacts:
+        """Return what the diagnostics judge, beside the cameras."""
         values, estimator = self._settings.values, self._estimator
         device = '' if estimator is None else str(estimator.device)
-        measured = self._measurements.summarise(time.monotonic())
-        image, camera_info = (None, None) if self._inputs is None else self._inputs.observe()
-        return Snapshot(
+        return NodeFacts(
             node=self.get_fully_qualified_name(),
             state=self.state,
             failure=self._failure,
@@ -229,15 +194,6 @@ class DepthNode(OrderlyLifecycleNode):
             device=device,
             precision='' if estimator is None else estimator.precision,
             shrunk='' if estimator is None else estimator.notice,
-            image=image,
-            camera_info=camera_info,
-            has_calibration=not self._calibrations.is_empty,
-            calibration_error=self._calibrations.find_error(
-                None if measured.latest is None else measured.latest.size,
-                rectified=values.rectified,
-            ),
-            outputs=tuple(observe_output(self, p, self._refusals) for _, p in self._outputs),
-            measured=measured,
             resident_bytes=resident_bytes(),
             gpu_bytes=gpu_bytes(device),
         )
@@ -246,26 +202,21 @@ class DepthNode(OrderlyLifecycleNode):
 
     def _stop(self, *, timeout_s: float | None = None) -> None:
         """End what on_activate began, as far as it came."""
-        if self._inputs is not None:
-            self._inputs.destroy()
-            self._inputs = None
+        for camera in self.cameras:
+            camera.stop_listening()
         if self._worker is None:
             return
         worker, self._worker = self._worker, None
         worker.stop(timeout_s=timeout_s)
         if not self.context.ok():
             return  # the process is ending: nothing can be logged any more
-        counts = self._measurements.counts
-        self.get_logger().info(
-            f'stopped: {counts.received} images, {counts.processed} processed in '
-            f'{1e3 * counts.working_s / max(counts.processed, 1):.0f} ms each, {counts.dropped} '
-            f'dropped for newer ones, {counts.skipped} skipped'
-        )
+        for camera in self.cameras:
+            camera.log_counts()
 
     def _release(self) -> None:
         """Undo on_configure, as far as it came."""
-        while self._outputs:
-            self.destroy_lifecycle_publisher(self._outputs.pop()[1])
+        for camera in self.cameras:
+            camera.destroy_outputs()
         self._estimator = None
         free_caches()
         self._failure = ''

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from mirror_depth_ros.ros.judgement import OTHER_CLOCK_S
 from mirror_depth_ros.ros.measurements import STAGES, Percentiles
-from mirror_depth_ros.ros.observations import Snapshot
+from mirror_depth_ros.ros.observations import NodeFacts, Snapshot
 
 # Of what has no value, as yet or at all. Not 0, which would be one.
 _UNKNOWN = 'unknown'
 
 
 def diagnostic_values(snapshot: Snapshot) -> dict[str, str]:
-    """Return every figure by name, in the order of reading; the names are always the same.
+    """Return every figure by name, in the order of reading; the names are always the same."""
+    return _model_values(snapshot) | camera_values(snapshot) | _memory_values(snapshot)
+
+
+def node_values(facts: NodeFacts) -> dict[str, str]:
+    """Return those that are the same for all cameras of a node."""
+    return _model_values(facts) | _memory_values(facts)
+
+
+def camera_values(snapshot: Snapshot) -> dict[str, str]:
+    """Return those of one camera.
 
     Durations and ages are those of the last seconds, counts those since the activation.
     """
     measured, counts = snapshot.measured, snapshot.measured.counts
     values = {
-        'state': snapshot.state,
-        'model': snapshot.model or _UNKNOWN,
-        'device': _device(snapshot),
-        'precision': snapshot.precision or _UNKNOWN,
         'images received': str(counts.received),
         'images processed': str(counts.processed),
         'images dropped for newer ones': str(counts.dropped),
@@ -36,15 +42,29 @@ def diagnostic_values(snapshot: Snapshot) -> dict[str, str]:
     values['last skipped because'] = (
         'none was' if measured.skips is None else measured.skips.reason
     )
-    values['resident memory [MB]'] = _megabytes(snapshot.resident_bytes)
-    values['GPU memory [MB]'] = _megabytes(snapshot.gpu_bytes)
     return values
 
 
-def _device(snapshot: Snapshot) -> str:
-    if not snapshot.device:
+def _model_values(facts: NodeFacts) -> dict[str, str]:
+    return {
+        'state': facts.state,
+        'model': facts.model or _UNKNOWN,
+        'device': _device(facts),
+        'precision': facts.precision or _UNKNOWN,
+    }
+
+
+def _memory_values(facts: NodeFacts) -> dict[str, str]:
+    return {
+        'resident memory [MB]': _megabytes(facts.resident_bytes),
+        'GPU memory [MB]': _megabytes(facts.gpu_bytes),
+    }
+
+
+def _device(facts: NodeFacts) -> str:
+    if not facts.device:
         return _UNKNOWN
-    return f'{snapshot.device} (no GPU found)' if snapshot.lacks_gpu else snapshot.device
+    return f'{facts.device} (no GPU found)' if facts.lacks_gpu else facts.device
 
 
 def _credible(age: Percentiles | None) -> Percentiles | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.node import Node
 
-from mirror_depth_ros.ros.diagnostic_values import diagnostic_values
+from mirror_depth_ros.ros.camera_stream import CameraStream
+from mirror_depth_ros.ros.diagnostic_values import camera_values, diagnostic_values, node_values
 from mirror_depth_ros.ros.finding_log import FindingLog
-from mirror_depth_ros.ros.judgement import Judgement, Level, judge
-from mirror_depth_ros.ros.observations import Snapshot
+from mirror_depth_ros.ros.judgement import Judgement, Level, judge, judge_node
+from mirror_depth_ros.ros.observations import NodeFacts, Snapshot
 
 _PERIOD_S = 1.0
 
@@ -21,19 +22,28 @@ class Diagnostics:
     """Publishes a node's diagnostics as ``diagnostic_updater`` does.
 
     The topic is absolute, because all nodes of a robot share it, and the stamps are of the node's
-    clock. In two things this differs. The node's name is its full one, without which two cameras
+    clock. In two things this differs. The node's name is its full one, without which two nodes
     would look like one; and the timer is a steady one, as simulated time may stand still.
+
+    A camera with a name has a status of its own, beside the node's; one without shares it.
     """
 
-    def __init__(self, node: Node, observe: Callable[[], Snapshot], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        node: Node,
+        cameras: Sequence[CameraStream],
+        observe: Callable[[], NodeFacts],
+        *,
+        clock: Clock,
+    ) -> None:
         """Begin to publish.
 
-        :param observe: returns the facts of now.
+        :param observe: returns the node's facts of now.
         :param clock: steady; paces the publishing.
         """
         self._node = node
         self._observe = observe
-        self._log = FindingLog()
+        self._logs = {camera: FindingLog() for camera in cameras}
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 1)
         self._timer = node.create_timer(_PERIOD_S, self._report, clock=clock)
 
@@ -43,30 +53,56 @@ class Diagnostics:
 
     def _report(self) -> None:
         try:
-            snapshot = self._observe()
-            judgement = judge(snapshot)
-            self._publish(snapshot, judgement)
-            for finding in self._log.choose(judgement.findings, time.monotonic()):
-                self._node.get_logger().warning(finding.message)
+            facts = self._observe()
+            statuses = []
+            for camera, log in self._logs.items():
+                snapshot = camera.observe(facts)
+                judgement = judge(snapshot)
+                statuses.append(_camera_status(snapshot, judgement))
+                for finding in log.choose(judgement.findings, time.monotonic()):
+                    camera.logger.warning(finding.message)
+            if any(camera.name for camera in self._logs):
+                statuses.insert(0, _node_status(facts, len(self._logs)))
+            message = DiagnosticArray(status=statuses)
+            message.header.stamp = self._node.get_clock().now().to_msg()
+            self._publisher.publish(message)
         except Exception:
             if self._node.context.ok():
                 raise
             # The process is ending: nothing can be published or logged any more.
 
-    def _publish(self, snapshot: Snapshot, judgement: Judgement) -> None:
-        values = diagnostic_values(snapshot)
-        if judgement.level > Level.OK and len(judgement.findings) > 1:
-            values['also'] = ' | '.join(f.message for f in judgement.findings[1:])
-        status = DiagnosticStatus(
-            level=bytes([judgement.level]),
-            name=f'{snapshot.node.lstrip("/")}: depth',
-            message=judgement.message,
-            hardware_id=_hardware_id(snapshot),
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
-        )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        self._publisher.publish(message)
+
+def _node_status(facts: NodeFacts, n_cameras: int) -> DiagnosticStatus:
+    return _status(
+        f'{facts.node}: depth',
+        judge_node(facts, n_cameras),
+        hardware_id=facts.device,
+        values=node_values(facts),
+    )
+
+
+def _camera_status(snapshot: Snapshot, judgement: Judgement) -> DiagnosticStatus:
+    """Return the status of a camera; where it is the only one, with all that is the node's."""
+    return _status(
+        f'{snapshot.node}: {snapshot.camera or "depth"}',
+        judgement,
+        hardware_id=_hardware_id(snapshot),
+        values=camera_values(snapshot) if snapshot.camera else diagnostic_values(snapshot),
+    )
+
+
+def _status(
+    name: str, judgement: Judgement, *, hardware_id: str, values: dict[str, str]
+) -> DiagnosticStatus:
+    if judgement.level > Level.OK and len(judgement.findings) > 1:
+        values['also'] = ' | '.join(f.message for f in judgement.findings[1:])
+    return DiagnosticStatus(
+        level=bytes([judgement.level]),
+        name=name.lstrip('/'),
+        message=judgement.message,
+        hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
 
 
 def _hardware_id(snapshot: Snapshot) -> str:

@@ -1,123 +1,166 @@
-"""The thread that turns the newest image into messages, for those who subscribe to them."""
+"""The thread that turns the cameras' newest images into messages, for those who subscribe."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.context import Context
-from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.publisher import Publisher
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from mirror_depth_ros.ros.camera_info import CalibrationTracker
+from mirror_depth_ros.interfaces import Estimator
+from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.decoding import decoder_name
 from mirror_depth_ros.ros.mailbox import Worker
-from mirror_depth_ros.ros.measurements import Measurements, Stopwatch
-from mirror_depth_ros.ros.outputs import Output
+from mirror_depth_ros.ros.measurements import Stopwatch
 from mirror_depth_ros.ros.parameters import ParameterServer
-from mirror_depth_ros.ros.pipeline import DepthFrame, Estimator, make_frame
-from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
+from mirror_depth_ros.ros.pipeline import CameraImage, DepthFrame, make_frame, read_image
 
 _ERROR_PERIOD_S = 5.0
 
 
+@dataclass(eq=False)
+class _Job:
+    """One camera's image in a batch."""
+
+    camera: CameraStream
+    message: Image | CompressedImage
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+
+
 class FrameWorker:
-    """Estimates depth in a thread of its own, always of the newest image."""
+    """Estimates depth in a thread of its own, always of the newest image of each camera.
+
+    What waits when the thread is free goes through the model as one batch: before a camera's turn
+    comes, no other has had more than one. An image with which something is wrong costs none of the
+    others its depth.
+    """
 
     def __init__(
-        self,
-        *,
-        estimator: Estimator,
-        outputs: Sequence[tuple[Output, Publisher]],
-        calibrations: CalibrationTracker,
-        settings: ParameterServer,
-        measurements: Measurements,
-        scale: ScaleCalibration,
-        clock: Clock,
-        logger: RcutilsLogger,
-        context: Context,
+        self, *, estimator: Estimator, settings: ParameterServer, clock: Clock, context: Context
     ) -> None:
         """Start the thread. From here to :meth:`stop` it alone uses the estimator.
 
-        :param measurements: gets to know what becomes of every image.
-        :param scale: gets the depth of every image that it wants.
         :param clock: the one that stamps are compared with.
         """
         self._estimator = estimator
-        self._outputs = outputs
-        self._calibrations = calibrations
         self._settings = settings
-        self._measurements = measurements
-        self._scale = scale
         self._clock = clock
-        self._logger = logger
         self._context = context
-        self._is_first = True
-        self._worker: Worker[Image | CompressedImage] = Worker(self._process, name='depth_worker')
+        self._announced: set[CameraStream] = set()
+        self._worker: Worker[CameraStream, Image | CompressedImage] = Worker(
+            self._process, name='depth_worker'
+        )
 
-    def put(self, message: Image | CompressedImage) -> None:
-        """Hand over an image; it is worked on unless a newer one comes first."""
-        if self._worker.mailbox.put(message):
-            self._measurements.drop(time.monotonic())
+    def put(self, camera: CameraStream, message: Image | CompressedImage) -> None:
+        """Hand over an image; it is worked on unless a newer one of its camera comes first."""
+        if self._worker.mailbox.put(camera, message):
+            camera.measurements.drop(time.monotonic())
 
     def stop(self, *, timeout_s: float | None = None) -> None:
-        """Finish the image at hand and end the thread, or give up waiting for it."""
+        """Finish the images at hand and end the thread, or give up waiting for it."""
         self._worker.stop(timeout_s=timeout_s)
 
-    def _process(self, message: Image | CompressedImage) -> None:
-        """Publish what is wanted of an image; whatever is wrong with it, the next has its turn."""
-        stopwatch = Stopwatch()
-        self._measurements.begin(time.monotonic())
+    def _process(self, messages: dict[CameraStream, Image | CompressedImage]) -> None:
+        """Publish what is wanted of the images; whatever is wrong, the next have their turn."""
+        jobs = [_Job(camera, message) for camera, message in messages.items()]
+        for job in jobs:
+            job.camera.measurements.begin(time.monotonic())
+        images: dict[_Job, CameraImage] = {}
+        for job in jobs:
+            with self._skipping_on_error(job):
+                if job.camera.wants_images:
+                    images[job] = self._read(job)
+                else:
+                    job.camera.measurements.ignore()
+        for job, depth in self._estimate(images).items():
+            with self._skipping_on_error(job):
+                self._publish(job, images[job], depth)
+
+    def _read(self, job: _Job) -> CameraImage:
+        image = read_image(
+            job.message,
+            calibrations=job.camera.calibrations,
+            rectified=self._settings.values.rectified,
+            stopwatch=job.stopwatch,
+        )
+        job.stopwatch.stop()
+        return image
+
+    def _estimate(self, images: Mapping[_Job, CameraImage]) -> dict[_Job, NDArray[np.float32]]:
+        """Return the depth of each image that the model does not fail on."""
+        if not images:
+            return {}
+        for job in images:
+            job.stopwatch.start('estimate')
         try:
-            is_wanted = self._scale.wants_image or self._wanted_outputs()
-            if self._calibrations.is_empty or not is_wanted:
-                self._measurements.ignore()
-                return
-            frame = make_frame(
-                message,
-                estimator=self._estimator,
-                calibrations=self._calibrations,
-                parameters=self._settings.values,
-                stopwatch=stopwatch,
+            batch = self._estimator.estimate_batch(
+                [image.rgb for image in images.values()],
+                [image.calibration.camera.focal_px for image in images.values()],
             )
-            stopwatch.start('publish')
-            for output, publisher in self._wanted_outputs():
-                publisher.publish(output.encode(frame, self._settings.values))
-            stopwatch.stop()
-            self._scale.take(frame.estimated, frame.calibration.camera)
+            depths = dict(zip(images, batch, strict=True))
         except Exception as error:
-            if not self._context.ok():
-                return  # the process is ending: nothing can be published or logged any more
-            reason = describe_error(error)
-            self._measurements.skip(time.monotonic(), stage=stopwatch.stage, reason=reason)
-            self._logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
-            return
-        self._measurements.process(
+            if len(images) > 1:
+                # Whose image it was shows when each is alone, and the others have their depth.
+                alone = [self._estimate({job: image}) for job, image in images.items()]
+                return {job: depth for depths in alone for job, depth in depths.items()}
+            for job in images:
+                self._skip(job, error)
+            return {}
+        for job in images:
+            job.stopwatch.stop()
+        return depths
+
+    def _publish(self, job: _Job, image: CameraImage, depth: NDArray[np.float32]) -> None:
+        camera = job.camera
+        job.stopwatch.start('publish')
+        frame = make_frame(image, depth, self._settings.values)
+        for output, publisher in camera.wanted_outputs():
+            publisher.publish(output.encode(frame, self._settings.values))
+        job.stopwatch.stop()
+        camera.scale.take(frame.estimated, frame.calibration.camera)
+        camera.measurements.process(
             time.monotonic(),
-            stopwatch.durations,
-            stamp_ns=Time.from_msg(message.header.stamp).nanoseconds,
+            job.stopwatch.durations,
+            stamp_ns=Time.from_msg(frame.header.stamp).nanoseconds,
             clock_ns=self._clock.now().nanoseconds,
         )
-        if self._is_first:
-            self._is_first = False
-            self._announce(frame, message)
+        if camera not in self._announced:
+            self._announced.add(camera)
+            _announce(job, frame)
 
-    def _wanted_outputs(self) -> list[tuple[Output, Publisher]]:
-        return [(o, p) for o, p in self._outputs if p.get_subscription_count() > 0]
+    @contextmanager
+    def _skipping_on_error(self, job: _Job) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._skip(job, error)
 
-    def _announce(self, frame: DepthFrame, message: Image | CompressedImage) -> None:
-        """Log what the first image was."""
-        height, width = frame.depth.shape
-        if isinstance(message, Image):
-            form = f'{message.encoding} read by {decoder_name()}'
-        else:
-            form = message.format
-        elapsed_ms = 1e3 * self._measurements.counts.working_s
-        self._logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')
+    def _skip(self, job: _Job, error: Exception) -> None:
+        """Record and log that an image came to nothing."""
+        if not self._context.ok():
+            return  # the process is ending: nothing can be published or logged any more
+        reason = describe_error(error)
+        job.camera.measurements.skip(time.monotonic(), stage=job.stopwatch.stage, reason=reason)
+        job.camera.logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
+
+
+def _announce(job: _Job, frame: DepthFrame) -> None:
+    """Log what a camera's first image was."""
+    height, width = frame.depth.shape
+    if isinstance(job.message, Image):
+        form = f'{job.message.encoding} read by {decoder_name()}'
+    else:
+        form = job.message.format
+    elapsed_ms = 1e3 * job.camera.measurements.counts.working_s
+    job.camera.logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')
 
 
 def describe_error(error: Exception) -> str:

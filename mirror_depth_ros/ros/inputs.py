@@ -12,7 +12,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.observations import InputFacts
+from mirror_depth_ros.ros.observations import InputFacts, input_name
 from mirror_depth_ros.ros.qos_events import QosRefusals
 
 # Of images only the newest counts; of calibrations those of the last few images.
@@ -25,6 +25,7 @@ class CameraInputs:
     def __init__(
         self,
         node: Node,
+        name: str = '',
         *,
         transport: str,
         calibrations: CalibrationTracker,
@@ -33,6 +34,7 @@ class CameraInputs:
     ) -> None:
         """Subscribe.
 
+        :param name: of the camera, before both topics; empty for none.
         :param transport: ``raw`` or ``compressed``.
         :param calibrations: gets every CameraInfo.
         :param on_image: called with every image, after the calibrations that came before it.
@@ -43,19 +45,20 @@ class CameraInputs:
         self._on_image = on_image
         self._refusals = refusals
         self._subscriptions: list[Subscription] = []
+        image_name, info_name = (input_name(name, topic) for topic in ('image', 'camera_info'))
         # A remapping of ``image`` holds for ``image/compressed`` too.
-        raw = node.resolve_topic_name('image').removesuffix('/compressed')
+        raw = node.resolve_topic_name(image_name).removesuffix('/compressed')
         if transport == 'raw':
-            image_type, topic, self._alternative = Image, 'image', f'{raw}/compressed'
+            image_type, topic, self._alternative = Image, image_name, f'{raw}/compressed'
         else:
             image_type, topic, self._alternative = CompressedImage, f'{raw}/compressed', raw
         try:
             # An executor serves what waits in the order of creation: the calibration goes first.
-            for message_type, name, callback, depth in (
-                (CameraInfo, 'camera_info', calibrations.add, _CAMERA_INFO_DEPTH),
+            for message_type, topic_name, callback, depth in (
+                (CameraInfo, info_name, calibrations.add, _CAMERA_INFO_DEPTH),
                 (image_type, topic, self._take_image, _IMAGE_DEPTH),
             ):
-                self._subscribe(message_type, name, callback, depth)
+                self._subscribe(message_type, topic_name, callback, depth)
         except Exception:
             self.destroy()
             raise

@@ -6,12 +6,18 @@ and ``/diagnostics`` say the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from mirror_depth_ros.ros.measurements import WINDOW_S, Skips
-from mirror_depth_ros.ros.observations import InputFacts, OutputFacts, Snapshot
+from mirror_depth_ros.ros.observations import (
+    InputFacts,
+    NodeFacts,
+    OutputFacts,
+    Snapshot,
+    input_name,
+)
 
 #: No image for longer than this means that none comes [s]. The diagnostics add at most a second.
 SILENCE_S = 2.5
@@ -78,12 +84,22 @@ class Judgement:
 
 
 def judge(snapshot: Snapshot) -> Judgement:
-    """Say what is wrong, the gravest first."""
+    """Say what is wrong with a camera and its node, the gravest first."""
+    return _weigh(_find(snapshot), _activity(snapshot))
+
+
+def judge_node(facts: NodeFacts, n_cameras: int) -> Judgement:
+    """Say what is wrong with a node of which every camera is judged on its own."""
+    findings = [*_find_in_state(facts), *_find_shortage(facts), *_find_pause(facts)]
+    return _weigh(findings, f'{facts.state}, for {n_cameras} camera{"s" * (n_cameras != 1)}')
+
+
+def _weigh(found: Iterable[Finding], activity: str) -> Judgement:
     # Sorting keeps the order of equals, which is that of an image's path.
-    findings = tuple(sorted(_find(snapshot), key=lambda f: -f.level))
+    findings = tuple(sorted(found, key=lambda f: -f.level))
     if findings and findings[0].level > Level.OK:
         return Judgement(findings[0].level, findings[0].message, findings)
-    message = '; '.join([_activity(snapshot), *(f.message for f in findings)])
+    message = '; '.join([activity, *(f.message for f in findings)])
     return Judgement(Level.OK, message, findings)
 
 
@@ -93,10 +109,10 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
         return
     measured, skips = snapshot.measured, snapshot.measured.skips
     if _is_silent(snapshot.image, measured.since_image_s, measured.elapsed_s):
-        message = _silence('image', snapshot.image, measured.since_image_s)
+        message = _silence(snapshot, 'image', snapshot.image, measured.since_image_s)
         yield Finding(Level.ERROR, Cause.IMAGE, message)
     if not snapshot.has_calibration and _is_silent(snapshot.camera_info, None, measured.elapsed_s):
-        message = _silence('CameraInfo', snapshot.camera_info, None)
+        message = _silence(snapshot, 'CameraInfo', snapshot.camera_info, None)
         yield Finding(Level.ERROR, Cause.CAMERA_INFO, message)
     # A malformed image's size, which the calibration is compared with, says nothing.
     is_malformed = skips is not None and skips.stage == 'decode'
@@ -112,17 +128,11 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
             f'on {snapshot.device}; wait if it is the first one, else start the node again'
         )
         yield Finding(Level.WARN, Cause.STUCK, message)
-    if snapshot.shrunk:
-        yield Finding(Level.WARN, Cause.MEMORY, snapshot.shrunk)
+    yield from _find_shortage(snapshot)
     for output in snapshot.outputs:
         if output.n_refused:
             yield Finding(Level.WARN, Cause.OUTPUT, _refused(output), output.topic)
-    if not snapshot.enabled:
-        message = (
-            f'paused by ~/enable; to resume: ros2 service call {snapshot.node}/enable '
-            'std_srvs/srv/SetBool "{data: true}"'
-        )
-        yield Finding(Level.WARN, Cause.PAUSED, message)
+    yield from _find_pause(snapshot)
     yield from _find_in_time(snapshot)
     # Not while the first image is at work, which takes longer than the others.
     if snapshot.lacks_gpu and measured.output_hz and measured.dropped_share > _SLOW_SHARE:
@@ -134,14 +144,28 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding(Level.WARN, Cause.SLOW, message)
 
 
-def _find_in_state(snapshot: Snapshot) -> Iterator[Finding]:
+def _find_in_state(facts: NodeFacts) -> Iterator[Finding]:
     """Say why a node that is not active is not."""
-    if snapshot.failure:
-        yield Finding(Level.ERROR, Cause.STATE, snapshot.failure)
-    elif snapshot.state in ('unconfigured', 'inactive'):
-        command = 'configure' if snapshot.state == 'unconfigured' else 'activate'
-        message = f'{snapshot.state}; to go on: ros2 lifecycle set {snapshot.node} {command}'
+    if facts.failure:
+        yield Finding(Level.ERROR, Cause.STATE, facts.failure)
+    elif facts.state in ('unconfigured', 'inactive'):
+        command = 'configure' if facts.state == 'unconfigured' else 'activate'
+        message = f'{facts.state}; to go on: ros2 lifecycle set {facts.node} {command}'
         yield Finding(Level.WARN, Cause.STATE, message)
+
+
+def _find_shortage(facts: NodeFacts) -> Iterator[Finding]:
+    if facts.shrunk:
+        yield Finding(Level.WARN, Cause.MEMORY, facts.shrunk)
+
+
+def _find_pause(facts: NodeFacts) -> Iterator[Finding]:
+    if not facts.enabled:
+        message = (
+            f'paused by ~/enable; to resume: ros2 service call {facts.node}/enable '
+            'std_srvs/srv/SetBool "{data: true}"'
+        )
+        yield Finding(Level.WARN, Cause.PAUSED, message)
 
 
 def _find_in_time(snapshot: Snapshot) -> Iterator[Finding]:
@@ -189,7 +213,7 @@ def _is_silent(topic: InputFacts, since_s: float | None, elapsed_s: float) -> bo
     return (elapsed_s if since_s is None else since_s) > SILENCE_S
 
 
-def _silence(what: str, facts: InputFacts, since_s: float | None) -> str:
+def _silence(snapshot: Snapshot, what: str, facts: InputFacts, since_s: float | None) -> str:
     topic = facts.topic
     lack = f'got no {what} on {topic}'
     if since_s is not None:
@@ -208,7 +232,7 @@ def _silence(what: str, facts: InputFacts, since_s: float | None) -> str:
             f'{lack}, but {facts.alternative} is published; set the parameter image_transport to '
             f'{transport}'
         )
-    name = 'image' if what == 'image' else 'camera_info'
+    name = input_name(snapshot.camera, 'image' if what == 'image' else 'camera_info')
     if facts.other_types:
         return (
             f'{lack}: {" and ".join(facts.other_types)} is published there, expected '

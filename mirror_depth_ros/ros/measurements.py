@@ -22,7 +22,7 @@ S = TypeVar('S', bound=tuple[Any, ...])
 #: How far back rates, percentiles and reasons reach [s].
 WINDOW_S = 5.0
 
-#: What is done to an image, in this order.
+#: What is done to an image, in this order; of those estimated as a batch, each has its time.
 STAGES = ('decode', 'calibrate', 'estimate', 'publish')
 
 # Enough for the window at 200 images a second; beyond that, memory stays bounded.
@@ -126,18 +126,22 @@ class Stopwatch:
         #: The stage that began last.
         self.stage = ''
         self._clock = clock
-        self._started = 0.0
+        self._started: float | None = None
 
     def start(self, stage: str) -> None:
-        """Begin a stage; the one before ends."""
+        """Begin a stage; the one before ends, unless :meth:`stop` has ended it."""
         now = self._clock()
-        if self.stage:
-            self.durations[self.stage] = now - self._started
+        self._end(now)
         self.stage, self._started = stage, now
 
     def stop(self) -> None:
-        """End the last stage."""
-        self.durations[self.stage] = self._clock() - self._started
+        """End the stage; the time until the next one belongs to none."""
+        self._end(self._clock())
+
+    def _end(self, now: float) -> None:
+        if self._started is not None:
+            self.durations[self.stage] = now - self._started
+            self._started = None
 
 
 class Measurements:

@@ -7,6 +7,23 @@ from dataclasses import dataclass, field
 from mirror_depth_ros.ros.measurements import Summary
 
 
+def input_name(camera: str, topic: str) -> str:
+    """Return the name by which a camera's input is remapped: ``front/image``, or ``image``.
+
+    :param camera: its name; empty for the only one of a node.
+    """
+    return f'{camera}/{topic}' if camera else topic
+
+
+def private_name(name: str, camera: str) -> str:
+    """Return an output or a service of a camera: ``~/front/points``, or ``~/points``.
+
+    :param name: as it is for a camera without a name.
+    :param camera: its name; empty for the only one of a node.
+    """
+    return name.replace('~/', f'~/{camera}/', 1) if camera else name
+
+
 @dataclass(frozen=True)
 class InputFacts:
     """A topic that the node listens to."""
@@ -37,8 +54,8 @@ class OutputFacts:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """The node's state, its surroundings and its figures."""
+class NodeFacts:
+    """What is the same for all cameras of a node."""
 
     #: Full name of the node, and the label of its lifecycle state.
     node: str
@@ -56,15 +73,6 @@ class Snapshot:
     #: That the model ran out of memory and makes do with a smaller input; empty if it does not.
     shrunk: str = ''
 
-    #: None while the node is not active.
-    image: InputFacts | None = None
-    camera_info: InputFacts | None = None
-    #: Whether a CameraInfo has come, and why the latest does not describe the images' camera.
-    has_calibration: bool = False
-    calibration_error: str = ''
-    outputs: tuple[OutputFacts, ...] = ()
-    measured: Summary = field(default_factory=Summary)
-
     #: Memory that the process has, and its part of the GPU's; None where unknown [bytes].
     resident_bytes: int | None = None
     gpu_bytes: int | None = None
@@ -73,3 +81,19 @@ class Snapshot:
     def lacks_gpu(self) -> bool:
         """Whether the model is on the CPU because there is no GPU, not because it should be."""
         return self.device_wanted == 'auto' and self.device == 'cpu'
+
+
+@dataclass(frozen=True)
+class Snapshot(NodeFacts):
+    """A camera of the node: its surroundings, its figures, and the state of the node."""
+
+    #: Its name; empty for the only camera of a node.
+    camera: str = ''
+    #: None while the node is not active.
+    image: InputFacts | None = None
+    camera_info: InputFacts | None = None
+    #: Whether a CameraInfo has come, and why the latest does not describe the images' camera.
+    has_calibration: bool = False
+    calibration_error: str = ''
+    outputs: tuple[OutputFacts, ...] = ()
+    measured: Summary = field(default_factory=Summary)

@@ -22,8 +22,9 @@ from mirror_depth_ros.ros.qos_events import QosRefusals
 
 @dataclass(frozen=True)
 class Output:
-    """A topic of the depth node."""
+    """A topic of the depth node, for each of its cameras."""
 
+    #: Where the camera has no name.
     topic: str
     message_type: type[Any]
     #: Makes the message of a frame.

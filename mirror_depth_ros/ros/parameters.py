@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -78,6 +79,12 @@ class DepthParameters:
         choices=('raw', 'compressed'),
         read_only='subscriptions are made for it; restart the node',
     )
+    cameras: tuple[str, ...] = _parameter(
+        (),
+        'Names of the cameras, each with topics of its own: NAME/image, NAME/camera_info, '
+        '~/NAME/depth/image, ~/NAME/points and so on; empty: one camera, without a name.',
+        read_only='subscriptions and publishers are made for them; restart the node',
+    )
     autostart: bool = _parameter(
         True,
         'Configure and activate without being told to by a lifecycle manager.',
@@ -137,6 +144,7 @@ class DepthParameters:
     def __post_init__(self) -> None:
         for name, spec in parameter_specs().items():
             _check(name, getattr(self, name), spec)
+        check_camera_names(self.cameras)
         for low, high in (('min_range', 'max_range'), ('preview_min_depth', 'preview_max_depth')):
             if not getattr(self, low) < getattr(self, high):
                 raise ValueError(
@@ -161,13 +169,12 @@ class ParameterServer:
         :raises rclpy.exceptions.ParameterException: for one of a wrong type or outside its range.
         """
         defaults = DepthParameters()
-        for name, spec in parameter_specs().items():
-            default = getattr(defaults, name)
-            node.declare_parameter(name, default, _descriptor(spec, type(default)))
+        values = {
+            name: _declare(node, name, getattr(defaults, name), spec)
+            for name, spec in parameter_specs().items()
+        }
         #: The values now in force; replaced as a whole, so any thread may read it.
-        self.values = DepthParameters(
-            **{name: node.get_parameter(name).value for name in parameter_specs()}
-        )
+        self.values = DepthParameters(**values)
         self._is_configured = is_configured
         node.add_on_set_parameters_callback(self._set)
 
@@ -182,6 +189,36 @@ class ParameterServer:
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+
+def check_camera_names(names: Sequence[str]) -> None:
+    """Refuse names that cannot stand in the name of a topic, or that stand for two cameras.
+
+    :raises ValueError: for either.
+    """
+    for name in names:
+        # As https://design.ros2.org/articles/topic_and_service_names.html has it, but without
+        # leading underscores, which hide a topic from the tools.
+        if not re.fullmatch('[A-Za-z][A-Za-z0-9_]*', name) or '__' in name:
+            raise ValueError(
+                f'got the camera name {name!r}, expected a letter and then letters, digits and '
+                'single underscores; rename it in the parameter cameras'
+            )
+        if names.count(name) > 1:
+            raise ValueError(
+                f'got the camera name {name!r} {names.count(name)} times, expected each once; '
+                'rename one in the parameter cameras'
+            )
+
+
+def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:
+    """Declare a parameter and return its value."""
+    descriptor = _descriptor(spec, type(default))
+    if not isinstance(default, tuple):
+        return node.declare_parameter(name, default, descriptor).value
+    # By type: of an empty list rclpy takes the items for bytes, and a file's for no value.
+    type_ = Parameter.Type.STRING_ARRAY
+    return tuple(node.declare_parameter(name, type_, descriptor).value or default)
 
 
 def _check(name: str, value: Any, spec: ParameterSpec) -> None:

@@ -1,4 +1,4 @@
-"""From a camera message to depth: the path of one image, without any ROS communication."""
+"""From a camera message to depth and on: what is done to one image, without communication."""
 
 from __future__ import annotations
 
@@ -34,6 +34,18 @@ class EstimatorLoader(Protocol):
 
 
 @dataclass(frozen=True)
+class CameraImage:
+    """An image that depth can be made of."""
+
+    #: The image's own header.
+    header: Header
+    #: uint8 ``[H, W, 3]``.
+    rgb: NDArray[np.uint8]
+    #: Of the camera at the image's size.
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
 class DepthFrame:
     """One image and what was made of it."""
 
@@ -62,16 +74,16 @@ def load_estimator(
     )
 
 
-def make_frame(
+def read_image(
     message: Image | CompressedImage,
     *,
-    estimator: Estimator,
     calibrations: CalibrationTracker,
-    parameters: DepthParameters,
+    rectified: bool,
     stopwatch: Stopwatch,
-) -> DepthFrame:
-    """Estimate the depth of one image.
+) -> CameraImage:
+    """Decode an image and find its calibration.
 
+    :param rectified: which of its matrices describe the camera.
     :param stopwatch: times the stages; where something raises, it says which one did.
     :raises ValueError: for a malformed image or a calibration that does not fit it.
     """
@@ -80,12 +92,20 @@ def make_frame(
     rgb = decode_image(message) if is_raw else decode_compressed(message)
     stopwatch.start('calibrate')
     height, width = rgb.shape[:2]
-    calibration = calibrations.find(message.header, width, height, rectified=parameters.rectified)
-    stopwatch.start('estimate')
-    estimated = estimator.estimate(rgb, calibration.camera.focal_px)
+    calibration = calibrations.find(message.header, width, height, rectified=rectified)
+    return CameraImage(message.header, rgb, calibration)
+
+
+def make_frame(
+    image: CameraImage, estimated: NDArray[np.float32], parameters: DepthParameters
+) -> DepthFrame:
+    """Return an image with its depth as it is published.
+
+    :param estimated: metres along Z, ``[H, W]``, as the model has them.
+    """
     ranged = usable_depth(estimated, parameters)
     depth = _marked(ranged, parameters, parameters.out_of_range)
-    return DepthFrame(message.header, rgb, estimated, ranged, depth, calibration)
+    return DepthFrame(image.header, image.rgb, estimated, ranged, depth, image.calibration)
 
 
 def usable_depth(

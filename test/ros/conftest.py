@@ -126,12 +126,12 @@ class CameraBench:
     @property
     def counts(self):
         """What became of the images."""
-        return self.node._measurements.counts
+        return self.node.cameras[0].measurements.counts
 
     @property
     def is_calibrating(self):
         """Whether an image is wanted for the scale."""
-        return self.node._scale.wants_image
+        return self.node.cameras[0].scale.wants_image
 
     def wait(self, condition):
         deadline = time.monotonic() + self.PATIENCE_S

@@ -53,7 +53,7 @@ NODE = """
         image.header.frame_id = str(number)
         infos.publish(info_from_camera(CameraModel.from_fov(640, 480, 60.0), image.header))
         images.publish(image)
-        wait(lambda: node._measurements.counts.processed == number + 1)
+        wait(lambda: node.cameras[0].measurements.counts.processed == number + 1)
         due_s += 1 / rate_hz
         time.sleep(max(0.0, due_s - time.monotonic()))
     print('sent', flush=True)

@@ -136,8 +136,8 @@ class Rig:
     def publish_info(self, info):
         """Publish a calibration and wait until the node has it."""
         self.infos.publish(info)
-        wait(lambda: not self.node._calibrations.is_empty)
-        wait(lambda: self.node._calibrations._recent[-1] == info)
+        wait(lambda: not self.node.cameras[0].calibrations.is_empty)
+        wait(lambda: self.node.cameras[0].calibrations._recent[-1] == info)
 
     def depths(self):
         """Seconds of the stamps of the depth images that have come."""
@@ -320,7 +320,7 @@ def test_compressed_images_come_from_beside_the_remapped_topic(make_rig):
 
 def test_without_subscribers_nothing_is_estimated(rig):
     rig.publish(1)
-    wait(lambda: rig.node._measurements.counts.ignored == 1)
+    wait(lambda: rig.node.cameras[0].measurements.counts.ignored == 1)
     rig.collect_outputs('depth/image')
     rig.publish(2)
     rig.wait_depths(2)
@@ -344,7 +344,7 @@ def test_under_overload_the_newest_image_wins(rig):
     wait(lambda: rig.estimator.focals_px)
     for sec in (2, 3, 4):
         rig.publish(sec)
-    wait(lambda: rig.node._measurements.counts.dropped == 2)
+    wait(lambda: rig.node.cameras[0].measurements.counts.dropped == 2)
     rig.estimator.may_finish.set()
     rig.wait_depths(1, 4)
     assert rig.depths() == [1, 4]
@@ -358,8 +358,8 @@ def test_an_image_gets_its_own_calibration_however_late_the_node_is(rig, n_waiti
     worker, expected = rig.node._worker, []
     put = worker.put
 
-    def put_and_pause(message):
-        put(message)
+    def put_and_pause(camera, message):
+        put(camera, message)
         time.sleep(0.02)  # so that the worker turns to it before the executor goes on
 
     monkeypatch.setattr(worker, 'put', put_and_pause)
@@ -382,7 +382,7 @@ def test_enable_pauses_and_resumes(rig):
     response = rig.call(SetBool, 'enable', SetBool.Request(data=False))
     assert (response.success, response.message) == (True, 'paused; the node is active')
     rig.publish(1)
-    wait(lambda: rig.node._measurements.counts.received == 1)
+    wait(lambda: rig.node.cameras[0].measurements.counts.received == 1)
     response = rig.call(SetBool, 'enable', SetBool.Request(data=True))
     assert response.message == 'resumed; the node is active'
     rig.publish(2)
@@ -407,7 +407,7 @@ def test_malformed_images_are_skipped_and_the_next_is_processed(rig, log):
     rig.collect_outputs('depth/image')
     for count, fields in enumerate(MALFORMED.values(), 1):
         rig.publish(1, **fields)
-        wait(lambda count=count: rig.node._measurements.counts.skipped == count)
+        wait(lambda count=count: rig.node.cameras[0].measurements.counts.skipped == count)
     rig.publish(2)
     rig.wait_depths(2)
     wait(lambda: "image skipped: got encoding 'rgb9'" in log)
@@ -424,7 +424,7 @@ def test_an_uncalibrated_camera_is_reported_until_it_is_calibrated(rig, log):
     rig.publish(2)
     rig.wait_depths(2)
     assert rig.depths() == [2]
-    assert rig.node._measurements.counts.skipped == 1
+    assert rig.node.cameras[0].measurements.counts.skipped == 1
     assert 'calibrate it (package camera_calibration)' in log
 
 
@@ -438,7 +438,7 @@ def test_an_estimator_that_fails_once_is_asked_again(rig, monkeypatch, log):
     rig.wait_depths(2)
     depth = np.frombuffer(rig.received['depth/image'][0].data, np.float32)
     np.testing.assert_array_equal(depth, np.full(H * W, 2.0, np.float32))  # red 20 / 10
-    assert rig.node._measurements.counts.skipped == 1
+    assert rig.node.cameras[0].measurements.counts.skipped == 1
 
 
 def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, log):
@@ -513,7 +513,7 @@ def test_a_model_that_does_not_load_can_be_tried_again(make_rig, log):
     rig = make_rig(load_estimator=load, model='/models/a.safetensors')  # autostart
     reason = 'not configured: got model /models/a.safetensors, which does not exist. When'
     wait(lambda: reason in log)
-    assert rig.node.state == 'unconfigured'
+    wait(lambda: rig.node.state == 'unconfigured')
     assert rig.change(Transition.TRANSITION_CONFIGURE)
     assert rig.change(Transition.TRANSITION_ACTIVATE)
     rig.wait_active()
@@ -535,7 +535,7 @@ def test_a_missing_python_package_names_the_interpreter(make_rig, log):
 def test_clip_weights_that_are_not_where_the_model_says(make_rig, log, moved_clip):
     rig = make_rig(load_estimator=load_estimator, model=str(moved_clip[0]), device='cpu')
     wait(lambda: 'say as clip_weights where this machine has them' in log)
-    assert rig.node.state == 'unconfigured'
+    wait(lambda: rig.node.state == 'unconfigured')
 
 
 def test_clip_weights_that_lie_elsewhere(make_rig, moved_clip):

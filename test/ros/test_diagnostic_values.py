@@ -1,4 +1,4 @@
-from mirror_depth_ros.ros.diagnostic_values import diagnostic_values
+from mirror_depth_ros.ros.diagnostic_values import camera_values, diagnostic_values, node_values
 from mirror_depth_ros.ros.measurements import Counts, Percentiles, Skips, Summary
 from mirror_depth_ros.ros.observations import Snapshot
 
@@ -80,3 +80,17 @@ def test_a_device_that_was_asked_for_is_named_as_it_is():
     assert diagnostic_values(cpu)['device'] == 'cpu'
     assert diagnostic_values(gpu)['device'] == 'cuda'
     assert diagnostic_values(gpu)['GPU memory [MB]'] == '2000.0'
+
+
+def test_the_nodes_and_the_cameras_figures_are_all_there_are():
+    of_node, of_camera = node_values(WORKING), camera_values(WORKING)
+    assert list(of_node) == [
+        'state',
+        'model',
+        'device',
+        'precision',
+        'resident memory [MB]',
+        'GPU memory [MB]',
+    ]
+    assert of_node.keys().isdisjoint(of_camera)
+    assert of_node | of_camera == diagnostic_values(WORKING)

@@ -86,11 +86,11 @@ class Bench:
 
     @property
     def counts(self):
-        return self.node._measurements.counts
+        return self.node.cameras[0].measurements.counts
 
     @property
     def reason(self):
-        return self.node._measurements.summarise(time.monotonic()).skips.reason
+        return self.node.cameras[0].measurements.summarise(time.monotonic()).skips.reason
 
     def header(self):
         """Return a header with a stamp of its own."""
@@ -100,7 +100,7 @@ class Bench:
     def send_info(self, info):
         """Publish a calibration and wait until the node has it."""
         self.infos.publish(info)
-        known = self.node._calibrations._recent
+        known = self.node.cameras[0].calibrations._recent
         wait(lambda: known and known[-1].header.stamp == info.header.stamp)
 
     def depth_of(self, image, *, info=None):

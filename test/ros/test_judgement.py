@@ -2,9 +2,18 @@ from dataclasses import replace
 
 import pytest
 
-from mirror_depth_ros.ros.judgement import LATE_S, OTHER_CLOCK_S, SILENCE_S, Cause, Level, judge
+from mirror_depth_ros.ros.judgement import (
+    LATE_S,
+    OTHER_CLOCK_S,
+    SILENCE_S,
+    Cause,
+    Judgement,
+    Level,
+    judge,
+    judge_node,
+)
 from mirror_depth_ros.ros.measurements import Counts, LatestImage, Percentiles, Skips, Summary
-from mirror_depth_ros.ros.observations import InputFacts, OutputFacts, Snapshot
+from mirror_depth_ros.ros.observations import InputFacts, NodeFacts, OutputFacts, Snapshot
 
 SECOND = 1_000_000_000
 IMAGE = InputFacts('/camera/image_raw', 'sensor_msgs/msg/Image', n_publishers=1)
@@ -365,3 +374,24 @@ def test_a_malformed_image_is_not_held_against_the_calibration():
     skips = Skips(1, 'calibrate', UNCALIBRATED, others_pass=False)
     snapshot = replace(measured(skips=skips), calibration_error=UNCALIBRATED)
     assert [f.cause for f in judge(snapshot).findings] == [Cause.CALIBRATION]
+
+
+def test_a_node_of_several_cameras_is_judged_without_them():
+    node = NodeFacts(node='/mirror_depth', state='active')
+    assert judge_node(node, 3) == Judgement(Level.OK, 'active, for 3 cameras', ())
+    paused = judge_node(replace(node, enabled=False), 3)
+    assert (paused.level, paused.message) == (Level.WARN, PAUSED)
+    short = judge_node(replace(node, shrunk='it sees less'), 3)
+    assert (short.level, short.message) == (Level.WARN, 'it sees less')
+    failed = judge_node(replace(node, state='unconfigured', failure='no model'), 1)
+    assert (failed.level, failed.message) == (Level.ERROR, 'no model')
+
+
+def test_an_input_is_remapped_by_its_cameras_name():
+    front = replace(SILENT, camera='front', image=replace(IMAGE, n_publishers=0))
+    front = replace(front, camera_info=replace(INFO, n_publishers=0))
+    messages = [finding.message for finding in judge(front).findings]
+    assert [m.split('remap ')[1] for m in messages] == [
+        'front/image to its topic',
+        'front/camera_info to its topic',
+    ]

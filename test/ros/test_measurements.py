@@ -166,3 +166,15 @@ def test_a_stopwatch_times_stages_and_knows_the_one_at_work():
     assert stopwatch.stage == 'estimate'
     stopwatch.stop()
     assert stopwatch.durations == {'decode': 0.5, 'estimate': 2.0}
+
+
+def test_between_stop_and_start_no_stage_runs():
+    times = iter([1.0, 1.5, 1.75, 5.0, 7.0])
+    stopwatch = Stopwatch(clock=lambda: next(times))
+    stopwatch.start('decode')
+    stopwatch.start('calibrate')
+    stopwatch.stop()  # and then the images of other cameras have their turn
+    stopwatch.start('estimate')
+    stopwatch.stop()
+    assert stopwatch.durations == {'decode': 0.5, 'calibrate': 0.25, 'estimate': 2.0}
+    assert stopwatch.stage == 'estimate'

@@ -15,7 +15,8 @@ CONFIG = Path(__file__).parents[2] / 'config' / 'depth.yaml'
 
 def test_the_config_file_states_every_parameter_at_its_default():
     text = CONFIG.read_text(encoding='utf-8')
-    assert yaml.safe_load(text) == {'/**': {'ros__parameters': asdict(DepthParameters())}}
+    defaults = asdict(DepthParameters()) | {'cameras': []}  # YAML has no tuples
+    assert yaml.safe_load(text) == {'/**': {'ros__parameters': defaults}}
 
 
 def test_the_config_file_says_which_parameters_are_fixed():
@@ -39,6 +40,29 @@ def test_the_config_file_says_which_parameters_are_fixed():
             r'got min_range 5\.0 m and max_range 5\.0 m, expected min_range < max_range',
         ),
         ({'preview_min_depth': 10.0}, 'expected preview_min_depth < preview_max_depth'),
+        *(
+            (
+                {'cameras': ('front', name)},
+                f'got the camera name {name!r}, expected a letter and then letters, digits and '
+                'single underscores; rename it in the parameter cameras',
+            )
+            for name in (
+                '',
+                '2nd',
+                'a/b',
+                '/left',
+                '~',
+                'a b',
+                'links-hinten',
+                '_left',
+                'a__b',
+                'ä',
+            )
+        ),
+        (
+            {'cameras': ('front', 'left', 'front')},
+            "got the camera name 'front' 2 times, expected each once; rename one in",
+        ),
         ({'out_of_range': 'zero'}, "got out_of_range 'zero', expected one of inf, nan, clamp"),
         ({'depth_scale': 0.0}, r'got depth_scale 0\.0, expected 0\.1 to 10\.0'),
         ({'camera_height': -0.4}, r'got camera_height -0\.4, expected 0\.0 to 100\.0'),
@@ -67,9 +91,23 @@ def make_node(ros_context):
 
 
 def test_initial_values_come_from_ros(make_node):
-    server = ParameterServer(make_node(max_range=20.0, device='cpu', rectified=True))
-    expected = DepthParameters(max_range=20.0, device='cpu', rectified=True)
+    server = ParameterServer(
+        make_node(max_range=20.0, device='cpu', rectified=True, cameras=['front', 'rear_left2'])
+    )
+    expected = DepthParameters(
+        max_range=20.0, device='cpu', rectified=True, cameras=('front', 'rear_left2')
+    )
     assert server.values == expected
+
+
+@pytest.mark.parametrize(
+    ('path', 'cameras'), [(CONFIG, ()), (CONFIG.with_name('two_cameras.yaml'), ('front', 'left'))]
+)
+def test_the_files_with_parameters_are_read(ros_context, path, cameras):
+    arguments = ['--ros-args', '--params-file', str(path)]
+    node = Node('mirror_depth', context=ros_context, cli_args=arguments)
+    assert ParameterServer(node).values.cameras == cameras
+    node.destroy_node()
 
 
 @pytest.mark.parametrize(
@@ -78,6 +116,11 @@ def test_initial_values_come_from_ros(make_node):
         ({'precision': 'int8'}, ValueError, "got precision 'int8'"),
         ({'max_range': 20}, InvalidParameterTypeException, "'max_range'.*expecting type 'DOUBLE'"),
         ({'min_range': -1.0}, InvalidParameterValueException, 'min_range out of range'),
+        (
+            {'cameras': 'front'},
+            InvalidParameterTypeException,
+            "'cameras'.*expecting.*'STRING_ARRAY'",
+        ),
     ],
 )
 def test_initial_values_that_are_not_allowed_are_refused(make_node, overrides, exception, error):
