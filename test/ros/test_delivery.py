@@ -89,7 +89,7 @@ SUBSCRIBER = """
 @pytest.mark.parametrize(
     ('n_clouds', 'rate_hz'),
     [
-        (40, 10.0),
+        (20, 10.0),
         pytest.param(1000, 10.0, marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
     ],
 )
