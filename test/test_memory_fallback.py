@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +33,12 @@ def test_the_input_is_shrunk_once(
     assert (frugal.notice, frugal.device, frugal.precision) == ('', torch.device('cpu'), 'fp32')
     predict = estimator._predict
 
-    def predict_what_is_small(image: torch.Tensor, focal_px: float) -> torch.Tensor:
+    def predict_what_is_small(*arguments: Any) -> Iterator[np.ndarray]:
         # Trained at 48 x 64: 12 patches of 16 pixels. Half of them: sqrt(6 * 256 / (47 * 75)) is
         # 0.66, so 31.0 x 49.5 pixels, which is 1.9 x 3.1 patches.
         if estimator.input_size(47, 75) != (32, 48):
             too_large()
-        return predict(image, focal_px)
+        return predict(*arguments)
 
     monkeypatch.setattr(estimator, '_predict', predict_what_is_small)
     depth = frugal.estimate(IMAGE, 60.0)
