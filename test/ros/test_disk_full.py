@@ -37,7 +37,12 @@ def is_whole(path):
 @pytest.mark.parametrize(
     ('what', 'limit', 'reason'),
     [
-        ('while it records', 20_000, 'could not put a frame aside in'),
+        pytest.param(
+            'while it records',
+            20_000,
+            'could not put a frame aside in',
+            marks=pytest.mark.soak,
+        ),
         ('while it writes the pictures', 50_000, 'could not write'),
     ],
 )

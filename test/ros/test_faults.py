@@ -34,7 +34,7 @@ CAMERA = CameraModel(W, H, fx=60.0, fy=62.0, cx=34.0, cy=23.0)
 PICTURE = np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
 PATIENCE_S = 30.0
 # How often each fault is tried.
-TRIED = 10
+TRIED = 5
 
 
 def wait(condition):

@@ -201,7 +201,7 @@ RESTARTS = """
 @pytest.mark.parametrize(
     ('model', 'n_times'),
     [
-        ('tiny', 12),
+        ('tiny', 7),
         pytest.param('builtin', 50, marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
     ],
 )
