@@ -79,5 +79,5 @@ $(JAZZY_STAMP): $(STAMP) requirements-jazzy.txt
 	$(JAZZY)/bin/python -m pip install --quiet -r requirements-jazzy.txt
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 	    > "$$($(JAZZY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
-	$(JAZZY)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(JAZZY)/bin/python -m pip install --quiet --no-deps -e .
 	@touch $@
