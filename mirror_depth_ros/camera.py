@@ -135,10 +135,11 @@ class CameraModel:
     def rays(self) -> NDArray[np.float32]:
         """The viewing ray of every pixel as ``(x/z, y/z)``, float32 ``[H, W, 2]``.
 
-        NaN where the lens model has no inverse. Computed once per camera.
+        NaN where the lens model has no inverse. Computed once per camera. In memory, x/z and
+        y/z are two planes, one after the other, so that either is one stretch to compute with.
         """
         u, v = np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64)
-        rays = np.empty((self.height, self.width, 2), np.float32)
+        rays = np.moveaxis(np.empty((2, self.height, self.width), np.float32), 0, -1)
         if self.distortion_model != 'equidistant' and not any(self.distortion):
             rays[..., 0] = (u - self.cx) / self.fx
             rays[..., 1] = ((v - self.cy) / self.fy)[:, None]

@@ -8,7 +8,6 @@ exist.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,50 +68,54 @@ def flying_pixels(
 def _flying(depth: NDArray[np.float32], edge_filter: float, reach: int) -> NDArray[np.bool_]:
     inverse = np.reciprocal(depth)
     inverse[~(depth > 0)] = np.nan
+    flat, width = inverse.ravel(), depth.shape[1]
+    tolerance = np.float32(edge_filter) * flat
     found = np.zeros(depth.shape, bool)
-    for axis, step in ((0, reach * depth.shape[1]), (1, reach)):
-        places = _between(inverse, edge_filter, axis, reach)
-        found.flat[_alone(inverse, edge_filter, places, step)] = True
+    # Along columns, then along rows. A flat image is one stretch of memory for either.
+    for step, is_row in ((reach * width, False), (reach, True)):
+        places = _between(flat, tolerance, step)
+        if is_row:  # near its ends, what is a step or two away belongs to another row
+            columns = places % width
+            places = places[(columns >= 2 * reach) & (columns < width - 2 * reach)]
+        found.flat[_alone(flat, tolerance, places, step)] = True
     return found
 
 
 def _between(
-    inverse: NDArray[np.float32], edge_filter: float, axis: int, reach: int
+    inverse: NDArray[np.float32], tolerance: NDArray[np.float32], step: int
 ) -> NDArray[np.intp]:
-    """Return the pixels that are apart from both places at reach, and between them.
+    """Return the pixels that are apart from both places a step away, and between them.
 
     They may be on a slanted plane still, but few pixels of most images are left to look at.
 
-    :returns: flat indices ``[N]`` of pixels at least twice the reach from the image's ends.
+    :param inverse: inverse depth of an image, flat ``[N]``.
+    :param tolerance: how much of it is near, ``[N]``.
+    :param step: how far away along the flat image.
+    :returns: flat indices ``[M]`` of pixels at least two steps from either end.
     """
-    length = inverse.shape[axis]
-    between = np.zeros(inverse.shape, bool)
-    if length <= 4 * reach:
-        return np.flatnonzero(between)
-
-    def part(image: NDArray, first: int, last: int) -> NDArray:
-        return image[first:last] if axis == 0 else image[:, first:last]
-
-    # OpenCV: three times as fast as NumPy on windows of an image.
-    steps = cv2.subtract(part(inverse, reach, length), part(inverse, 0, length - reach))
-    before = part(steps, reach, length - 3 * reach)
-    behind = part(steps, 2 * reach, length - 2 * reach)
-    smaller_step = cv2.max(cv2.min(before, behind), -cv2.max(before, behind))
-    tolerance = edge_filter * part(inverse, 2 * reach, length - 2 * reach)
-    part(between, 2 * reach, length - 2 * reach)[:] = smaller_step > tolerance
-    return np.flatnonzero(between)
+    end = len(inverse) - 2 * step
+    if end <= 2 * step:
+        return np.empty(0, np.intp)
+    steps = inverse[step:] - inverse[:-step]
+    before, behind = steps[step : end - step], steps[2 * step : end]
+    near = tolerance[2 * step : end]
+    # Both steps up, or both down. NaN fails either, as it must: there nothing is known.
+    apart = np.minimum(before, behind) > near
+    apart |= np.maximum(before, behind) < -near
+    return np.flatnonzero(apart) + 2 * step
 
 
 def _alone(
-    inverse: NDArray[np.float32], edge_filter: float, places: NDArray[np.intp], step: int
+    inverse: NDArray[np.float32],
+    tolerance: NDArray[np.float32],
+    places: NDArray[np.intp],
+    step: int,
 ) -> NDArray[np.intp]:
-    """Return those places, flat indices ``[N]``, that belong to neither side ``step`` away."""
-    flat = inverse.ravel()
-    here = flat[places]
-    tolerance = edge_filter * here
+    """Return those places, flat indices ``[M]``, that belong to neither side a step away."""
+    here, allowed = inverse[places], tolerance[places]
     alone = np.ones(len(places), bool)
     for side in (-step, step):
-        near, far = flat[places + side], flat[places + 2 * side]
-        alone &= np.abs(here - near) > tolerance
-        alone &= np.abs(here - (2 * near - far)) > tolerance  # NaN is no contradiction
+        near, far = inverse[places + side], inverse[places + 2 * side]
+        alone &= np.abs(here - near) > allowed
+        alone &= np.abs(here - (2 * near - far)) > allowed  # NaN is no contradiction
     return places[alone]

@@ -16,6 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.inputs import CameraInputs
 from mirror_depth_ros.ros.measurements import LatestImage, Measurements
+from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.observations import NodeFacts, Snapshot, private_name
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output, observe_output
 from mirror_depth_ros.ros.parameters import ParameterServer
@@ -59,7 +60,7 @@ class CameraStream:
         self._node = node
         self._settings = settings
         self._on_image = on_image
-        self._outputs: list[tuple[Output, Publisher]] = []
+        self._outputs: list[tuple[Output, Publisher, MessageMemory]] = []
         self._inputs: CameraInputs | None = None
         self._refusals = QosRefusals()
         #: Wants the depth of images while somebody waits for the scale.
@@ -76,7 +77,7 @@ class CameraStream:
     def create_outputs(self) -> None:
         """Make the publishers."""
         for output in OUTPUTS:
-            self._outputs.append((output, self._create_publisher(output)))
+            self._outputs.append((output, self._create_publisher(output), MessageMemory()))
 
     def destroy_outputs(self) -> None:
         """Undo :meth:`create_outputs`, as far as it came."""
@@ -89,9 +90,9 @@ class CameraStream:
         is_asked = self.scale.wants_image or bool(self.wanted_outputs())
         return is_asked and not self.calibrations.is_empty
 
-    def wanted_outputs(self) -> list[tuple[Output, Publisher]]:
-        """Return those that somebody subscribes to."""
-        return [(o, p) for o, p in self._outputs if p.get_subscription_count() > 0]
+    def wanted_outputs(self) -> list[tuple[Output, Publisher, MessageMemory]]:
+        """Return those that somebody subscribes to, each with the memory for its messages."""
+        return [output for output in self._outputs if output[1].get_subscription_count() > 0]
 
     def _create_publisher(self, output: Output) -> Publisher:
         topic = private_name(output.topic, self.name)
@@ -161,6 +162,8 @@ class CameraStream:
                 None if measured.latest is None else measured.latest.size,
                 rectified=self._settings.values.rectified,
             ),
-            outputs=tuple(observe_output(self._node, p, self._refusals) for _, p in self._outputs),
+            outputs=tuple(
+                observe_output(self._node, p, self._refusals) for _, p, _ in self._outputs
+            ),
             measured=measured,
         )

@@ -122,8 +122,8 @@ class FrameWorker:
         camera = job.camera
         job.stopwatch.start('publish')
         frame = make_frame(image, depth, self._settings.values)
-        for output, publisher in camera.wanted_outputs():
-            publisher.publish(output.encode(frame, self._settings.values))
+        for output, publisher, memory in camera.wanted_outputs():
+            publisher.publish(output.encode(frame, self._settings.values, memory))
         job.stopwatch.stop()
         camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(

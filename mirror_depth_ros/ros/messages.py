@@ -22,22 +22,56 @@ from mirror_depth_ros.writers import depth_to_millimetres
 
 _IS_BIG_ENDIAN = sys.byteorder == 'big'
 
+# Points worked on at a time: 640 KB of planes, which the second-level cache of most CPUs holds.
+_STRIP_PIXELS = 640 * 64
+
 _POINT_FIELDS = ('x', 'y', 'z', 'rgb')  # all float32, as PCL and RViz expect them
 
 
-def rgb_message(header: Header, rgb: NDArray[np.uint8]) -> Image:
-    """Return an ``rgb8`` image of ``[H, W, 3]`` uint8."""
-    return _image(header, 'rgb8', rgb)
+class MessageMemory:
+    """The bytes of one publisher's messages, used again for each of them.
+
+    Publishing copies a message. What holds on to one longer sees it become the next.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = array.array('B')
+
+    def take(self, n_bytes: int) -> array.array[int]:
+        """Return that many bytes of any content: the same as the last time if their number is."""
+        if len(self._bytes) != n_bytes:
+            self._bytes = array.array('B', [0]) * n_bytes
+        return self._bytes
 
 
-def depth_message(header: Header, depth: NDArray[np.float32]) -> Image:
-    """Return a ``32FC1`` depth image (REP-118) of ``[H, W]`` metres along Z."""
-    return _image(header, '32FC1', depth.astype(np.float32, copy=False))
+def rgb_message(
+    header: Header, rgb: NDArray[np.uint8], memory: MessageMemory | None = None
+) -> Image:
+    """Return an ``rgb8`` image of ``[H, W, 3]`` uint8.
+
+    :param memory: what becomes the message's data; None: memory of its own.
+    """
+    return _image(header, 'rgb8', rgb, memory)
 
 
-def depth_millimetres_message(header: Header, depth: NDArray[np.float32]) -> Image:
-    """Return a ``16UC1`` depth image (REP-118) of ``[H, W]`` metres: millimetres, 0 = invalid."""
-    return _image(header, '16UC1', depth_to_millimetres(depth))
+def depth_message(
+    header: Header, depth: NDArray[np.float32], memory: MessageMemory | None = None
+) -> Image:
+    """Return a ``32FC1`` depth image (REP-118) of ``[H, W]`` metres along Z.
+
+    :param memory: what becomes the message's data; None: memory of its own.
+    """
+    return _image(header, '32FC1', depth.astype(np.float32, copy=False), memory)
+
+
+def depth_millimetres_message(
+    header: Header, depth: NDArray[np.float32], memory: MessageMemory | None = None
+) -> Image:
+    """Return a ``16UC1`` depth image (REP-118) of ``[H, W]`` metres: millimetres, 0 = invalid.
+
+    :param memory: what becomes the message's data; None: memory of its own.
+    """
+    return _image(header, '16UC1', depth_to_millimetres(depth), memory)
 
 
 def cloud_message(
@@ -45,32 +79,45 @@ def cloud_message(
     depth: NDArray[np.float32],
     rays: NDArray[np.float32],
     rgb: NDArray[np.uint8],
+    memory: MessageMemory | None = None,
 ) -> PointCloud2:
     """Return the organised, coloured point cloud of a depth image.
 
     :param depth: metres along Z, ``[H, W]``; what is not finite becomes a NaN point.
     :param rays: :attr:`~mirror_depth_ros.camera.CameraModel.rays` of that size.
     :param rgb: the image, uint8 ``[H, W, 3]``.
+    :param memory: what becomes the message's data; None: memory of its own.
     :returns: x y z in the optical frame [m] and colour as 0x00RRGGBB, 16 bytes a point.
+    :raises ValueError: if the sizes differ.
     """
     height, width = depth.shape
-    # Computed where the message will have it: for 640 x 480 points, the page faults of one more
-    # buffer of 5 MB cost more time than all of the arithmetic.
-    data = array.array('B', [0]) * (16 * width * height)
+    if rgb.shape != (height, width, 3):
+        raise ValueError(
+            f'got an image of shape {rgb.shape} for depth of shape {depth.shape}, expected '
+            f'{(height, width, 3)}; resize one of them'
+        )
+    data = (memory or MessageMemory()).take(16 * width * height)
     points = np.frombuffer(data, np.float32).reshape(height, width, 4)
-    back_project(depth, rays, out=points)
-    # x is finite where depth and ray both are (an infinite depth times a ray is inf or NaN).
-    invalid = ~np.isfinite(points[..., 0])
-    has_invalid = bool(invalid.any())
-    if has_invalid:
-        points[invalid, :3] = np.nan
-    _pack_colour(rgb, out=points.view(np.uint32)[..., 3])
-    return _cloud(header, (height, width), _POINT_FIELDS, data, is_dense=not has_invalid)
+    # A strip of planes stays in the cache until OpenCV interleaves it into the message. Each
+    # plane is one stretch of memory, on which NumPy is several times as fast as on every fourth.
+    rows = max(1, _STRIP_PIXELS // width)
+    planes = np.empty((4, min(rows, height), width), np.float32)
+    is_dense = True
+    for top in range(0, height, rows):
+        strip = points[top : top + rows]
+        xyz, colour = planes[:3, : len(strip)], planes[3, : len(strip)]
+        back_project(depth[top : top + rows], rays[top : top + rows], out=np.moveaxis(xyz, 0, -1))
+        is_dense &= _spread_nan(xyz, scratch=colour)
+        _pack_colour(rgb[top : top + rows], out=colour.view(np.uint32))
+        cv2.merge((*xyz, colour), dst=strip)
+    return _cloud(header, (height, width), _POINT_FIELDS, data, is_dense=is_dense)
 
 
 def points_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
     """Return an unorganised cloud of finite points, x y z in the optical frame ``[N, 3]`` [m]."""
-    return _cloud(header, (1, len(points)), _POINT_FIELDS[:3], _bytes_of(points), is_dense=True)
+    return _cloud(
+        header, (1, len(points)), _POINT_FIELDS[:3], _bytes_of(points, None), is_dense=True
+    )
 
 
 def _cloud(
@@ -100,7 +147,9 @@ def _cloud(
     return cloud
 
 
-def _image(header: Header, encoding: str, pixels: NDArray[Any]) -> Image:
+def _image(
+    header: Header, encoding: str, pixels: NDArray[Any], memory: MessageMemory | None
+) -> Image:
     height, width = pixels.shape[:2]
     image = Image(
         header=header,
@@ -110,18 +159,37 @@ def _image(header: Header, encoding: str, pixels: NDArray[Any]) -> Image:
         is_bigendian=_IS_BIG_ENDIAN,
         step=pixels.itemsize * pixels.size // height,
     )
-    image.data = _bytes_of(pixels)  # as an argument of the constructor it would be copied again
+    image.data = _bytes_of(
+        pixels, memory
+    )  # as an argument of the constructor it would be copied again
     return image
+
+
+def _spread_nan(xyz: NDArray[np.float32], *, scratch: NDArray[np.float32]) -> bool:
+    """Make the points ``[3, H, W]`` that are not finite NaN in all coordinates.
+
+    x is finite where depth and ray both are (an infinite depth times a ray is inf or NaN).
+
+    :param scratch: ``[H, W]``, overwritten.
+    :returns: whether all are finite.
+    """
+    with np.errstate(invalid='ignore'):
+        np.multiply(xyz[0], 0, out=scratch)  # 0 where x is finite, elsewhere NaN
+        is_finite = not np.isnan(scratch.min())
+        if not is_finite:
+            xyz += scratch
+    return is_finite
 
 
 def _pack_colour(rgb: NDArray[np.uint8], *, out: NDArray[np.uint32]) -> None:
     """Write 0x00RRGGBB. Through OpenCV: four times as fast as shifting and adding in NumPy."""
-    bgra = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA)  # B G R 255 in memory
-    np.bitwise_and(bgra.view('<u4')[..., 0], 0x00FFFFFF, out=out)
+    bgra = out.view(np.uint8).reshape(*out.shape, 4)
+    cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA, dst=bgra)  # B G R 255 in memory
+    np.bitwise_and(out.view('<u4'), 0x00FFFFFF, out=out)
 
 
-def _bytes_of(pixels: NDArray[Any]) -> array.array[int]:
+def _bytes_of(pixels: NDArray[Any], memory: MessageMemory | None) -> array.array[int]:
     """Return an array's bytes in a form that message fields take over without looking at each."""
-    data = array.array('B')
-    data.frombytes(np.ascontiguousarray(pixels).ravel().view(np.uint8).data)
+    data = (memory or MessageMemory()).take(pixels.nbytes)
+    np.copyto(np.frombuffer(data, pixels.dtype).reshape(pixels.shape), pixels)
     return data

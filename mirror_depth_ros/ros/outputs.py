@@ -14,6 +14,7 @@ from mirror_depth_ros.nav_points import nav_points
 from mirror_depth_ros.preview import colorize_depth
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_for_image
+from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.observations import OutputFacts
 from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.pipeline import DepthFrame
@@ -27,38 +28,38 @@ class Output:
     #: Where the camera has no name.
     topic: str
     message_type: type[Any]
-    #: Makes the message of a frame.
-    encode: Callable[[DepthFrame, DepthParameters], Any]
+    #: Makes the message of a frame, in memory that the topic's last one had.
+    encode: Callable[[DepthFrame, DepthParameters, MessageMemory], Any]
 
 
-def _depth(frame: DepthFrame, _: DepthParameters) -> Image:
-    return messages.depth_message(frame.header, frame.depth)
+def _depth(frame: DepthFrame, _: DepthParameters, memory: MessageMemory) -> Image:
+    return messages.depth_message(frame.header, frame.depth, memory)
 
 
-def _depth_raw(frame: DepthFrame, _: DepthParameters) -> Image:
-    return messages.depth_millimetres_message(frame.header, frame.depth)
+def _depth_raw(frame: DepthFrame, _: DepthParameters, memory: MessageMemory) -> Image:
+    return messages.depth_millimetres_message(frame.header, frame.depth, memory)
 
 
-def _camera_info(frame: DepthFrame, _: DepthParameters) -> CameraInfo:
+def _camera_info(frame: DepthFrame, _: DepthParameters, __: MessageMemory) -> CameraInfo:
     height, width = frame.depth.shape
     return info_for_image(frame.calibration.info, frame.header, width, height)
 
 
-def _preview(frame: DepthFrame, parameters: DepthParameters) -> Image:
+def _preview(frame: DepthFrame, parameters: DepthParameters, memory: MessageMemory) -> Image:
     picture = colorize_depth(
         frame.depth,
         min_depth=parameters.preview_min_depth,
         max_depth=parameters.preview_max_depth,
     )
-    return messages.rgb_message(frame.header, picture)
+    return messages.rgb_message(frame.header, picture, memory)
 
 
-def _points(frame: DepthFrame, _: DepthParameters) -> PointCloud2:
+def _points(frame: DepthFrame, _: DepthParameters, memory: MessageMemory) -> PointCloud2:
     rays = frame.calibration.camera.rays
-    return messages.cloud_message(frame.header, frame.depth, rays, frame.rgb)
+    return messages.cloud_message(frame.header, frame.depth, rays, frame.rgb, memory)
 
 
-def _nav_points(frame: DepthFrame, parameters: DepthParameters) -> PointCloud2:
+def _nav_points(frame: DepthFrame, parameters: DepthParameters, _: MessageMemory) -> PointCloud2:
     points = nav_points(
         frame.ranged,
         frame.calibration.camera.rays,

@@ -104,7 +104,8 @@ def make_frame(
     :param estimated: metres along Z, ``[H, W]``, as the model has them.
     """
     ranged = usable_depth(estimated, parameters)
-    depth = _marked(ranged, parameters, parameters.out_of_range)
+    out_of_range = parameters.out_of_range
+    depth = ranged if out_of_range == 'inf' else _marked(ranged, parameters, out_of_range)
     return DepthFrame(image.header, image.rgb, estimated, ranged, depth, image.calibration)
 
 
@@ -118,7 +119,8 @@ def usable_depth(
     """
     ranged = _marked(estimated * np.float32(parameters.depth_scale), parameters, 'inf')
     # Of marked depth, in which all that is beyond range is one surface.
-    ranged[flying_pixels(ranged, edge_filter=parameters.edge_filter)] = np.nan
+    flying = flying_pixels(ranged, edge_filter=parameters.edge_filter)
+    np.copyto(ranged, np.nan, where=flying)
     return ranged
 
 

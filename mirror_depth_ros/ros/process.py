@@ -12,6 +12,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
+from mirror_depth_ros.heap import keep_freed_memory
 from mirror_depth_ros.threads import let_idle_threads_sleep
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -26,6 +27,7 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: s
     :returns: the exit code: 0 after Ctrl-C or SIGTERM, 1 if the node refused its parameters.
     """
     let_idle_threads_sleep()
+    keep_freed_memory()
     # Before rclpy.init, whose own handlers go on to these: loading a model can be interrupted too.
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
