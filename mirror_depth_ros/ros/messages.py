@@ -22,8 +22,12 @@ from mirror_depth_ros.writers import depth_to_millimetres
 
 _IS_BIG_ENDIAN = sys.byteorder == 'big'
 
-# Points worked on at a time: 640 KB of planes, which the second-level cache of most CPUs holds.
-_STRIP_PIXELS = 640 * 64
+# A message that checks its fields takes over an array.array that is assigned to it; one that does
+# not, the default from Jazzy on, copies it. Before Jazzy all check, and do not know the word.
+_TAKING_OVER = {'check_fields': True} if '_check_fields' in Image.__slots__ else {}
+
+# Points worked on at a time: 1 MB of planes, about what a CPU's second-level cache holds.
+_STRIP_PIXELS = 640 * 96
 
 _POINT_FIELDS = ('x', 'y', 'z', 'rgb')  # all float32, as PCL and RViz expect them
 
@@ -142,8 +146,9 @@ def _cloud(
         point_step=point_step,
         row_step=point_step * width,
         is_dense=is_dense,
+        **_TAKING_OVER,
     )
-    cloud.data = data  # as an argument of the constructor it would be copied again
+    cloud.data = data  # as an argument of the constructor it would be copied
     return cloud
 
 
@@ -158,10 +163,9 @@ def _image(
         encoding=encoding,
         is_bigendian=_IS_BIG_ENDIAN,
         step=pixels.itemsize * pixels.size // height,
+        **_TAKING_OVER,
     )
-    image.data = _bytes_of(
-        pixels, memory
-    )  # as an argument of the constructor it would be copied again
+    image.data = _bytes_of(pixels, memory)  # as an argument of the constructor it would be copied
     return image
 
 

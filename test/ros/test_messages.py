@@ -1,4 +1,5 @@
 import array
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.ros.messages import (
+    MessageMemory,
     cloud_message,
     depth_message,
     depth_millimetres_message,
@@ -125,3 +127,71 @@ def test_points_are_one_row_of_x_y_z(n_points):
     assert isinstance(cloud.data, array.array)
     order = '>' if cloud.is_bigendian else '<'
     np.testing.assert_array_equal(np.frombuffer(cloud.data, f'{order}f4').reshape(-1, 3), points)
+
+
+def test_strips_of_a_cloud_join_without_a_seam():
+    """Of a cloud higher than one strip, each point is where the formula of a pinhole has it."""
+    height, width = 331, 641
+    camera = CameraModel(width, height, fx=500.0, fy=400.0, cx=311.0, cy=166.0)
+    random = np.random.default_rng(3)
+    depth = random.uniform(0.5, 20.0, (height, width)).astype(np.float32)
+    depth[random.random(depth.shape) < 0.01] = NAN
+    rgb = random.integers(0, 256, (height, width, 3), np.uint8)
+    cloud = cloud_message(HEADER, depth, camera.rays, rgb)
+    points = np.frombuffer(cloud.data, np.float32).reshape(height, width, 4)
+    v, u = np.mgrid[:height, :width]
+    x, y = (u - 311.0) / 500.0 * depth, (v - 166.0) / 400.0 * depth
+    np.testing.assert_allclose(points[..., :3], np.stack([x, y, depth], axis=-1), rtol=1e-5)
+    colours = points.view(np.uint32)[..., 3].astype('<u4').view(np.uint8)
+    np.testing.assert_array_equal(colours.reshape(height, width, 4)[..., 2::-1], rgb)
+    assert not cloud.is_dense
+
+
+def test_a_cloud_of_an_image_of_another_size_is_refused(depth, rgb):
+    with pytest.raises(ValueError, match=r'got an image of shape \(5, 3, 3\) for depth of shape'):
+        cloud_message(HEADER, depth, np.zeros((H, W, 2), np.float32), rgb.swapaxes(0, 1))
+
+
+def test_messages_of_one_size_share_their_memory(depth, rgb):
+    """Nothing is allocated, and the message itself copies nothing."""
+    rays = np.zeros((H, W, 2), np.float32)
+    memory = MessageMemory()
+    first = cloud_message(HEADER, depth, rays, rgb, memory)
+    again = cloud_message(HEADER, depth + 1, rays, rgb, memory)
+    assert first.data is again.data
+    points, _ = read_cloud(again)
+    np.testing.assert_array_equal(points[..., 2], depth + 1)
+    image = depth_message(HEADER, depth, memory)  # of another size
+    assert image.data is not again.data
+    np.testing.assert_array_equal(pixels(image, np.float32), depth)
+    assert depth_message(HEADER, depth, memory).data is image.data
+    assert depth_message(HEADER, depth).data is not depth_message(HEADER, depth).data
+
+
+def test_a_cloud_takes_at_most_four_copies_of_its_bytes():
+    """The shortest of many, by turns: whatever else runs here lengthens some of either."""
+    camera = CameraModel.from_fov(640, 480, 60.0)
+    depth = np.random.default_rng(0).uniform(1.0, 9.0, (480, 640)).astype(np.float32)
+    depth[:7] = NAN
+    rgb = np.zeros((480, 640, 3), np.uint8)
+    memory = MessageMemory()
+    source = np.ones(640 * 480 * 4, np.float32)  # 4.9 MB
+    target = np.empty_like(source)
+
+    def best_s(attempts):
+        copying, packing = [], []
+        for _ in range(attempts):
+            started = time.perf_counter()
+            np.copyto(target, source)
+            copied = time.perf_counter()
+            cloud_message(HEADER, depth, camera.rays, rgb, memory)
+            copying.append(copied - started)
+            packing.append(time.perf_counter() - copied)
+        return min(copying), min(packing)
+
+    # On a busy computer the caches are others' most of the time: a later round may find them free.
+    ratios = []
+    while len(ratios) < 5 and not (ratios and ratios[-1] <= 4.0):
+        copy_s, pack_s = best_s(60)
+        ratios.append(pack_s / copy_s)
+    assert min(ratios) <= 4.0, ratios
