@@ -18,7 +18,7 @@ REACH_PX = 3
 
 # Pixels worked on at a time. Images of the whole size come fresh from the operating system, whose
 # page faults take ten times as long as the arithmetic; those of a strip stay in the cache.
-_STRIP_PIXELS = 640 * 64
+_STRIP_PIXELS = 640 * 128
 
 
 def flying_pixels(

@@ -148,6 +148,41 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(flying_pixels(depth, edge_filter=0.05), whole)
 
 
+def is_flying(depth: np.ndarray, row: int, column: int, edge_filter: float, reach: int) -> bool:
+    """What the docstring says of one pixel, word by word."""
+    tolerance = np.float32(edge_filter)
+    for step in ((reach, 0), (0, reach)):
+        places = [(row + k * step[0], column + k * step[1]) for k in (-2, -1, 0, 1, 2)]
+        if any(not (0 <= v < depth.shape[0] and 0 <= u < depth.shape[1]) for v, u in places):
+            continue
+        z = np.array([depth[place] for place in places], np.float32)
+        with np.errstate(all='ignore'):
+            i = np.where(z > 0, 1 / z, np.float32(NAN))
+            if not (i[1] < i[2] < i[3] or i[1] > i[2] > i[3]):
+                continue
+            expected = [i[1], 2 * i[1] - i[0], i[3], 2 * i[3] - i[4]]
+            if all(abs(i[2] - value) > tolerance * i[2] for value in expected):
+                return True
+    return False
+
+
+@pytest.mark.parametrize('size', [(31, 43), (29, 1), (1, 37), (13, 12)])
+@pytest.mark.parametrize('reach_px', [1, 3])
+def test_every_pixel_is_judged_as_said(size: tuple[int, int], reach_px: int) -> None:
+    random = np.random.default_rng(size[0] + reach_px)
+    depth = random.uniform(0.2, 9.0, size).astype(np.float32)
+    depth[random.random(size) < 0.5] = 3.0
+    for value in (NAN, INF, -INF, 0.0, -1.0):
+        depth[random.random(size) < 0.01] = value
+    found = flying_pixels(depth, edge_filter=0.1, reach_px=reach_px)
+    expected = [
+        [is_flying(depth, row, column, 0.1, reach_px) for column in range(size[1])]
+        for row in range(size[0])
+    ]
+    np.testing.assert_array_equal(found, expected)
+    assert found.any() == (max(size) > 4 * reach_px)
+
+
 def test_impossible_options_are_refused() -> None:
     depth = np.ones((3, 5), np.float32)
     with pytest.raises(ValueError, match='got edge_filter -0.1, expected a share .* such as 0.05'):

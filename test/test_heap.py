@@ -1,10 +1,13 @@
 """Freed memory is used again, without the system's clearing it once more."""
 
+import gc
 import json
 import subprocess
 import sys
 
 import pytest
+
+from mirror_depth_ros.heap import without_garbage_collection
 
 # Page faults of taking and freeing 8 MB fifty times, before and after.
 CODE = """
@@ -50,3 +53,27 @@ def test_what_users_have_set_stays(monkeypatch):
     assert not kept
     if sys.platform.startswith('linux'):
         assert after > 10_000
+
+
+def test_garbage_collection_goes_on_after_an_import_that_failed():
+    seen = []
+
+    def fail():
+        with without_garbage_collection():
+            seen.append(gc.isenabled())
+            raise ImportError('got no such module')
+
+    with pytest.raises(ImportError, match='got no such module'):
+        fail()
+    assert seen == [False]
+    assert gc.isenabled()
+
+
+def test_garbage_collection_stays_off_where_it_was():
+    gc.disable()
+    try:
+        with without_garbage_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

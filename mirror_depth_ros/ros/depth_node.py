@@ -20,6 +20,7 @@ from std_srvs.srv import SetBool
 
 from mirror_depth_ros.memory_fallback import FrugalEstimator, free_caches
 from mirror_depth_ros.ros.camera_stream import CameraStream
+from mirror_depth_ros.ros.decoding import decoder_name
 from mirror_depth_ros.ros.diagnostics import Diagnostics
 from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
 from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
@@ -96,6 +97,7 @@ class DepthNode(OrderlyLifecycleNode):
             )
             for camera in self.cameras:
                 camera.create_outputs()
+            decoder_name()  # now, not when the first image waits for it
         except Exception as error:  # whatever is wrong: the node stays, to be tried again
             self._release()
             return self._fail('configure', error)

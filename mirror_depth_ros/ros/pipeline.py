@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.depth_range import apply_range
 from mirror_depth_ros.flying_pixels import flying_pixels
+from mirror_depth_ros.heap import without_garbage_collection
 from mirror_depth_ros.image_decoding import decode_compressed
 from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
@@ -67,7 +68,8 @@ def load_estimator(
     model: str, *, device: str, precision: str, clip_weights: str | None
 ) -> Estimator:
     """Load the real estimator; PyTorch is imported here, not before."""
-    from mirror_depth_ros.estimator import DepthEstimator
+    with without_garbage_collection():
+        from mirror_depth_ros.estimator import DepthEstimator
 
     return DepthEstimator.load(
         model, device=device, precision=precision, clip_weights=clip_weights

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -34,6 +35,19 @@ def test_help_needs_nothing_heavy(subcommand):
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert ' '.join(['Usage: mirror_depth', *subcommand]) in result.stdout
     assert result.stdout.endswith('\n[]\n')
+
+
+def test_help_answers_at_once():
+    """Within 0.5 s of a quiet computer; of the CPU's time, which others cannot lengthen much."""
+    resource = pytest.importorskip('resource')
+    taken_s = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, '-m', 'mirror_depth_ros.cli.main', '--help']
+        subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken_s) < 1.0, taken_s
 
 
 @pytest.mark.parametrize(
