@@ -215,12 +215,11 @@ CLOUD_SUBSCRIBER = """
 """
 
 
-def test_large_clouds_reach_best_effort_subscribers_with_the_fast_dds_profile(ros_domain_id):
-    profile = str(ROOT / 'config' / 'fastdds.xml')
-    is_old = os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
-    variable = 'FASTRTPS_DEFAULT_PROFILES_FILE' if is_old else 'FASTDDS_DEFAULT_PROFILES_FILE'
+def test_large_clouds_reach_best_effort_subscribers_with_the_fast_dds_profile(
+    ros_domain_id, large_messages
+):
     publisher, subscriber = (
-        start([sys.executable, '-c', textwrap.dedent(code)], **{variable: profile})
+        start([sys.executable, '-c', textwrap.dedent(code)], **large_messages)
         for code in (CLOUD_PUBLISHER, CLOUD_SUBSCRIBER)
     )
     output, _ = subscriber.communicate(timeout=PATIENCE_S)
