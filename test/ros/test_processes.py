@@ -160,9 +160,11 @@ def test_ros_arguments_that_cannot_be_read_end_with_one_line_and_code_2(
     assert output.count('\n') == 1
 
 
-def test_help_names_the_parameters():
+def test_help_names_topics_services_and_parameters():
     code, output = run([*NODE, '--help'])
     assert code == 0
+    assert '~/nav_points (sensor_msgs/PointCloud2)' in output
+    assert '~/calibrate_scale (std_srvs/Trigger)' in output
     assert 'preview_max_depth: Depth of the farthest colour' in output
 
 
