@@ -169,7 +169,7 @@ def test_messages_of_one_size_share_their_memory(depth, rgb):
 
 
 def test_a_cloud_takes_at_most_four_copies_of_its_bytes():
-    """The shortest of many, by turns: whatever else runs here lengthens some of either."""
+    """Medians of many, by turns: whatever else runs here lengthens either of them."""
     camera = CameraModel.from_fov(640, 480, 60.0)
     depth = np.random.default_rng(0).uniform(1.0, 9.0, (480, 640)).astype(np.float32)
     depth[:7] = NAN
@@ -178,7 +178,7 @@ def test_a_cloud_takes_at_most_four_copies_of_its_bytes():
     source = np.ones(640 * 480 * 4, np.float32)  # 4.9 MB
     target = np.empty_like(source)
 
-    def best_s(attempts):
+    def medians_s(attempts):
         copying, packing = [], []
         for _ in range(attempts):
             started = time.perf_counter()
@@ -187,11 +187,11 @@ def test_a_cloud_takes_at_most_four_copies_of_its_bytes():
             cloud_message(HEADER, depth, camera.rays, rgb, memory)
             copying.append(copied - started)
             packing.append(time.perf_counter() - copied)
-        return min(copying), min(packing)
+        return np.median(copying), np.median(packing)
 
     # On a busy computer the caches are others' most of the time: a later round may find them free.
     ratios = []
-    while len(ratios) < 5 and not (ratios and ratios[-1] <= 4.0):
-        copy_s, pack_s = best_s(60)
+    while len(ratios) < 10 and not (ratios and ratios[-1] <= 4.0):
+        copy_s, pack_s = medians_s(40)
         ratios.append(pack_s / copy_s)
     assert min(ratios) <= 4.0, ratios
