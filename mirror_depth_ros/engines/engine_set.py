@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ class EngineSet:
     """The engine of a backend for any input size; itself one, that picks the size's."""
 
     def __init__(
-        self, network: DepthNetwork, compiler: Compiler, cache: EngineCache | None = None
+        self, network: DepthNetwork, compiler: Compiler, engine_cache: EngineCache | None = None
     ) -> None:
         """Compile nothing yet.
 
@@ -34,7 +35,7 @@ class EngineSet:
         """
         self._network = network
         self._compiler = compiler
-        self._cache = cache or EngineCache()
+        self._cache = engine_cache or EngineCache()
         self._fingerprint = network_fingerprint(network)
         self._engines: OrderedDict[tuple[int, int], Engine] = OrderedDict()
 
@@ -75,7 +76,8 @@ class EngineSet:
     def _path(self, size: tuple[int, int]) -> Path:
         compiler = self._compiler
         of_compiler = (compiler.name, compiler.precision, *compiler.traits)
-        traits = (__version__, torch.__version__, self._fingerprint, str(size), *of_compiler)
+        of_package = (__version__, torch.__version__, _source_fingerprint())
+        traits = (*of_package, self._fingerprint, str(size), *of_compiler)
         return self._cache.path(traits)
 
     def _from_cache(self, size: tuple[int, int]) -> Engine | None:
@@ -112,4 +114,15 @@ def network_fingerprint(network: DepthNetwork) -> str:
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+@cache
+def _source_fingerprint() -> str:
+    """Return a hash of the code that an engine was made of, for those who change it."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for folder in ('model', 'engines'):
+        for path in sorted((package / folder).rglob('*.py')):
+            digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -39,7 +39,6 @@ def export_onnx(
     device = next(network.parameters()).device
     # Two images, as tracing takes a batch of one for a constant.
     example = (torch.rand(2, 3, *size, device=device), torch.ones(2, device=device))
-    batch = torch.export.Dim('batch')
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # fused attention has no counterpart in ONNX
     logger = logging.getLogger('torch.onnx')
@@ -55,7 +54,7 @@ def export_onnx(
                 dynamo=True,
                 input_names=[IMAGE, FOCAL_PX],
                 output_names=[DEPTH],
-                dynamic_shapes=({0: batch}, {0: batch}),
+                dynamic_shapes=({0: 'batch'}, {0: 'batch'}),
                 opset_version=opset,
                 verbose=False,
             )
