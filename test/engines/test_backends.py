@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +11,15 @@ import torch
 
 from mirror_depth_ros.engines import engine_set
 from mirror_depth_ros.engines.backend import make_compiler
-from mirror_depth_ros.engines.engine_cache import cache_directory
+from mirror_depth_ros.engines.engine_cache import EngineCache, cache_directory
+from mirror_depth_ros.engines.onnx_export import export_onnx
 from mirror_depth_ros.engines.openvino_engine import OpenVino
 from mirror_depth_ros.engines.torch_engine import TorchEngine
 from mirror_depth_ros.engines.verification import relative_error, verify
 from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.memory_fallback import is_out_of_memory
 from mirror_depth_ros.model.checkpoint import load_checkpoint
+from mirror_depth_ros.model.depth_network import DepthNetwork
 
 pytest.importorskip('onnxscript', reason="needs pip install '.[accelerate]'")
 pytest.importorskip('onnxruntime', reason="needs pip install '.[accelerate]'")
@@ -28,9 +30,17 @@ LIBRARIES = ('onnxruntime', 'openvino')
 
 @pytest.fixture(scope='module', autouse=True)
 def cache(tmp_path_factory):
-    """Return the cache that all tests here share, as the exports take their time."""
+    """Return the cache that all tests here share; a size is exported once, as that takes time."""
     folder = tmp_path_factory.mktemp('engines')
+    exported: dict[tuple[int, int], bytes] = {}  # of the one network that there is here
+
+    def export(network: DepthNetwork, size: tuple[int, int]) -> bytes:
+        if size not in exported:
+            exported[size] = export_onnx(network, size)
+        return exported[size]
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_set, 'export_onnx', export)
         patch.setenv('MIRROR_DEPTH_CACHE', str(folder))
         yield folder
 
@@ -216,15 +226,26 @@ def test_a_missing_package_is_named_with_the_command(
     assert load(tiny_model, 'auto').backend == 'torch'
 
 
-def test_only_so_many_engines_are_kept(tiny_model: Path, caplog) -> None:
-    caplog.set_level(logging.WARNING)
+def test_only_so_many_engines_are_kept(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = load_checkpoint(tiny_model)
-    engines = engine_set.EngineSet(network, make_compiler('openvino', 'fp32', torch.device('cpu')))
+    exact = TorchEngine(network, 'fp32')
+    compiler = SimpleNamespace(
+        name='stand-in',
+        precision='fp32',
+        traits=(),
+        compile=lambda onnx: onnx,
+        load=lambda compiled: lambda images, focal_px: exact(images, focal_px),
+    )
+    monkeypatch.setattr(engine_set, 'export_onnx', lambda *_: b'')
+    engines = engine_set.EngineSet(network, compiler, EngineCache(tmp_path))
     first = engines.prepare((48, 64))
     assert engines.prepare((48, 64)) is first
     for size in [(64, 48), (32, 48), (48, 32), (32, 32)]:
         engines.prepare(size)
     assert engines.prepare((48, 64)) is not first
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
