@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mirror_depth_ros.engines.backend import Engine, check_backend, make_compiler
+from mirror_depth_ros.engines.engine_cache import has_engines
 from mirror_depth_ros.engines.engine_set import EngineSet
 from mirror_depth_ros.engines.torch_engine import DTYPES, TorchEngine
 from mirror_depth_ros.model.checkpoint import load_checkpoint
@@ -168,7 +169,8 @@ class DepthEstimator:
             engines.prepare(size)
             return engines
         # Exporting takes longer than a robot should wait unasked; loading what was made does not.
-        if self.device.type != 'cpu' or find_spec('openvino') is None:
+        # Importing OpenVINO takes time, too.
+        if self.device.type != 'cpu' or not has_engines() or find_spec('openvino') is None:
             return None
         _resolve_precision(precision, self.device)
         try:

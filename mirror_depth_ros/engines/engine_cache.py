@@ -24,6 +24,11 @@ def cache_directory() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'mirror_depth_ros'
 
 
+def has_engines() -> bool:
+    """Tell whether any engine at all is kept."""
+    return any(cache_directory().glob('*.engine'))
+
+
 class EngineCache:
     """Files named by a hash of all that an engine depends on, with a checksum of their own."""
 

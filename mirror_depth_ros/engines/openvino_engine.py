@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import torch
@@ -30,6 +31,9 @@ class OpenVino:
                 f"got backend 'openvino' on {device}, expected cpu; set device cpu or use another "
                 'backend'
             )
+        # On being imported, openvino counts its use in ~/intel and may tell its makers, through a
+        # package that it does without where that is not there.
+        sys.modules.setdefault('openvino_telemetry', None)  # type: ignore[arg-type]
         import openvino
 
         self._core = openvino.Core()
