@@ -5,6 +5,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,11 @@ def text(substitutions):
     return ''.join(s.perform(None) for s in substitutions)
 
 
-def start(log_folder, *arguments):
+def start(log_folder, *arguments, domain_id=None):
     """Launch the file in a process, on a domain of its own."""
     environment = {
         'ROS_LOG_DIR': str(log_folder),
-        'ROS_DOMAIN_ID': str(free_domain()),
+        'ROS_DOMAIN_ID': str(domain_id or free_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
     return subprocess.Popen(
@@ -157,4 +158,38 @@ def test_the_node_starts_with_the_arguments_and_stops_cleanly(tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
+    assert 'process has finished cleanly' in output
+
+
+def test_the_node_of_several_cameras_has_their_topics_and_its_enclave(tmp_path):
+    rclpy = pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
+    domain_id = free_domain()
+    process = start(
+        tmp_path,
+        *('cameras:=front, left', 'image:=/robot/{camera}/color', 'enclave:=/robot/depth'),
+        f'python:={sys.executable}',
+        domain_id=domain_id,
+    )
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    user = rclpy.create_node('user', context=context)
+    expected = {
+        *(f'/robot/{camera}/color' for camera in ('front', 'left')),
+        *(f'/{camera}/camera_info' for camera in ('front', 'left')),
+        *(f'/mirror_depth/{camera}/points' for camera in ('front', 'left')),
+    }
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not expected <= {name for name, _ in user.get_topic_names_and_types()}:
+            assert time.monotonic() < deadline, user.get_topic_names_and_types()
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.1)
+        nodes = user.get_node_names_and_namespaces_with_enclaves()
+        assert ('mirror_depth', '/', '/robot/depth') in nodes
+    finally:
+        user.destroy_node()
+        rclpy.shutdown(context=context)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, output
     assert 'process has finished cleanly' in output

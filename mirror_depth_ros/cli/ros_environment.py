@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 # RTPS: the ports of domain d begin at 7400 + 250 d; above 101 they may meet ephemeral ports.
 _PORT_BASE, _PORTS_PER_DOMAIN, _LAST_DOMAIN = 7400, 250, 101
 _FIRST_UNICAST_PORT = 10
+
+# What names the profile: of Fast DDS from 3 on, and before.
+_PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+_KILTED_RCLPY = 9
 
 
 def missing_ros() -> str | None:
@@ -42,13 +47,25 @@ def private_environment(environment: Mapping[str, str], log_folder: Path) -> dic
             private['ROS_LOCALHOST_ONLY'] = '1'
         else:
             private['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-    is_chosen = any(name in environment for name in (*names, 'FASTDDS_BUILTIN_TRANSPORTS'))
+    is_chosen = any(name in environment for name in (*_PROFILES, 'FASTDDS_BUILTIN_TRANSPORTS'))
     if not is_chosen and (profile := find_config('fastdds.xml')) is not None:
-        # Later releases warn of the name that these ones know.
-        is_former = environment.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
-        private[names[is_former]] = str(profile)
+        private[profile_variable(environment)] = str(profile)
     return {**private, **environment}
+
+
+def profile_variable(environment: Mapping[str, str]) -> str:
+    """Return the environment variable that names Fast DDS's profile.
+
+    Fast DDS 3, of ROS 2 Kilted on, warns of the name that earlier ones know, and they ignore its
+    own. ROS from the package registry sets no ``ROS_DISTRO``; there rclpy's version tells.
+    """
+    distribution = environment.get('ROS_DISTRO')
+    if distribution is not None:
+        return _PROFILES[distribution in ('humble', 'iron', 'jazzy')]
+    try:
+        return _PROFILES[int(version('rclpy').partition('.')[0]) < _KILTED_RCLPY]
+    except (PackageNotFoundError, ValueError):
+        return _PROFILES[0]
 
 
 def find_config(name: str) -> Path | None:

@@ -8,7 +8,6 @@ therefore drops old images in place of queueing them.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from typing import Any, cast
@@ -20,14 +19,15 @@ from std_srvs.srv import SetBool
 
 from mirror_depth_ros.memory_fallback import FrugalEstimator, free_caches
 from mirror_depth_ros.ros.camera_stream import CameraStream
+from mirror_depth_ros.ros.depth_node_help import parse_arguments
 from mirror_depth_ros.ros.diagnostics import Diagnostics
 from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
 from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.observations import NodeFacts
 from mirror_depth_ros.ros.orderly_lifecycle import OrderlyLifecycleNode
-from mirror_depth_ros.ros.parameters import ParameterServer, parameter_specs
+from mirror_depth_ros.ros.parameters import ParameterServer
 from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator
-from mirror_depth_ros.ros.process import own_arguments, run_node
+from mirror_depth_ros.ros.process import run_node
 
 # How long the process waits for the images at hand when it ends; ros2 launch waits 5 s.
 _EXIT_TIMEOUT_S = 2.0
@@ -224,22 +224,10 @@ class DepthNode(OrderlyLifecycleNode):
         self._failure = ''
 
 
-def _parse(arguments: list[str]) -> None:
-    """Answer ``--help`` and refuse what is no argument of ROS."""
-    names = [f'  {name}: {spec.description}' for name, spec in parameter_specs().items()]
-    argparse.ArgumentParser(
-        prog='depth_node',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage='%(prog)s [--help] [--ros-args -r image:=TOPIC -r camera_info:=TOPIC -p NAME:=V]',
-        description='Metric depth and point clouds from a calibrated RGB camera.',
-        epilog='parameters:\n' + '\n'.join(names),
-    ).parse_args(own_arguments(arguments, name='depth_node'))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the process's exit code."""
     arguments = sys.argv if arguments is None else arguments
-    _parse(arguments)
+    parse_arguments(arguments)
     return run_node(DepthNode, arguments, name='depth_node')
 
 

@@ -187,7 +187,7 @@ class ParameterServer:
 
     def _set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Take over all of the changes, or none and say why."""
-        own = {p.name: p.value for p in parameters if p.name in parameter_specs()}
+        own = {p.name: _value(p) for p in parameters if p.name in parameter_specs()}
         try:
             changed = replace(self.values, **own)
             if self._is_configured():
@@ -222,10 +222,16 @@ def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:
     """Declare a parameter and return its value."""
     descriptor = _descriptor(spec, type(default))
     if not isinstance(default, tuple):
-        return node.declare_parameter(name, default, descriptor).value
+        return _value(node.declare_parameter(name, default, descriptor))
     # By type: of an empty list rclpy takes the items for bytes, and a file's for no value.
     type_ = Parameter.Type.STRING_ARRAY
     return tuple(node.declare_parameter(name, type_, descriptor).value or default)
+
+
+def _value(parameter: Parameter) -> Any:
+    """Return a parameter's value; where a number was read for a name, the name."""
+    is_name = bool(parameter_specs()[parameter.name].choices)
+    return str(parameter.value) if is_name else parameter.value
 
 
 def _check(name: str, value: Any, spec: ParameterSpec) -> None:
@@ -263,6 +269,8 @@ def _descriptor(spec: ParameterSpec, value_type: type) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         description=spec.description,
         read_only=bool(spec.read_only),
+        # ROS takes the inf and nan of a command line or a launch file for numbers.
+        dynamic_typing=not {'inf', 'nan'}.isdisjoint(spec.choices),
         additional_constraints=' '.join(constraints),
     )
     if spec.limits is not None:

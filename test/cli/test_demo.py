@@ -106,7 +106,8 @@ def test_says_how_to_get_ros(demo, monkeypatch, tmp_path):
     assert 'pip install "mirror_depth_ros[ros]"' in messages
 
 
-def test_keeps_to_itself_unless_the_user_says_otherwise(tmp_path):
+def test_keeps_to_itself_unless_the_user_says_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setattr(ros_environment, 'version', {'rclpy': '9.1.2'}.__getitem__)
     environment = private_environment({'PATH': os.defpath}, tmp_path)
     assert 1 <= int(environment['ROS_DOMAIN_ID']) <= 101
     assert environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
@@ -122,3 +123,18 @@ def test_keeps_to_itself_unless_the_user_says_otherwise(tmp_path):
     humble = private_environment({'ROS_DISTRO': 'humble'}, tmp_path)
     assert humble['ROS_LOCALHOST_ONLY'] == '1'
     assert humble['FASTRTPS_DEFAULT_PROFILES_FILE'].endswith('config/fastdds.xml')
+
+
+@pytest.mark.parametrize(
+    ('rclpy_version', 'environment', 'name'),
+    [
+        ('9.1.2', {}, 'FASTDDS_DEFAULT_PROFILES_FILE'),  # Kilted, Fast DDS 3
+        ('7.1.6', {}, 'FASTRTPS_DEFAULT_PROFILES_FILE'),  # Jazzy, Fast DDS 2
+        ('7.1.6', {'ROS_DISTRO': 'kilted'}, 'FASTDDS_DEFAULT_PROFILES_FILE'),
+        ('9.1.2', {'ROS_DISTRO': 'jazzy'}, 'FASTRTPS_DEFAULT_PROFILES_FILE'),
+        ('unknown', {}, 'FASTDDS_DEFAULT_PROFILES_FILE'),
+    ],
+)
+def test_the_variable_that_this_fast_dds_reads(monkeypatch, rclpy_version, environment, name):
+    monkeypatch.setattr(ros_environment, 'version', {'rclpy': rclpy_version}.__getitem__)
+    assert ros_environment.profile_variable(environment) == name

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mirror_depth_ros.cli.ros_environment import free_domain
+from mirror_depth_ros.cli.ros_environment import free_domain, profile_variable
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source an installation, or pip install .[ros]')
 
@@ -68,8 +68,7 @@ def run_program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]
 def large_messages() -> dict[str, str]:
     """The environment in which Fast DDS moves clouds through shared memory."""
     profile = Path(__file__).parents[2] / 'config' / 'fastdds.xml'
-    is_old = os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
-    return {f'FAST{"RTPS" if is_old else "DDS"}_DEFAULT_PROFILES_FILE': str(profile)}
+    return {profile_variable(os.environ): str(profile)}
 
 
 @pytest.fixture

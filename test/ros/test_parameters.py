@@ -110,6 +110,21 @@ def test_the_files_with_parameters_are_read(ros_context, path, cameras):
     node.destroy_node()
 
 
+@pytest.mark.parametrize('value', ['inf', '.inf', "'inf'", 'nan', 'clamp'])
+def test_names_that_ros_takes_for_numbers_stay_names(ros_context, value):
+    arguments = ['--ros-args', '-p', f'out_of_range:={value}']
+    node = Node('mirror_depth', context=ros_context, cli_args=arguments)
+    server = ParameterServer(node)
+    assert server.values.out_of_range == value.strip(".'")
+    assert set_all(node, out_of_range='clamp').successful
+    assert set_all(node, out_of_range=float('nan')).successful
+    assert server.values.out_of_range == 'nan'
+    refused = set_all(node, out_of_range=3.5)
+    assert not refused.successful
+    assert "got out_of_range '3.5', expected one of inf, nan, clamp" in refused.reason
+    node.destroy_node()
+
+
 @pytest.mark.parametrize(
     ('overrides', 'exception', 'error'),
     [

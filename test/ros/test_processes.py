@@ -160,9 +160,11 @@ def test_ros_arguments_that_cannot_be_read_end_with_one_line_and_code_2(
     assert output.count('\n') == 1
 
 
-def test_help_names_the_parameters():
+def test_help_names_topics_services_and_parameters():
     code, output = run([*NODE, '--help'])
     assert code == 0
+    assert '~/nav_points (sensor_msgs/PointCloud2)' in output
+    assert '~/calibrate_scale (std_srvs/Trigger)' in output
     assert 'preview_max_depth: Depth of the farthest colour' in output
 
 
@@ -215,12 +217,11 @@ CLOUD_SUBSCRIBER = """
 """
 
 
-def test_large_clouds_reach_best_effort_subscribers_with_the_fast_dds_profile(ros_domain_id):
-    profile = str(ROOT / 'config' / 'fastdds.xml')
-    is_old = os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
-    variable = 'FASTRTPS_DEFAULT_PROFILES_FILE' if is_old else 'FASTDDS_DEFAULT_PROFILES_FILE'
+def test_large_clouds_reach_best_effort_subscribers_with_the_fast_dds_profile(
+    ros_domain_id, large_messages
+):
     publisher, subscriber = (
-        start([sys.executable, '-c', textwrap.dedent(code)], **{variable: profile})
+        start([sys.executable, '-c', textwrap.dedent(code)], **large_messages)
         for code in (CLOUD_PUBLISHER, CLOUD_SUBSCRIBER)
     )
     output, _ = subscriber.communicate(timeout=PATIENCE_S)
