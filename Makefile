@@ -70,7 +70,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	    echo 'could not make $(VENV); on Debian and Ubuntu: apt install python3-venv,' \
 	        'then run: rm -rf $(VENV) and try again' >&2; exit 1; }
 	@echo 'Installing into $(VENV); the first time this downloads PyTorch and ROS 2 and takes minutes.'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,train,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,accelerate,train,test]'
 	@touch $@
 
 # ROS 2 of its own, and everything else from .venv: PyTorch alone is 6 GB.

@@ -20,6 +20,8 @@ RUNTIME = [
 EXTRAS = {
     # Real ROS 2 from the package registry, for machines without a ROS installation.
     'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-diagnostic-msgs', 'ros-std-srvs'],
+    # Faster than PyTorch on a CPU; docs/backends.md has the figures.
+    'accelerate': ['onnx', 'onnxruntime', 'onnxscript', 'openvino'],
     'train': [
         'h5py',
         'jsonargparse[signatures]',

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mirror_depth_ros.engines.backend import Engine, check_backend, make_compiler
+from mirror_depth_ros.engines.engine_cache import has_engines
+from mirror_depth_ros.engines.engine_set import EngineSet
+from mirror_depth_ros.engines.torch_engine import DTYPES, TorchEngine
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
-_DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
-PRECISIONS = ('auto', *_DTYPES)
+PRECISIONS = ('auto', *DTYPES)
 _DEVICE_TYPES = ('cpu', 'cuda', 'mps')
+# The aspect of most cameras' images, height and width; the first engine is made for it.
+_USUAL_IMAGE = (480, 640)
+
+_logger = logging.getLogger(__name__)
 
 
 class DepthEstimator:
     """A loaded depth model on a device. One thread at a time may use it."""
 
     def __init__(
-        self, model: DepthNetwork, *, device: str = 'auto', precision: str = 'auto'
+        self,
+        model: DepthNetwork,
+        *,
+        device: str = 'auto',
+        precision: str = 'auto',
+        backend: str = 'auto',
     ) -> None:
-        """Fold a network and put it on a device.
+        """Fold a network, put it on a device and, for a backend, compile and verify it there.
 
-        :raises ValueError: for a device this machine lacks or a precision the device lacks.
+        The engine for images of 4:3 is made here, those for others when they come.
+
+        :raises ValueError: for a device this machine lacks, a precision that device or backend
+            lacks, or a backend that is missing or computes something else than PyTorch.
         """
+        check_backend(backend)
         self.device = _resolve_device(device)
-        self.precision = _resolve_precision(precision, self.device)
         self.model_name = model.config.clip
         self._model = model.fold().to(self.device).eval()
-        self._dtype = _DTYPES[self.precision]
         self._input_share = 1.0
+        compiled = self._compiled(backend, precision)
+        self._engine: Engine
+        if compiled is not None:
+            #: What computes: ``torch``, ``onnxruntime`` or ``openvino``, and in what.
+            self.backend, self.precision = compiled.backend, compiled.precision
+            self._engine = compiled
+        else:
+            self.backend, self.precision = 'torch', _resolve_precision(precision, self.device)
+            self._engine = TorchEngine(self._model, self.precision)
 
     @classmethod
     def load(
@@ -44,6 +69,7 @@ class DepthEstimator:
         device: str = 'auto',
         precision: str = 'auto',
         clip_weights: str | None = None,
+        backend: str = 'auto',
     ) -> DepthEstimator:
         """Load a depth model.
 
@@ -53,14 +79,21 @@ class DepthEstimator:
             the device computes natively.
         :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere
             than where the model was trained; None for a CLIP that brings its own.
+        :param backend: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``; ``auto`` is OpenVINO
+            where its engine for this model lies in the cache, else PyTorch.
         :raises FileNotFoundError: if there is no such model.
-        :raises ValueError: for a damaged model, an unknown device or precision.
+        :raises ValueError: for a damaged model, an unknown device, precision or backend.
         """
-        # Device and precision first: a typing error there should not cost a model's loading.
+        # These first: a typing error there should not cost a model's loading.
+        check_backend(backend)
         resolved = _resolve_device(device)
-        _resolve_precision(precision, resolved)
+        if backend in ('auto', 'torch'):
+            _resolve_precision(precision, resolved)
+        else:
+            _check_precision(precision)
+            make_compiler(backend, precision, resolved)
         network = load_checkpoint(model, clip_weights=clip_weights)
-        estimator = cls(network, device=str(resolved), precision=precision)
+        estimator = cls(network, device=str(resolved), precision=precision, backend=backend)
         estimator.model_name = str(model)
         return estimator
 
@@ -122,6 +155,34 @@ class DepthEstimator:
             depths |= zip(group, batch)
         return [depths[i] for i in range(len(images))]
 
+    def _compiled(self, backend: str, precision: str) -> EngineSet | None:
+        """Return the engines of a backend; None for PyTorch.
+
+        :raises ValueError: for a backend asked for by name that does not serve.
+        """
+        size = self.input_size(*_USUAL_IMAGE)
+        if backend == 'torch':
+            return None
+        if backend != 'auto':
+            _check_precision(precision)
+            engines = EngineSet(self._model, make_compiler(backend, precision, self.device))
+            engines.prepare(size)
+            return engines
+        # Exporting takes longer than a robot should wait unasked; loading what was made does not.
+        # Importing OpenVINO takes time, too.
+        if self.device.type != 'cpu' or not has_engines() or find_spec('openvino') is None:
+            return None
+        _resolve_precision(precision, self.device)
+        try:
+            engines = EngineSet(self._model, make_compiler('openvino', precision, self.device))
+            if not engines.is_cached(size):
+                return None
+            engines.prepare(size)
+        except Exception as error:  # a library's own, of any kind
+            _logger.warning('backend openvino does not serve, torch does: %s', error)
+            return None
+        return engines
+
     def _predict(
         self, images: list[NDArray[np.uint8]], focal_px: list[float], size: tuple[int, int]
     ) -> Iterator[NDArray[np.float32]]:
@@ -130,10 +191,7 @@ class DepthEstimator:
         # Rounding to patches may stretch a little; the geometric mean is exact to first order.
         scales = [math.sqrt(math.prod(size) / math.prod(rgb.shape[:2])) for rgb in images]
         focals = torch.tensor([f * s for f, s in zip(focal_px, scales)], device=self.device)
-        with torch.autocast(
-            self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32
-        ):
-            depths = self._model(pixels / 255.0, focals).float()  # [B, 1, h, w]
+        depths = self._engine(pixels / 255.0, focals)  # [B, 1, h, w]
         for rgb, depth in zip(images, depths):
             resized = nn.functional.interpolate(depth[None], rgb.shape[:2], mode='bilinear')
             yield resized[0, 0].cpu().numpy()
@@ -184,10 +242,14 @@ def _resolve_device(name: str) -> torch.device:
     return device
 
 
-def _resolve_precision(name: str, device: torch.device) -> str:
-    """Return the precision to compute in."""
+def _check_precision(name: str) -> None:
     if name not in PRECISIONS:
         raise ValueError(f'got precision {name!r}, expected one of {", ".join(PRECISIONS)}')
+
+
+def _resolve_precision(name: str, device: torch.device) -> str:
+    """Return the precision to compute in by PyTorch."""
+    _check_precision(name)
     if name == 'fp16' and device.type == 'cpu':
         raise ValueError('got precision fp16 on a CPU, expected fp32 or bf16 there')
     if name != 'auto':

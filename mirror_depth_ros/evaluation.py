@@ -116,24 +116,25 @@ def load_estimator(
     *,
     device: str = 'auto',
     precision: str = 'auto',
+    backend: str = 'auto',
     clip_weights: str | None = None,
 ) -> DepthEstimator:
     """Return a model, or a baseline on its CLIP, to be evaluated alike.
 
     :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
     :param baseline: None, ``mean``, ``linear``, ``depthclip`` or ``learned_prompts``.
-    :param clip_weights: as of :meth:`DepthEstimator.load`, which takes device and precision, too.
+    :param clip_weights: as of :meth:`DepthEstimator.load`, which takes the others, too.
     :raises FileNotFoundError: if there is no such model, or the baseline was not fitted.
     :raises ValueError: for an unknown baseline or one of another CLIP, an unknown device or
         precision.
     """
     if baseline is None:
         return DepthEstimator.load(
-            model, device=device, precision=precision, clip_weights=clip_weights
+            model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
         )
     prompts = DistancePrompts(distance_prompts(), tokenize, VOCABULARY_SIZE)
     network = load_baseline(baseline, model, prompts=prompts, clip_weights=clip_weights)
-    estimator = DepthEstimator(network, device=device, precision=precision)
+    estimator = DepthEstimator(network, device=device, precision=precision, backend=backend)
     estimator.model_name = str(model)
     return estimator
 

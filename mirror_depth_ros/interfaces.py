@@ -20,6 +20,10 @@ class Estimator(Protocol):
     def precision(self) -> str:
         """Its number format."""
 
+    @property
+    def backend(self) -> str:
+        """What computes: torch, onnxruntime or openvino."""
+
     def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
         """Return metres along Z, ``[H, W]``, for RGB uint8 ``[H, W, 3]``."""
 

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from mirror_depth_ros.interfaces import Estimator, Shrinkable
 
 # What PyTorch and its libraries say where an allocation fails; the first is OutOfMemoryError's.
-_WORDS = ('out of memory', "can't allocate memory", 'not enough memory', 'STATUS_ALLOC_FAILED')
+_WORDS = (
+    'out of memory',
+    "can't allocate memory",
+    'not enough memory',
+    'STATUS_ALLOC_FAILED',
+    'bad_alloc',
+)
 
 
 _IS_LINUX = sys.platform.startswith('linux')
@@ -46,6 +52,11 @@ class FrugalEstimator:
     def precision(self) -> str:
         """Its number format."""
         return self._estimator.precision
+
+    @property
+    def backend(self) -> str:
+        """What computes."""
+        return self._estimator.backend
 
     def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
         """Return metres along Z, ``[H, W]``, for RGB uint8 ``[H, W, 3]``.

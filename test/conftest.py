@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ import pytest
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 # Idle OpenMP threads sleep; spinning, they would starve the other processes of a test.
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+# No test finds the engines of whoever runs it, or leaves them any.
+os.environ['MIRROR_DEPTH_CACHE'] = tempfile.mkdtemp(prefix='mirror_depth_cache_')
 
 # A message is recorded so long after it was taken [ns].
 _LATENCY_NS = 5_000_000

@@ -83,7 +83,7 @@ def test_other_errors_pass(estimator: DepthEstimator, monkeypatch: pytest.Monkey
 
 def test_an_estimator_that_cannot_shrink() -> None:
     class Stubborn:
-        device, precision = 'cuda:1', 'fp32'
+        device, precision, backend = 'cuda:1', 'fp32', 'torch'
 
         def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
             raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB.\nMore')
@@ -110,7 +110,7 @@ def test_which_errors_are_of_memory(error: Exception, expected: bool) -> None:
 class SmallRoom:
     """An estimator that has room for but one image, or for none."""
 
-    device, precision = 'cuda:1', 'fp32'
+    device, precision, backend = 'cuda:1', 'fp32', 'torch'
 
     def __init__(self) -> None:
         self.passes: list[int] = []

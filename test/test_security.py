@@ -52,7 +52,8 @@ sys.dont_write_bytecode = True
 sys.addaudithook(watch)
 import numpy as np
 from mirror_depth_ros.estimator import DepthEstimator
-estimator = DepthEstimator.load(sys.argv[1], device='cpu')
+estimator = DepthEstimator.load(sys.argv[1], device='cpu', backend=sys.argv[2])
+assert estimator.backend == sys.argv[2]
 depth = estimator.estimate(np.zeros((48, 80, 3), np.uint8), 60.0)
 assert depth.shape == (48, 80)
 for event in seen:
@@ -102,14 +103,22 @@ def test_the_search_finds_them() -> None:
     assert violations('model.eval()\nre.compile(x)\nyaml.safe_load(f)') == []
 
 
-@pytest.mark.parametrize('model', ['builtin', 'a path'])
+@pytest.mark.parametrize(
+    ('model', 'backend'), [('builtin', 'torch'), ('a path', 'torch'), ('a path', 'openvino')]
+)
 def test_a_model_is_loaded_without_network_and_without_writing(
-    model: str, tiny_model: Path
+    model: str, backend: str, tiny_model: Path
 ) -> None:
+    if backend != 'torch':
+        pytest.importorskip('onnxscript', reason="needs pip install '.[accelerate]'")
+        pytest.importorskip('openvino', reason="needs pip install '.[accelerate]'")
+        from mirror_depth_ros.estimator import DepthEstimator
+
+        DepthEstimator.load(tiny_model, device='cpu', backend=backend)  # it is in the cache now
     environment = {k: v for k, v in os.environ.items() if not k.startswith('HF_')}
     folder = f"os.mkdir ('{tempfile.gettempdir()}/torchinductor_"
     process = subprocess.run(
-        [sys.executable, '-c', WATCHED, str(tiny_model) if model == 'a path' else model],
+        [sys.executable, '-c', WATCHED, str(tiny_model) if model == 'a path' else model, backend],
         cwd=PACKAGE.parent,
         env=environment,
         capture_output=True,

@@ -26,7 +26,7 @@ WIDTH, HEIGHT = 97, 71
 class Flickering:
     """Knows the truth, and multiplies every second frame by a scale."""
 
-    device, precision = 'nowhere', 'fp32'
+    device, precision, backend = 'nowhere', 'fp32', 'torch'
 
     def __init__(self, video: SceneVideo, scale: float) -> None:
         self._video, self._scale, self._index = video, scale, 0
@@ -104,7 +104,7 @@ def test_impossible_requests_are_refused_at_once() -> None:
 class Blind:
     """Answers no depth."""
 
-    device, precision = 'nowhere', 'fp32'
+    device, precision, backend = 'nowhere', 'fp32', 'torch'
 
     def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
         return np.full(rgb.shape[:2], np.nan, np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from mirror_depth_ros.cli.options import Baseline, Device, JsonFile, Model, Precision
+from mirror_depth_ros.cli.options import Backend, Baseline, Device, JsonFile, Model, Precision
 
 
 def consistency(
@@ -19,6 +19,7 @@ def consistency(
     size: str = typer.Option('320x240', metavar='WxH', help="The pictures' width and height."),
     device: Device = 'auto',
     precision: Precision = 'auto',
+    backend: Backend = 'auto',
     pictures: Path | None = typer.Option(
         None,
         help='Write a strip of each video there: image, depth of two frames, disagreement.',
@@ -65,7 +66,9 @@ def consistency(
     kind, (width, height) = _scene_kind(data), _picture_size(size)
     all_videos = open_videos(kind, count=videos, width=width, height=height)
     with console.status('loading the model'):
-        estimator = load_estimator(model, baseline, device=device, precision=precision)
+        estimator = load_estimator(
+            model, baseline, device=device, precision=precision, backend=backend
+        )
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     scores = [
@@ -77,6 +80,7 @@ def consistency(
         'model': estimator.model_name,
         'baseline': baseline,
         'precision': estimator.precision,
+        'backend': estimator.backend,
         'max_depth_m': PROTOCOLS[kind].max_depth,
         'width': width,
         'height': height,

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mirror_depth_ros.cli.options import Device, JsonFile, Model, Precision
+from mirror_depth_ros.cli.options import Backend, Device, JsonFile, Model, Precision
 from mirror_depth_ros.cli.processes import (
     Child,
     ChildFailedError,
@@ -53,6 +53,7 @@ def demo(
     model: Model = 'builtin',
     device: Device = 'auto',
     precision: Precision = 'auto',
+    backend: Backend = 'auto',
     rate: float = typer.Option(10.0, min=0.1, max=120.0, help='Frames per second of the camera.'),
     json_file: JsonFile = None,
 ) -> None:
@@ -73,7 +74,7 @@ def demo(
         source = {'images': str(images), 'fov': fov or 0.0} if images else {}
         commands = {
             'camera': _camera(source, scene.value, seed, rate),
-            'depth node': _depth_node(model, device, precision, max_depth),
+            'depth node': _depth_node(model, device, precision, backend, max_depth),
             'recorder': _recorder(source, output, seconds, max_depth),
         }
         environment = private_environment(os.environ, logs)
@@ -131,12 +132,15 @@ def _camera(source: Mapping[str, Any], scene: str, seed: int | None, rate: float
     return _ros_command('scene_camera', remaps, parameters)
 
 
-def _depth_node(model: str, device: str, precision: str, max_depth: float) -> list[str]:
+def _depth_node(
+    model: str, device: str, precision: str, backend: str, max_depth: float
+) -> list[str]:
     is_file = os.sep in model or Path(model).exists()
     parameters = {
         'model': str(Path(model).absolute()) if is_file else model,
         'device': device,
         'precision': precision,
+        'backend': backend,
         # Every pixel is compared with the truth; none counts as the worst depth.
         'edge_filter': 0.0,
         'preview_min_depth': 0.03 * max_depth,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mirror_depth_ros.cli.options import Baseline, ClipWeights, Device, JsonFile, Model, Precision
+from mirror_depth_ros.cli.options import (
+    Backend,
+    Baseline,
+    ClipWeights,
+    Device,
+    JsonFile,
+    Model,
+    Precision,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +54,7 @@ def evaluate(
     ),
     device: Device = 'auto',
     precision: Precision = 'auto',
+    backend: Backend = 'auto',
     pictures: Path | None = typer.Option(
         None, help='Write image, truth, prediction and error side by side there.', metavar='DIR'
     ),
@@ -89,7 +98,12 @@ def evaluate(
     rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
         estimator = load_estimator(
-            model, baseline, device=device, precision=precision, clip_weights=clip_weights
+            model,
+            baseline,
+            device=device,
+            precision=precision,
+            backend=backend,
+            clip_weights=clip_weights,
         )
     figures = _measure(
         estimator,
@@ -134,6 +148,7 @@ def _measure(
     scores = [*evaluate_samples(estimator, opened, protocol=rules, flip=flip, pictures=pictures)]
     return {
         'precision': estimator.precision,
+        'backend': estimator.backend,
         'flip': flip,
         'protocol': rules.name,
         'max_depth_m': rules.max_depth,

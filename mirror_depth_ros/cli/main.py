@@ -14,6 +14,7 @@ from mirror_depth_ros import __version__
 from mirror_depth_ros.cli.consistency import consistency
 from mirror_depth_ros.cli.demo import demo
 from mirror_depth_ros.cli.evaluate import evaluate
+from mirror_depth_ros.cli.export import export
 from mirror_depth_ros.cli.predict import predict
 from mirror_depth_ros.cli.train import train
 from mirror_depth_ros.threads import let_idle_threads_sleep
@@ -52,6 +53,7 @@ app.command()(predict)
 app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})(train)
 app.command()(evaluate)
 app.command()(consistency)
+app.command()(export)
 
 
 def _print_version(wanted: bool) -> None:

@@ -37,6 +37,9 @@ Device = Annotated[str, typer.Option(help='auto, cpu, cuda, cuda:1, mps.')]
 #: What PyTorch computes in.
 Precision = Annotated[str, typer.Option(help='auto, fp32, bf16 or fp16.')]
 
+#: What computes the network.
+Backend = Annotated[str, typer.Option(help='auto, torch, onnxruntime or openvino.')]
+
 #: What to write for programs, beside the table for people; None = nothing.
 JsonFile = Annotated[
     Path | None,

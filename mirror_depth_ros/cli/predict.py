@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mirror_depth_ros.cli.options import ClipWeights, Device, JsonFile, Model, Precision
+from mirror_depth_ros.cli.options import Backend, ClipWeights, Device, JsonFile, Model, Precision
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +34,7 @@ def predict(
     clip_weights: ClipWeights = None,
     device: Device = 'auto',
     precision: Precision = 'auto',
+    backend: Backend = 'auto',
     max_depth: float = typer.Option(
         10.0, help='Where previews, clouds and figures end [m]; about 80 for streets.'
     ),
@@ -71,7 +72,7 @@ def predict(
         from mirror_depth_ros.estimator import DepthEstimator
 
         estimator = DepthEstimator.load(
-            model, device=device, precision=precision, clip_weights=clip_weights
+            model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
         )
     outcomes = _run(estimator, media, settings, camera_of, console)
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
@@ -80,6 +81,7 @@ def predict(
         'model': estimator.model_name,
         'device': str(estimator.device),
         'precision': estimator.precision,
+        'backend': estimator.backend,
         'max_depth_m': max_depth,
         **summarize(predictions, failures),
     }

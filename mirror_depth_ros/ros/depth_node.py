@@ -93,6 +93,7 @@ class DepthNode(OrderlyLifecycleNode):
                     device=values.device,
                     precision=values.precision,
                     clip_weights=values.clip_weights or None,
+                    backend=values.backend,
                 )
             )
             for camera in self.cameras:
@@ -103,8 +104,8 @@ class DepthNode(OrderlyLifecycleNode):
             return self._fail('configure', error)
         self._failure = ''
         self.get_logger().info(
-            f'model {values.model} on {self._estimator.device} in {self._estimator.precision}, '
-            f'loaded in {time.monotonic() - started:.1f} s'
+            f'model {values.model} on {self._estimator.device} in {self._estimator.precision} '
+            f'by {self._estimator.backend}, loaded in {time.monotonic() - started:.1f} s'
         )
         return super().on_configure(state)
 
@@ -195,6 +196,7 @@ class DepthNode(OrderlyLifecycleNode):
             device_wanted=values.device,
             device=device,
             precision='' if estimator is None else estimator.precision,
+            backend='' if estimator is None else estimator.backend,
             shrunk='' if estimator is None else estimator.notice,
             resident_bytes=resident_bytes(),
             gpu_bytes=gpu_bytes(device),

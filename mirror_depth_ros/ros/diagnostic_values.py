@@ -51,6 +51,7 @@ def _model_values(facts: NodeFacts) -> dict[str, str]:
         'model': facts.model or _UNKNOWN,
         'device': _device(facts),
         'precision': facts.precision or _UNKNOWN,
+        'backend': facts.backend or _UNKNOWN,
     }
 
 

@@ -70,6 +70,7 @@ class NodeFacts:
     device_wanted: str = 'auto'
     device: str = ''
     precision: str = ''
+    backend: str = ''
     #: That the model ran out of memory and makes do with a smaller input; empty if it does not.
     shrunk: str = ''
 

@@ -73,6 +73,13 @@ class DepthParameters:
         choices=('auto', 'fp32', 'bf16', 'fp16'),
         in_use=_LOADED_FOR_IT,
     )
+    backend: str = _parameter(
+        'auto',
+        'What computes the model; "auto" is OpenVINO where its engine for the model lies in the '
+        'cache, else PyTorch.',
+        choices=('auto', 'torch', 'onnxruntime', 'openvino'),
+        in_use=_LOADED_FOR_IT,
+    )
     image_transport: str = _parameter(
         'raw',
         'Subscribe to image (raw) or to image/compressed (compressed).',

@@ -25,7 +25,7 @@ class EstimatorLoader(Protocol):
     """Loads an estimator."""
 
     def __call__(
-        self, model: str, *, device: str, precision: str, clip_weights: str | None
+        self, model: str, *, device: str, precision: str, clip_weights: str | None, backend: str
     ) -> Estimator:
         """Load a model.
 
@@ -65,14 +65,14 @@ class DepthFrame:
 
 
 def load_estimator(
-    model: str, *, device: str, precision: str, clip_weights: str | None
+    model: str, *, device: str, precision: str, clip_weights: str | None, backend: str
 ) -> Estimator:
     """Load the real estimator; PyTorch is imported here, not before."""
     with without_garbage_collection():
         from mirror_depth_ros.estimator import DepthEstimator
 
     return DepthEstimator.load(
-        model, device=device, precision=precision, clip_weights=clip_weights
+        model, device=device, precision=precision, clip_weights=clip_weights, backend=backend
     )
 
 

@@ -39,7 +39,7 @@ def test_a_baseline_in_place_of_the_model(
     from mirror_depth_ros import evaluation
 
     class Constant:
-        model_name, device, precision = 'constant', 'cpu', 'fp32'
+        model_name, device, precision, backend = 'constant', 'cpu', 'fp32', 'torch'
 
         def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
             return np.full(rgb.shape[:2], 3.0, np.float32)
@@ -60,7 +60,9 @@ def test_a_baseline_in_place_of_the_model(
     report = tmp_path / 'figures.json'
     result = CliRunner().invoke(app, [*command, '--baseline', 'mean', '--json', str(report)])
     assert result.exit_code == 0, result.output
-    assert asked == [(str(tiny_model), 'mean', {'device': 'cpu', 'precision': 'auto'})]
+    assert asked == [
+        (str(tiny_model), 'mean', {'device': 'cpu', 'precision': 'auto', 'backend': 'auto'})
+    ]
     assert 'baseline' in result.output
     summary = json.loads(report.read_text())
     assert (summary['baseline'], summary['model']) == ('mean', 'constant')

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from mirror_depth_ros.cli.main import app
+from mirror_depth_ros.engines.backend import BACKENDS
 from mirror_depth_ros.estimator import PRECISIONS
 from mirror_depth_ros.model.baselines.weights import BASELINES
 from mirror_depth_ros.model.resources import BUILTIN_MODELS
@@ -20,13 +21,17 @@ def option(command: str, flag: str) -> typer.core.TyperOption:
     return next(option for option in COMMANDS[command].params if flag in option.opts)
 
 
-@pytest.mark.parametrize('command', [name for name in COMMANDS if name != 'train'])
+ESTIMATING = [name for name in COMMANDS if name not in ('train', 'export')]
+
+
+@pytest.mark.parametrize('command', ESTIMATING)
 @pytest.mark.parametrize(
     ('flag', 'default', 'names'),
     [
         ('--model', 'builtin', BUILTIN_MODELS),
         ('--device', 'auto', ('auto', 'cpu', 'cuda', 'cuda:1', 'mps')),
         ('--precision', 'auto', PRECISIONS),
+        ('--backend', 'auto', BACKENDS),
         ('--json', None, ()),
     ],
 )

@@ -19,6 +19,7 @@ class TwoMetres:
     """Stands in for a model: everything is two metres away."""
 
     model_name, device, precision = 'stand-in', torch.device('cpu'), 'fp32'
+    backend = 'torch'
 
     def estimate(self, rgb, focal_px):
         return np.full(rgb.shape[:2], 2.0, np.float32)

@@ -100,7 +100,9 @@ class CameraBench:
         from mirror_depth_ros.ros.depth_node import DepthNode
 
         self.camera = camera
-        estimator = SimpleNamespace(device='cpu', precision='fp32', estimate=estimate)
+        estimator = SimpleNamespace(
+            device='cpu', precision='fp32', backend='torch', estimate=estimate
+        )
         self.node = DepthNode(
             load_estimator=lambda model, **_: estimator,
             context=context,

@@ -45,7 +45,7 @@ BROKEN = 99
 class RedIsDepth:
     """Takes a pixel's red for its depth in tenths of a metre; fails on images as red as BROKEN."""
 
-    device, precision = 'cpu', 'fp32'
+    device, precision, backend = 'cpu', 'fp32', 'torch'
 
     def __init__(self):
         #: What came together: sizes, focal lengths.

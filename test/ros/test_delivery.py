@@ -24,7 +24,9 @@ NODE = """
 
     n_clouds, rate_hz = int(sys.argv[1]), float(sys.argv[2])
     depth = np.full((480, 640), 2.0, np.float32)
-    stand_in = SimpleNamespace(estimate=lambda *_: depth, device='cpu', precision='fp32')
+    stand_in = SimpleNamespace(
+        estimate=lambda *_: depth, device='cpu', precision='fp32', backend='torch'
+    )
     rclpy.init()
     node = DepthNode(load_estimator=lambda *_, **__: stand_in)
     camera = rclpy.create_node('camera')

@@ -45,7 +45,7 @@ TYPES = {
 class RedIsDepth:
     """An estimator that takes a pixel's red for its depth in tenths of a metre."""
 
-    device, precision = 'cpu', 'fp32'
+    device, precision, backend = 'cpu', 'fp32', 'torch'
 
     def __init__(self):
         self.focals_px = []
@@ -460,16 +460,16 @@ def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, log):
 def test_transitions_load_work_stop_and_free(make_rig, log):
     loaded = []
 
-    def load(model, *, device, precision, clip_weights):
+    def load(model, *, device, precision, clip_weights, backend):
         estimator = RedIsDepth()
-        loaded.append((model, device, precision, clip_weights, weakref.ref(estimator)))
+        loaded.append((model, device, precision, clip_weights, backend, weakref.ref(estimator)))
         return estimator
 
     rig = make_rig(load_estimator=load, autostart=False, device='cpu', precision='bf16')
     assert (rig.node.state, loaded) == ('unconfigured', [])
     assert rig.change(Transition.TRANSITION_CONFIGURE)
     assert rig.node.state == 'inactive'
-    assert loaded[0][:-1] == ('builtin', 'cpu', 'bf16', None)
+    assert loaded[0][:-1] == ('builtin', 'cpu', 'bf16', None, 'auto')
     assert rig.user.get_subscriptions_info_by_topic('/image') == []
 
     for sec in (1, 2):  # a second time just as the first

@@ -8,6 +8,7 @@ WORKING = Snapshot(
     model='builtin',
     device='cpu',
     precision='bf16',
+    backend='torch',
     measured=Summary(
         counts=Counts(received=9, processed=5, dropped=2, skipped=1, ignored=1),
         input_hz=9.996,
@@ -33,6 +34,7 @@ def test_figures_are_text_with_their_units():
         'model': 'builtin',
         'device': 'cpu (no GPU found)',
         'precision': 'bf16',
+        'backend': 'torch',
         'images received': '9',
         'images processed': '5',
         'images dropped for newer ones': '2',
@@ -89,6 +91,7 @@ def test_the_nodes_and_the_cameras_figures_are_all_there_are():
         'model',
         'device',
         'precision',
+        'backend',
         'resident memory [MB]',
         'GPU memory [MB]',
     ]

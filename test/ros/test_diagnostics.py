@@ -37,7 +37,9 @@ class Bench:
     """A depth node, and camera, user and operator as another participant of the domain."""
 
     def __init__(self, contexts, *, estimate, arguments, load_estimator, **parameters):
-        estimator = SimpleNamespace(device='cpu', precision='fp32', estimate=estimate)
+        estimator = SimpleNamespace(
+            device='cpu', precision='fp32', backend='torch', estimate=estimate
+        )
         #: Offset of the stamps from the system's clock, and changes to the messages.
         self.offset_s, self.image_fields, self.info_fields = 0.0, {}, {}
         self.statuses = []

@@ -512,7 +512,7 @@ def test_out_of_memory_the_node_goes_on_with_a_smaller_input(
 
 def test_the_model_fails(ros_context, report_row):
     class Fragile:
-        device, precision = 'cpu', 'fp32'
+        device, precision, backend = 'cpu', 'fp32', 'torch'
         fails = False
 
         def estimate(self, rgb, focal_px):

@@ -29,7 +29,7 @@ PATIENCE_S = 30.0
 class SlowModel:
     """A model that takes its time and knows how long it took."""
 
-    device, precision = 'cpu', 'fp32'
+    device, precision, backend = 'cpu', 'fp32', 'torch'
 
     def __init__(self):
         self.durations_s = []

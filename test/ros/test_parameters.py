@@ -212,13 +212,14 @@ IN_USE = [name for name, spec in parameter_specs().items() if spec.in_use]
 def test_what_the_model_is_loaded_for_changes_only_before_that(make_node, name):
     node, configured = make_node(), []
     server = ParameterServer(node, is_configured=lambda: bool(configured))
-    assert set_all(node, **{name: 'fp32'}).successful
-    assert getattr(server.values, name) == 'fp32'
+    first, other = ('torch', 'openvino') if name == 'backend' else ('fp32', 'bf16')
+    assert set_all(node, **{name: first}).successful
+    assert getattr(server.values, name) == first
     configured.append(True)
-    assert set_all(node, **{name: 'fp32'}, max_range=20.0).successful  # as it was
-    refused = set_all(node, **{name: 'bf16'}, max_range=30.0)
+    assert set_all(node, **{name: first}, max_range=20.0).successful  # as it was
+    refused = set_all(node, **{name: other}, max_range=30.0)
     assert refused.reason == (
-        f"got {name} 'bf16', expected 'fp32' while the node is configured: the model is loaded "
-        'for it; deactivate the node, clean it up, set, configure'
+        f'got {name} {other!r}, expected {first!r} while the node is configured: the model is '
+        'loaded for it; deactivate the node, clean it up, set, configure'
     )
-    assert (getattr(server.values, name), server.values.max_range) == ('fp32', 20.0)
+    assert (getattr(server.values, name), server.values.max_range) == (first, 20.0)

@@ -88,7 +88,7 @@ NODE_AT_WORK = """
             super().destroy_node()
 
     def load(model, **_):
-        return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32')
+        return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32', backend='torch')
 
     sys.exit(run_node(lambda: SlowToStop(load_estimator=load), sys.argv, name='depth_node'))
 """

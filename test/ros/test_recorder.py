@@ -25,7 +25,7 @@ def load_flat_world(model, **_):
     def estimate(rgb, focal_px):
         return np.full(rgb.shape[:2], DEPTH_M, np.float32)
 
-    return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32')
+    return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32', backend='torch')
 
 
 def parameters(**values):

@@ -287,7 +287,9 @@ PROCESS = """
     from mirror_depth_ros.ros.process import run_node
 
     depth = np.load(sys.argv[1])
-    model = SimpleNamespace(device='cpu', precision='fp32', estimate=lambda *_: depth)
+    model = SimpleNamespace(
+        device='cpu', precision='fp32', backend='torch', estimate=lambda *_: depth
+    )
     sys.exit(run_node(lambda: DepthNode(load_estimator=lambda *_, **__: model), sys.argv, name=''))
 """
 

@@ -1,0 +1,1 @@
+"""What computes the network: PyTorch itself, or a library that a copy of it is compiled for."""

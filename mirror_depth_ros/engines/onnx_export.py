@@ -1,0 +1,74 @@
+"""A network as an ONNX file's bytes."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+
+import torch
+
+from mirror_depth_ros.engines.backend import require_packages
+from mirror_depth_ros.model.depth_network import DepthNetwork
+
+#: Names of the file's inputs and output.
+IMAGE, FOCAL_PX, DEPTH = 'image', 'focal_px', 'depth'
+#: What torch.onnx writes natively; newer ones it would have to convert to.
+OPSET = 18
+
+
+def export_onnx(
+    network: DepthNetwork,
+    size: tuple[int, int],
+    *,
+    opset: int = OPSET,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return a folded network for images of one size, in batches of any, in fp32.
+
+    Inputs are ``image``, RGB in 0..1, float32 ``[batch, 3, h, w]``, and ``focal_px``, the focal
+    length at that size, float32 ``[batch]``; the output is ``depth``, metres along Z, float32
+    ``[batch, 1, h, w]``. The positional embeddings of that size are constants of the file.
+
+    :param size: height and width, multiples of the patch size [pixels].
+    :param metadata: entries of the file's ``metadata_props``.
+    :raises ValueError: for another size, packages that are missing, or a network that cannot be
+        exported.
+    """
+    require_packages(['onnx', 'onnxscript'], 'an export to ONNX')
+    device = next(network.parameters()).device
+    # Two images, as tracing takes a batch of one for a constant.
+    example = (torch.rand(2, 3, *size, device=device), torch.ones(2, device=device))
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # fused attention has no counterpart in ONNX
+    logger = logging.getLogger('torch.onnx')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with torch.no_grad(), torch.inference_mode(False), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # its own deprecations
+            network(*example)  # the positional table is computed here, not in the file
+            program = torch.onnx.export(
+                network,
+                example,
+                dynamo=True,
+                input_names=[IMAGE, FOCAL_PX],
+                output_names=[DEPTH],
+                dynamic_shapes=({0: 'batch'}, {0: 'batch'}),
+                opset_version=opset,
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise ValueError(
+            f'got a network that cannot be exported to ONNX opset {opset} '
+            f'({str(error).partition(chr(10))[0]}); use backend torch, or opset {OPSET}'
+        ) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        logger.setLevel(level)
+    assert program is not None  # with dynamo=True there is one
+    proto = program.model_proto
+    for name, value in (metadata or {}).items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = name, value
+    return proto.SerializeToString()

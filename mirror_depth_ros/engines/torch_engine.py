@@ -1,0 +1,52 @@
+"""The network by PyTorch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mirror_depth_ros.model.attention import SelfAttention
+from mirror_depth_ros.model.depth_network import DepthNetwork
+
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+# Whose weights autocast casts on each call, unless they have its type already.
+_PRODUCTS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, SelfAttention, nn.MultiheadAttention)
+
+
+class TorchEngine:
+    """A folded network on a device, in a precision; any input size."""
+
+    def __init__(self, network: DepthNetwork, precision: str) -> None:
+        """Take over a network.
+
+        :param precision: ``fp32``, ``bf16`` or ``fp16``; in the latter two the network's products
+            keep their weights in it from now on: half the memory, and autocast would convert them
+            all for every image.
+        """
+        self._network = network
+        self._device = next(network.parameters()).device
+        self._dtype = DTYPES[precision]
+        # Convolutions of half precision have their fastest kernels for this layout on a GPU.
+        self._format = (
+            torch.channels_last if self._device.type == 'cuda' else torch.contiguous_format
+        )
+        network.requires_grad_(False)
+        if self._dtype != torch.float32:
+            _hold_products(network, self._dtype)
+        network.to(memory_format=self._format)  # type: ignore[call-overload]
+
+    def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
+        """Return metric depth, see :class:`~mirror_depth_ros.engines.backend.Engine`."""
+        images = images.contiguous(memory_format=self._format)
+        reduced = self._dtype != torch.float32
+        with torch.autocast(self._device.type, dtype=self._dtype, enabled=reduced):
+            return self._network(images, focal_px).float()
+
+
+def _hold_products(network: nn.Module, dtype: torch.dtype) -> None:
+    """Keep the weights of matrix products and convolutions in a type; norms stay as they are."""
+    for module in network.modules():
+        if isinstance(module, _PRODUCTS):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)
