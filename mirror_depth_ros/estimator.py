@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class DepthEstimator:
         self._model = model.fold().to(self.device).eval()
         self._dtype = _DTYPES[self.precision]
         self._input_share = 1.0
+        #: Called with ``preprocess`` and ``inference`` when these are done; for measurements.
+        self.on_stage: Callable[[str], None] | None = None
 
     @classmethod
     def load(
@@ -130,13 +132,21 @@ class DepthEstimator:
         # Rounding to patches may stretch a little; the geometric mean is exact to first order.
         scales = [math.sqrt(math.prod(size) / math.prod(rgb.shape[:2])) for rgb in images]
         focals = torch.tensor([f * s for f, s in zip(focal_px, scales)], device=self.device)
+        self._end_stage('preprocess')
         with torch.autocast(
             self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32
         ):
             depths = self._model(pixels / 255.0, focals).float()  # [B, 1, h, w]
+        self._end_stage('inference')
         for rgb, depth in zip(images, depths):
             resized = nn.functional.interpolate(depth[None], rgb.shape[:2], mode='bilinear')
             yield resized[0, 0].cpu().numpy()
+
+    def _end_stage(self, name: str) -> None:
+        if self.on_stage is not None:
+            if self.device.type == 'cuda':
+                torch.cuda.synchronize(self.device)
+            self.on_stage(name)
 
     def _resize(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         """Return an image at the network's input size, on its device, ``[1, 3, h, w]``."""
