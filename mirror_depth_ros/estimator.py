@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 
 import numpy as np
@@ -51,6 +51,8 @@ class DepthEstimator:
         self.model_name = model.config.clip
         self._model = model.fold().to(self.device).eval()
         self._input_share = 1.0
+        #: Called with ``preprocess`` and ``inference`` when these are done; for measurements.
+        self.on_stage: Callable[[str], None] | None = None
         compiled = self._compiled(backend, precision)
         self._engine: Engine
         if compiled is not None:
@@ -191,10 +193,18 @@ class DepthEstimator:
         # Rounding to patches may stretch a little; the geometric mean is exact to first order.
         scales = [math.sqrt(math.prod(size) / math.prod(rgb.shape[:2])) for rgb in images]
         focals = torch.tensor([f * s for f, s in zip(focal_px, scales)], device=self.device)
+        self._end_stage('preprocess')
         depths = self._engine(pixels / 255.0, focals)  # [B, 1, h, w]
+        self._end_stage('inference')
         for rgb, depth in zip(images, depths):
             resized = nn.functional.interpolate(depth[None], rgb.shape[:2], mode='bilinear')
             yield resized[0, 0].cpu().numpy()
+
+    def _end_stage(self, name: str) -> None:
+        if self.on_stage is not None:
+            if self.device.type == 'cuda':
+                torch.cuda.synchronize(self.device)
+            self.on_stage(name)
 
     def _resize(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         """Return an image at the network's input size, on its device, ``[1, 3, h, w]``."""

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mirror_depth_ros import __version__
+from mirror_depth_ros.cli.benchmark import benchmark
 from mirror_depth_ros.cli.consistency import consistency
 from mirror_depth_ros.cli.demo import demo
 from mirror_depth_ros.cli.evaluate import evaluate
@@ -54,6 +55,7 @@ app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options'
 app.command()(evaluate)
 app.command()(consistency)
 app.command()(export)
+app.command()(benchmark)
 
 
 def _print_version(wanted: bool) -> None:

@@ -96,21 +96,31 @@ class Children:
         self._environment = dict(environment)
         self._children: list[Child] = []
 
-    def start(self, name: str, command: Sequence[str], *, read_output: bool = False) -> Child:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        read_output: bool = False,
+        write_input: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
         """Start a process.
 
         :param read_output: make its standard output readable instead of logging it.
+        :param write_input: make its standard input writable instead of empty.
+        :param environment: of its own; None: that of all children.
         :raises OSError: if the log cannot be written or the process not started.
         """
         log = self._log_folder / f'{name.replace(" ", "_")}.log'
         with log.open('w', encoding='utf-8') as stream:
             process = subprocess.Popen(
                 list(command),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if write_input else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if read_output else stream,
                 stderr=stream,
                 text=True,
-                env=self._environment,
+                env=self._environment if environment is None else dict(environment),
                 start_new_session=True,  # Ctrl-C is for the parent, which stops them in order
                 preexec_fn=_die_with_parent(),
             )

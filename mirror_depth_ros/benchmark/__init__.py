@@ -1,0 +1,1 @@
+"""What depth costs on this machine: everything that needs no ROS."""

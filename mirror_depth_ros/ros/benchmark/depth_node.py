@@ -1,0 +1,38 @@
+"""The depth node as it is, with a model that options of the benchmark describe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from mirror_depth_ros.interfaces import Estimator
+from mirror_depth_ros.ros.depth_node import DepthNode
+from mirror_depth_ros.ros.process import own_arguments, run_node
+
+
+def main() -> int:
+    """Run the node until it is interrupted; return the process's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('subject', help='Subject.to_dict() as JSON')
+    parser.add_argument(
+        '--threads', type=int, default=0, help="of PyTorch's; 0: as many as it likes"
+    )
+    options = parser.parse_args(own_arguments(sys.argv, name='benchmark'))
+
+    def load_estimator(*_: Any, **__: Any) -> Estimator:
+        import torch
+
+        from mirror_depth_ros.benchmark.subject import Subject, load_network, make_estimator
+
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        subject = Subject.from_dict(json.loads(options.subject))
+        return make_estimator(load_network(subject), subject)
+
+    return run_node(lambda: DepthNode(load_estimator=load_estimator), sys.argv, name='benchmark')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""How long arrays take to become messages, beside a copy of as many bytes; prints JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import numpy as np
+from std_msgs.msg import Header
+
+from mirror_depth_ros.benchmark.estimation import HFOV_DEG, random_image
+from mirror_depth_ros.benchmark.rounds import interleave, medians, timed
+from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.ros.messages import cloud_message, depth_message
+
+
+def main() -> int:
+    """Measure, print, and return the process's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ('height', 'width', 'rounds'):
+        parser.add_argument(name, type=int)
+    options = parser.parse_args()
+    camera = CameraModel.from_fov(options.width, options.height, HFOV_DEG)
+    header, rgb, rays = Header(), random_image(options.height, options.width), camera.rays
+    depth = np.full(rgb.shape[:2], 2.0, np.float32)
+    source, target = (np.ones(16 * depth.size, np.uint8) for _ in range(2))
+    steps = [
+        timed('copy', lambda: np.copyto(target, source)),
+        timed('cloud', lambda: cloud_message(header, depth, rays, rgb)),
+        timed('depth', lambda: depth_message(header, depth)),
+    ]
+    print(json.dumps(medians(interleave(steps, rounds=options.rounds, warm_up=3))))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
