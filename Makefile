@@ -20,7 +20,7 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak test-jazzy lint format builtin clean
+.PHONY: help demo test soak performance test-jazzy lint format builtin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,23 @@ soak: export RELIABILITY = write
 soak: $(STAMP) ## what docs/reliability.md says, tried anew: about 20 minutes
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m '' $(SOAK_TESTS)
 	$(BIN)/python -m mirror_depth_ros.results_page docs/reliability.md
+
+performance: export OMP_WAIT_POLICY = passive
+performance: $(STAMP) ## what docs/performance.md says, measured anew: about 15 minutes of nothing else
+	mkdir -p docs/performance/accuracy
+	for run in torch:bf16 openvino:bf16 onnxruntime:fp32; do \
+	    backend=$${run%:*}; options="--backend $$backend --precision $${run#*:}"; \
+	    $(BIN)/mirror_depth benchmark $$options --json docs/performance/cost_builtin_$$backend.json && \
+	    $(BIN)/mirror_depth benchmark $$options --clip ViT-B-16 --size 352x352 \
+	        --json docs/performance/cost_vit_b16_$$backend.json || exit 1; done
+	$(BIN)/mirror_depth benchmark --transport --rounds 30 --json docs/performance/transport.json
+	$(BIN)/mirror_depth benchmark --grow --rounds 7 --backend torch --json docs/performance/growth.json
+	for run in torch:fp32 torch:bf16 onnxruntime:fp32 openvino:fp32 openvino:bf16; do \
+	    backend=$${run%:*}; precision=$${run#*:}; for kind in indoor outdoor; do \
+	    $(BIN)/mirror_depth evaluate --data scenes:$$kind --count 40 --backend $$backend \
+	        --precision $$precision --json docs/performance/accuracy/$${backend}_$${precision}_$$kind.json \
+	        || exit 1; done; done
+	$(BIN)/python -m mirror_depth_ros.results_page docs/performance.md
 
 test-jazzy: $(JAZZY_STAMP) ## the tests that need ROS 2 once more, on Jazzy in place of Kilted
 	@$(JAZZY)/bin/python -c 'from importlib.metadata import version as v; print("rclpy", v("ros-rclpy"))'

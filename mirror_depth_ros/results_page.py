@@ -1,4 +1,4 @@
-"""The tables of ``docs/results.md`` and ``docs/reliability.md``, made from measurements' files.
+"""The tables of pages such as ``docs/results.md``, made from measurements' files.
 
 ``python -m mirror_depth_ros.results_page docs/results.md`` puts every table between its marks in
 the page, ``<!-- table NAME -->`` and ``<!-- end -->``, from the folder of the page's own name.
@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+
+from mirror_depth_ros.markdown import markdown_table
+from mirror_depth_ros.performance_tables import TABLES as PERFORMANCE
 
 #: What is compared, by the name of its files, in the order of the tables.
 METHODS = {
@@ -76,7 +79,7 @@ def accuracy(folder: Path) -> str:
             rows.append(row)
     figures = ('Abs Rel', 'RMSE [m]', 'delta1', 'Abs Rel, median scaled', 'times builtin')
     header = ['', *(f'{kind}: {f}' for kind in _KINDS.values() for f in figures)]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def photographs(folder: Path) -> str:
@@ -95,7 +98,7 @@ def photographs(folder: Path) -> str:
         rows.append(row)
     figures = ('Abs Rel', 'Abs Rel, median scaled')
     header = ['', 'images', *(f'{m}: {figure}' for m in methods.values() for figure in figures)]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def adaptation(folder: Path) -> str:
@@ -120,7 +123,7 @@ def adaptation(folder: Path) -> str:
         )
     what = ('Abs Rel before', 'after', 'times better')
     header = ['', 'held-out images', *what, 'median scaled: before', 'after']
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def consistency(folder: Path) -> str:
@@ -136,7 +139,7 @@ def consistency(folder: Path) -> str:
             rows.append(row)
     figures = ('temporal', 'spatial, away from edges', 'spatial, at edges', 'Abs Rel')
     header = ['', *(f'{kind}: {f}' for kind in _KINDS.values() for f in figures)]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def ablations(folder: Path) -> str:
@@ -152,7 +155,7 @@ def ablations(folder: Path) -> str:
             row.append(f'{mean(values):.4f}{spread}')
         rows.append(row)
     header = ['', 'trainings', 'trained', *(f'{kind}: Abs Rel' for kind in _KINDS.values())]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def convergence(folder: Path) -> str:
@@ -168,7 +171,7 @@ def convergence(folder: Path) -> str:
     for name in sorted(result['change']['final']):
         rows.append([f'change: {name}', *(f'{result["change"][s][name]:.4f}' for s in shares)])
     labels = [s if s == 'final' else f'{100 * float(s):.0f} %' for s in shares]
-    return _table(['mirror at', *labels], rows)
+    return markdown_table(['mirror at', *labels], rows)
 
 
 def trials(folder: Path, name: str) -> str:
@@ -181,7 +184,7 @@ def trials(folder: Path, name: str) -> str:
     header = ['what', 'tried', 'outcome', *(['measured'] if has_figures else [])]
     columns = ('what', 'count', 'outcome', 'figures')[: len(header)]
     cells = [{**row, 'count': f'{row["tried"]:,}'} for row in rows]
-    return _table(header, [[row[column] for column in columns] for row in cells])
+    return markdown_table(header, [[row[column] for column in columns] for row in cells])
 
 
 #: Tables by the name that a page's marks give them.
@@ -193,18 +196,13 @@ TABLES: dict[str, Callable[[Path], str]] = {
     'ablations': ablations,
     'convergence': convergence,
     **{name: partial(trials, name=name) for name in _TRIALS},
+    **PERFORMANCE,
 }
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Return a measurement, None where it was not made."""
     return json.loads(path.read_text()) if path.is_file() else None
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ['---'] * len(header), *rows]
-    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 
 
 if __name__ == '__main__':

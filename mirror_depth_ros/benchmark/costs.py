@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -43,12 +43,12 @@ def count_flops(work: Callable[[], Any]) -> int:
 
 @torch.inference_mode()
 def network_flops(network: nn.Module, size: tuple[int, int]) -> int:
-    """Return the operations of one image through a depth network in PyTorch."""
-    weight = next(network.parameters())
-    images = torch.rand(1, 3, *size, device=weight.device, dtype=torch.float32)
-    focal: Tensor = torch.tensor([300.0], device=weight.device)
-    with torch.autocast(weight.device.type, torch.bfloat16, weight.dtype != torch.float32):
-        return count_flops(lambda: network(images, focal))
+    """Return the operations of one image through a depth network.
+
+    :param network: in fp32 on the CPU.
+    """
+    images, focal_px = torch.rand(1, 3, *size), torch.tensor([300.0])
+    return count_flops(lambda: network(images, focal_px))
 
 
 def weight_bytes(module: nn.Module, precision: str) -> int:
@@ -95,7 +95,7 @@ def describe_machine(estimator: DepthEstimator) -> dict[str, Any]:
         'python': platform.python_version(),
         'torch': torch.__version__,
         'precision': estimator.precision,
-        'backend': getattr(estimator, 'backend', 'torch'),
+        'backend': estimator.backend,
     }
 
 

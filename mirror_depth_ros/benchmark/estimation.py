@@ -52,13 +52,11 @@ class Bench:
         :raises ValueError: or OSError, for options that make no estimator.
         """
         network = load_network(subject)
-        estimator = make_estimator(network, subject)
-        size = estimator.input_size(*network.config.input_size)
+        size = network.input_size(*network.config.input_size)
+        flops = {'model': costs.network_flops(network, size)}
+        estimator = make_estimator(network, subject)  # in its own precision from here on
         visual, encoder = encoder_call(subject, estimator, network, size)
-        flops = {
-            'encoder': costs.count_flops(encoder),
-            'model': costs.network_flops(network, size),
-        }
+        flops['encoder'] = costs.count_flops(encoder)
         sizes = {
             'encoder_weights': costs.weight_bytes(visual, estimator.precision),
             'model_weights': costs.weight_bytes(network, estimator.precision),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -51,7 +50,7 @@ class Subject:
 
 
 def load_network(subject: Subject) -> DepthNetwork:
-    """Load the network, or make one with random weights.
+    """Load the network, or make one with random weights, folded.
 
     :raises ValueError: for an unknown CLIP, a damaged model, or a size that the patches do not
         divide.
@@ -65,7 +64,7 @@ def load_network(subject: Subject) -> DepthNetwork:
         network = load_checkpoint(subject.model)
     if subject.size is not None:
         network = resized(network, subject.size)
-    return network
+    return network.fold().eval()
 
 
 def resized(network: DepthNetwork, size: tuple[int, int]) -> DepthNetwork:
@@ -89,12 +88,9 @@ def make_estimator(network: DepthNetwork, subject: Subject) -> DepthEstimator:
 
     :raises ValueError: for a device, precision or backend that is not there.
     """
-    options: dict[str, Any] = {'device': subject.device, 'precision': subject.precision}
-    if 'backend' in inspect.signature(DepthEstimator.__init__).parameters:
-        options['backend'] = subject.backend
-    elif subject.backend not in ('auto', 'torch'):
-        raise ValueError(f'got backend {subject.backend!r}, expected auto or torch')
-    return DepthEstimator(network, **options)
+    return DepthEstimator(
+        network, device=subject.device, precision=subject.precision, backend=subject.backend
+    )
 
 
 def encoder_call(
