@@ -58,7 +58,9 @@ def benchmark(
     width, height = _numbers(camera, '--camera', '640x480')
     from mirror_depth_ros.benchmark.subject import Subject  # loads PyTorch
     from mirror_depth_ros.cli import benchmark_tables as tables
+    from mirror_depth_ros.heap import keep_freed_memory
 
+    keep_freed_memory()  # as the node does: the estimator alone must not be the slower for it
     if threads is not None:
         import torch
 

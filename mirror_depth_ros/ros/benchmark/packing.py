@@ -12,7 +12,8 @@ from std_msgs.msg import Header
 from mirror_depth_ros.benchmark.estimation import HFOV_DEG, random_image
 from mirror_depth_ros.benchmark.rounds import interleave, medians, timed
 from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.ros.messages import cloud_message, depth_message
+from mirror_depth_ros.heap import keep_freed_memory
+from mirror_depth_ros.ros.messages import MessageMemory, cloud_message, depth_message
 
 
 def main() -> int:
@@ -21,14 +22,16 @@ def main() -> int:
     for name in ('height', 'width', 'rounds'):
         parser.add_argument(name, type=int)
     options = parser.parse_args()
+    keep_freed_memory()  # as the node does
     camera = CameraModel.from_fov(options.width, options.height, HFOV_DEG)
     header, rgb, rays = Header(), random_image(options.height, options.width), camera.rays
     depth = np.full(rgb.shape[:2], 2.0, np.float32)
+    of_clouds, of_depths = MessageMemory(), MessageMemory()  # as each topic of the node has
     source, target = (np.ones(16 * depth.size, np.uint8) for _ in range(2))
     steps = [
         timed('copy', lambda: np.copyto(target, source)),
-        timed('cloud', lambda: cloud_message(header, depth, rays, rgb)),
-        timed('depth', lambda: depth_message(header, depth)),
+        timed('cloud', lambda: cloud_message(header, depth, rays, rgb, of_clouds)),
+        timed('depth', lambda: depth_message(header, depth, of_depths)),
     ]
     print(json.dumps(medians(interleave(steps, rounds=options.rounds, warm_up=3))))
     return 0
