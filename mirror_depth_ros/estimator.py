@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
@@ -176,10 +177,15 @@ class DepthEstimator:
             return None
         _resolve_precision(precision, self.device)
         try:
-            engines = EngineSet(self._model, make_compiler('openvino', precision, self.device))
-            if not engines.is_cached(size):
+            compiler = make_compiler('openvino', precision, self.device)
+            engines = EngineSet(
+                self._model,
+                compiler,
+                # Shared by all sizes that were not compiled: it takes any.
+                fallback=cache(lambda: TorchEngine(self._model, compiler.precision)),
+            )
+            if not engines.is_cached(size) or isinstance(engines.prepare(size), TorchEngine):
                 return None
-            engines.prepare(size)
         except Exception as error:  # a library's own, of any kind
             _logger.warning('backend openvino does not serve, torch does: %s', error)
             return None

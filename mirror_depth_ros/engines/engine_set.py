@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -27,12 +28,19 @@ class EngineSet:
     """The engine of a backend for any input size; itself one, that picks the size's."""
 
     def __init__(
-        self, network: DepthNetwork, compiler: Compiler, engine_cache: EngineCache | None = None
+        self,
+        network: DepthNetwork,
+        compiler: Compiler,
+        engine_cache: EngineCache | None = None,
+        *,
+        fallback: Callable[[], Engine] | None = None,
     ) -> None:
         """Compile nothing yet.
 
         :param network: folded, in fp32, on its device.
+        :param fallback: makes what runs the sizes that are not cached; None: they are compiled.
         """
+        self._fallback = fallback
         self._network = network
         self._compiler = compiler
         self._cache = engine_cache or EngineCache()
@@ -53,11 +61,21 @@ class EngineSet:
         :raises ValueError: if it cannot be compiled, or computes something else than the network.
         """
         if size not in self._engines:
-            self._engines[size] = self._from_cache(size) or self._build(size)
+            self._engines[size] = self._from_cache(size) or self._make(size)
             if len(self._engines) > _KEPT:
                 self._engines.popitem(last=False)
         self._engines.move_to_end(size)
         return self._engines[size]
+
+    def _make(self, size: tuple[int, int]) -> Engine:
+        if self._fallback is None:
+            return self._build(size)
+        _logger.warning(
+            'no engine of %s is kept for inputs of %d x %d pixels: torch computes these; to make '
+            'one, start once with backend %s',
+            *(self.backend, size[1], size[0], self.backend),
+        )
+        return self._fallback()
 
     @property
     def backend(self) -> str:
@@ -85,12 +103,12 @@ class EngineSet:
         compiled = self._cache.read(path)
         if compiled is None:
             if path.exists():
-                _logger.warning('%s is damaged; it is made anew', path)
+                _logger.warning('%s is damaged', path)
             return None
         try:
             return self._compiler.load(compiled)
         except Exception as error:  # a library's own, of any kind
-            _logger.warning('%s cannot be loaded (%s); it is made anew', path, error)
+            _logger.warning('%s cannot be loaded: %s', path, error)
             return None
 
     def _build(self, size: tuple[int, int]) -> Engine:

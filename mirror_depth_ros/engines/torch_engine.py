@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mirror_depth_ros.model.attention import SelfAttention
 from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.model.mirror_depth import MirrorDepth
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -33,7 +34,9 @@ class TorchEngine:
         )
         network.requires_grad_(False)
         if self._dtype != torch.float32:
-            _hold_products(network, self._dtype)
+            _hold_products(network.image_encoder, self._dtype)
+            if isinstance(network, MirrorDepth):  # others decode in fp32, whatever the precision
+                _hold_products(network.decoder, self._dtype)
         network.to(memory_format=self._format)  # type: ignore[call-overload]
 
     def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
