@@ -40,14 +40,16 @@ soak: $(STAMP) ## what docs/reliability.md says, tried anew: about 20 minutes
 performance: export OMP_WAIT_POLICY = passive
 performance: $(STAMP) ## what docs/performance.md says, measured anew: about 15 minutes of nothing else
 	mkdir -p docs/performance/accuracy
-	for run in torch:bf16 openvino:bf16 onnxruntime:fp32; do \
-	    backend=$${run%:*}; options="--backend $$backend --precision $${run#*:}"; \
-	    $(BIN)/mirror_depth benchmark $$options --json docs/performance/cost_builtin_$$backend.json && \
+	for run in torch:bf16 openvino:bf16 onnxruntime:fp32 onnxruntime:int8; do \
+	    backend=$${run%:*}; precision=$${run#*:}; \
+	    options="--backend $$backend --precision $$precision"; name=$${backend}_$$precision; \
+	    $(BIN)/mirror_depth benchmark $$options --json docs/performance/cost_builtin_$$name.json && \
 	    $(BIN)/mirror_depth benchmark $$options --clip ViT-B-16 --size 352x352 \
-	        --json docs/performance/cost_vit_b16_$$backend.json || exit 1; done
+	        --json docs/performance/cost_vit_b16_$$name.json || exit 1; done
 	$(BIN)/mirror_depth benchmark --transport --rounds 30 --json docs/performance/transport.json
+	$(BIN)/mirror_depth benchmark --start-up --rounds 10 --json docs/performance/start_up.json
 	$(BIN)/mirror_depth benchmark --grow --rounds 7 --backend torch --json docs/performance/growth.json
-	for run in torch:fp32 torch:bf16 onnxruntime:fp32 openvino:fp32 openvino:bf16; do \
+	for run in torch:fp32 torch:bf16 onnxruntime:fp32 onnxruntime:int8 openvino:fp32 openvino:bf16; do \
 	    backend=$${run%:*}; precision=$${run#*:}; for kind in indoor outdoor; do \
 	    $(BIN)/mirror_depth evaluate --data scenes:$$kind --count 40 --backend $$backend \
 	        --precision $$precision --json docs/performance/accuracy/$${backend}_$${precision}_$$kind.json \

@@ -21,7 +21,7 @@ from mirror_depth_ros.engines.torch_engine import DTYPES, TorchEngine
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
-PRECISIONS = ('auto', *DTYPES)
+PRECISIONS = ('auto', *DTYPES, 'int8')
 _DEVICE_TYPES = ('cpu', 'cuda', 'mps')
 # The aspect of most cameras' images, height and width; the first engine is made for it.
 _USUAL_IMAGE = (480, 640)
@@ -61,7 +61,7 @@ class DepthEstimator:
             self.backend, self.precision = compiled.backend, compiled.precision
             self._engine = compiled
         else:
-            self.backend, self.precision = 'torch', _resolve_precision(precision, self.device)
+            self.backend, self.precision = 'torch', torch_precision(precision, self.device)
             self._engine = TorchEngine(self._model, self.precision)
 
     @classmethod
@@ -78,8 +78,8 @@ class DepthEstimator:
 
         :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
         :param device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        :param precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; ``auto`` takes the fastest that
-            the device computes natively.
+        :param precision: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8`` (ONNX Runtime only);
+            ``auto`` takes the fastest number format that the device computes natively, of floats.
         :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere
             than where the model was trained; None for a CLIP that brings its own.
         :param backend: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``; ``auto`` is OpenVINO
@@ -91,7 +91,7 @@ class DepthEstimator:
         check_backend(backend)
         resolved = _resolve_device(device)
         if backend in ('auto', 'torch'):
-            _resolve_precision(precision, resolved)
+            torch_precision(precision, resolved)
         else:
             _check_precision(precision)
             make_compiler(backend, precision, resolved)
@@ -175,7 +175,7 @@ class DepthEstimator:
         # Importing OpenVINO takes time, too.
         if self.device.type != 'cpu' or not has_engines() or find_spec('openvino') is None:
             return None
-        _resolve_precision(precision, self.device)
+        torch_precision(precision, self.device)
         try:
             compiler = make_compiler('openvino', precision, self.device)
             engines = EngineSet(
@@ -263,11 +263,20 @@ def _check_precision(name: str) -> None:
         raise ValueError(f'got precision {name!r}, expected one of {", ".join(PRECISIONS)}')
 
 
-def _resolve_precision(name: str, device: torch.device) -> str:
-    """Return the precision to compute in by PyTorch."""
+def torch_precision(name: str, device: torch.device) -> str:
+    """Return the precision that PyTorch computes in.
+
+    :param name: one of :data:`PRECISIONS`.
+    :raises ValueError: for another, or one that it does not compute in on that device.
+    """
     _check_precision(name)
     if name == 'fp16' and device.type == 'cpu':
         raise ValueError('got precision fp16 on a CPU, expected fp32 or bf16 there')
+    if name == 'int8':
+        raise ValueError(
+            'got precision int8 without a backend that computes in it, expected fp32 or bf16; set '
+            'backend onnxruntime'
+        )
     if name != 'auto':
         return name
     if device.type == 'cuda':

@@ -23,7 +23,7 @@ def network(folder: Path) -> str:
             [
                 *_subject(result),
                 _size(result['size']),
-                _spread(result['encoder_ms']),
+                f'{_spread(result["encoder_ms"])} {result["encoder_precision"]}',
                 _spread(result['model_ms']),
                 f'{result["model_over_encoder"]:.2f}',
                 f'{flops["model"] / 1e9:.1f} / {flops["encoder"] / 1e9:.1f}',
@@ -93,6 +93,20 @@ def transport(folder: Path) -> str:
     return markdown_table(['settings', 'message', 'subscriber', 'latency [ms]', 'arrived'], rows)
 
 
+def start_up(folder: Path) -> str:
+    """Return how soon commands answer and the node is active, from ``start_up.json``."""
+    path = folder / 'start_up.json'
+    if not path.is_file():
+        return ''
+    result = json.loads(path.read_text(encoding='utf-8'))
+    names = {
+        'help_s': '`mirror_depth --help` has ended',
+        'node_active_s': f'`depth_node` with {result["model"]} is active',
+    }
+    rows = [[name, _spread(result[key], digits=2)] for key, name in names.items()]
+    return markdown_table(['until', 'from the start of the process [s]'], rows)
+
+
 def growth(folder: Path, part: str) -> str:
     """Return one part of ``growth.json``, and its slopes as the last rows."""
     path = folder / 'growth.json'
@@ -137,6 +151,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     'stages': stages,
     'node': node,
     'transport': transport,
+    'start_up': start_up,
     'unchanged': unchanged,
     **{f'growth_{part}': partial(growth, part=part) for part in ('input', 'camera', 'cameras')},
 }
@@ -156,6 +171,7 @@ def _size(size: list[int]) -> str:
     return f'{size[1]} x {size[0]}'
 
 
-def _spread(spread: dict[str, float]) -> str:
+def _spread(spread: dict[str, float], digits: int = 1) -> str:
     """Return a median, and what 90 % lie between."""
-    return f'{spread["median"]:.1f} ({spread["p5"]:.1f} to {spread["p95"]:.1f})'
+    middle, low, high = (f'{spread[name]:.{digits}f}' for name in ('median', 'p5', 'p95'))
+    return f'{middle} ({low} to {high})'

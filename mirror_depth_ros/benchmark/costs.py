@@ -15,9 +15,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mirror_depth_ros.benchmark.rounds import Step, timed
+from mirror_depth_ros.engines.torch_engine import DTYPES
 from mirror_depth_ros.estimator import DepthEstimator
 
-_DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 #: Rows and columns of the matrices that show how fast this machine multiplies.
 GEMM_SIZE = 2048
 #: What is copied to show how fast this machine's memory is: far more than its caches hold.
@@ -52,8 +52,16 @@ def network_flops(network: nn.Module, size: tuple[int, int]) -> int:
 
 
 def weight_bytes(module: nn.Module, precision: str) -> int:
-    """Return the bytes of a module's weights in a precision."""
-    return sum(p.numel() for p in module.parameters()) * _DTYPES[precision].itemsize
+    """Return the bytes of a module's weights in a precision.
+
+    In int8 only the matrices of the image encoder's blocks are integers; the rest is fp32.
+    """
+    if precision in DTYPES:
+        return sum(p.numel() for p in module.parameters()) * DTYPES[precision].itemsize
+    return sum(
+        p.numel() * (1 if name.startswith('image_encoder.blocks') and p.ndim == 2 else 4)
+        for name, p in module.named_parameters()
+    )
 
 
 def image_bytes(height: int, width: int) -> dict[str, int]:
@@ -64,7 +72,7 @@ def image_bytes(height: int, width: int) -> dict[str, int]:
 
 def ceiling_steps(precision: str, device: torch.device) -> list[Step]:
     """Return the steps ``gemm`` and ``copy`` of a round; see :func:`ceilings`."""
-    left = torch.rand(GEMM_SIZE, GEMM_SIZE, device=device).to(_DTYPES[precision])
+    left = torch.rand(GEMM_SIZE, GEMM_SIZE, device=device).to(DTYPES[precision])
     product = torch.empty_like(left)
     source, target = (np.ones(COPY_BYTES, np.uint8) for _ in range(2))
 

@@ -15,6 +15,7 @@ from mirror_depth_ros.benchmark.rounds import Step, interleave, medians, timed
 from mirror_depth_ros.benchmark.subject import (
     Subject,
     encoder_call,
+    encoder_precision,
     load_network,
     make_estimator,
 )
@@ -58,7 +59,7 @@ class Bench:
         visual, encoder = encoder_call(subject, estimator, network, size)
         flops['encoder'] = costs.count_flops(encoder)
         sizes = {
-            'encoder_weights': costs.weight_bytes(visual, estimator.precision),
+            'encoder_weights': costs.weight_bytes(visual, encoder_precision(estimator)),
             'model_weights': costs.weight_bytes(network, estimator.precision),
             **costs.image_bytes(height, width),
         }
@@ -74,7 +75,7 @@ class Bench:
             model_step(self.estimator, self.size),
             stages_step(self.estimator, frame, self.camera),
             back_projection_step(self.camera),
-            *costs.ceiling_steps(self.estimator.precision, self.estimator.device),
+            *costs.ceiling_steps(encoder_precision(self.estimator), self.estimator.device),
         ]
 
     def measure(self, rounds: int, advance: Callable[[], None]) -> dict[str, Any]:
@@ -95,6 +96,7 @@ class Bench:
             'camera': [height, width],
             'camera_input': list(self.estimator.input_size(height, width)),
             'encoder_ms': spreads['encoder'],
+            'encoder_precision': encoder_precision(self.estimator),
             'model_ms': spreads['model'],
             'model_over_encoder': middle['model'] / middle['encoder'],
             'stages_ms': {name: spreads[name] for name in stages},

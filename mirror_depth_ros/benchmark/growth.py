@@ -76,10 +76,13 @@ def n_rounds(rounds: int) -> int:
 def _by_input(subject: Subject, rounds: int, advance: Callable[[], None]) -> dict[str, Any]:
     """Measure network and encoder at one input size after the other, the two in turn."""
     rows: list[dict[str, Any]] = []
-    for side in INPUTS:
+    pixels: list[float] = []
+    for nominal in INPUTS:
         network = load_network(subject)
         patch = network.image_encoder.patch_size
-        size = (side // patch * patch, side // patch * patch)
+        side = nominal // patch * patch
+        size = (side, side)
+        pixels.append(float(side**2))
         network = resized(network, size)
         estimator = make_estimator(network, subject)
         _, encoder = encoder_call(subject, estimator, network, size)
@@ -93,7 +96,6 @@ def _by_input(subject: Subject, rounds: int, advance: Callable[[], None]) -> dic
                 'network_over_encoder': middle['model'] / middle['encoder'],
             }
         )
-    pixels = [float(side**2) for side in INPUTS]
     slopes = {
         f'exponent_of_{name}_in_pixels': exponent(pixels, [row[f'{name}_ms'] for row in rows])
         for name in ('encoder', 'network')

@@ -11,13 +11,12 @@ import torch
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.engines.torch_engine import DTYPES
+from mirror_depth_ros.estimator import DepthEstimator, torch_precision
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
 from mirror_depth_ros.model.clip import load_clip
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, preset
-
-_DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def encoder_call(
     """Return the whole bare CLIP image encoder, and what runs it once at that size of input.
 
     It is open_clip's own, all blocks and the projection, in PyTorch. Its weights are converted to
-    the precision once, which is faster than autocast.
+    the precision (:func:`encoder_precision`) once, which is faster than autocast.
     """
     visual = load_clip(subject.clip or network.config.clip).visual
     if not isinstance(visual, VisionTransformer):
@@ -109,9 +108,9 @@ def encoder_call(
     table = network.image_encoder.positional_table(*grid)
     visual.positional_embedding = nn.Parameter(table.detach().clone(), requires_grad=False)
     visual = visual.eval().requires_grad_(False)
-    visual = visual.to(device=estimator.device, dtype=_DTYPES[estimator.precision])
-    images = torch.rand(1, 3, *size, device=estimator.device)
-    images = images.to(_DTYPES[estimator.precision])
+    dtype = DTYPES[encoder_precision(estimator)]
+    visual = visual.to(device=estimator.device, dtype=dtype)
+    images = torch.rand(1, 3, *size, device=estimator.device).to(dtype)
 
     @torch.inference_mode()
     def run() -> Tensor:
@@ -121,6 +120,16 @@ def encoder_call(
         return result
 
     return visual, run
+
+
+def encoder_precision(estimator: DepthEstimator) -> str:
+    """Return what the encoder is measured in: the model's precision.
+
+    PyTorch has no such encoder in int8; it is then what PyTorch would take on that device.
+    """
+    if estimator.precision in DTYPES:
+        return estimator.precision
+    return torch_precision('auto', estimator.device)
 
 
 def _nearest(pixels: int, patch: int) -> int:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mirror_depth_ros.benchmark.estimation import Bench
     from mirror_depth_ros.benchmark.subject import Subject
 
-_MODES = 'transport', 'grow'
 # Blocks of the node's frames and of estimates alone, and how long the camera runs freely [s].
 _MOST_BLOCKS, _FREE_SECONDS = 6, 6.0
 
@@ -44,6 +43,11 @@ def benchmark(
     grow: bool = typer.Option(
         False, '--grow', help='Measure how cost grows with input, camera and --cameras instead.'
     ),
+    start_up: bool = typer.Option(
+        False,
+        '--start-up',
+        help='Measure how soon commands answer and the node is active instead.',
+    ),
     cameras: int = typer.Option(8, min=1, max=64, help='Most cameras of --grow.'),
     json_file: JsonFile = None,
 ) -> None:
@@ -52,8 +56,10 @@ def benchmark(
         raise ValueError(
             f'got --model {model} and --clip {clip}, expected one of them; leave the other out'
         )
-    if transport and grow:
-        raise ValueError('got --transport and --grow, expected one at a time; leave one out')
+    modes = {'--transport': transport, '--grow': grow, '--start-up': start_up}
+    wanted = [name for name, is_wanted in modes.items() if is_wanted]
+    if len(wanted) > 1:
+        raise ValueError(f'got {" and ".join(wanted)}, expected one at a time; leave one out')
     input_size = _numbers(size, '--size', '352x352') if size else None
     width, height = _numbers(camera, '--camera', '640x480')
     from mirror_depth_ros.benchmark.subject import Subject  # loads PyTorch
@@ -76,6 +82,9 @@ def benchmark(
     if transport:
         result = _transport(rounds)
         tables.print_transport(result)
+    elif start_up:
+        result = _start_up(subject.model, rounds)
+        tables.print_start_up(result)
     elif grow:
         result = _grow(subject, rounds, cameras)
         tables.print_growth(result)
@@ -151,6 +160,16 @@ def _transport(rounds: int) -> dict[str, Any]:
         raise ValueError(remedy)
     with _progress('transport', benchmark_transport.N_PAIRS) as advance:
         return benchmark_transport.measure(rounds, advance=advance)
+
+
+def _start_up(model: str, rounds: int) -> dict[str, Any]:
+    from mirror_depth_ros.cli import benchmark_start_up
+    from mirror_depth_ros.cli.ros_environment import missing_ros
+
+    if (remedy := missing_ros()) is not None:
+        raise ValueError(remedy)
+    with _progress('start-up', rounds + 1) as advance:
+        return benchmark_start_up.measure(model, rounds, advance=advance)
 
 
 @contextmanager

@@ -72,6 +72,21 @@ def print_transport(result: Mapping[str, Any]) -> None:
     Console().print(table)
 
 
+def print_start_up(result: Mapping[str, Any]) -> None:
+    """Print what starting takes."""
+    table = Table('', 'median [s]', '5 to 95 % [s]')
+    names = {
+        'help_s': 'mirror_depth --help',
+        'node_active_s': f'depth_node active, {result["model"]}',
+    }
+    for key, name in names.items():
+        spread = result[key]
+        table.add_row(
+            name, f'{spread["median"]:.2f}', f'{spread["p5"]:.2f} to {spread["p95"]:.2f}'
+        )
+    Console().print(table)
+
+
 def print_growth(result: Mapping[str, Any]) -> None:
     """Print cost by size of input, size of camera and number of cameras, with the slopes."""
     console = Console()

@@ -35,7 +35,7 @@ Baseline = Annotated[
 Device = Annotated[str, typer.Option(help='auto, cpu, cuda, cuda:1, mps.')]
 
 #: What PyTorch computes in.
-Precision = Annotated[str, typer.Option(help='auto, fp32, bf16 or fp16.')]
+Precision = Annotated[str, typer.Option(help='auto, fp32, bf16, fp16 or int8.')]
 
 #: What computes the network.
 Backend = Annotated[str, typer.Option(help='auto, torch, onnxruntime or openvino.')]

@@ -31,7 +31,7 @@ class Compiler(Protocol):
 
     #: As in :data:`BACKENDS`.
     name: str
-    #: What it computes in: ``fp32``, ``bf16`` or ``fp16``.
+    #: What it computes in: ``fp32``, ``bf16``, ``fp16`` or ``int8``.
     precision: str
 
     @property
@@ -58,8 +58,8 @@ def make_compiler(backend: str, precision: str, device: torch.device) -> Compile
     """Return what compiles for a backend.
 
     :param backend: ``onnxruntime`` or ``openvino``.
-    :param precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; ``auto`` takes the fastest that
-        the library computes natively on the device.
+    :param precision: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8``; ``auto`` takes the
+        fastest of floats that the library computes natively on the device.
     :raises ValueError: for a package that is missing, or a device or precision that the library
         does not compute on.
     """

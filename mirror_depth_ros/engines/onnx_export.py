@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 
 from mirror_depth_ros.engines.backend import require_packages
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
 #: Names of the file's inputs and output.
 IMAGE, FOCAL_PX, DEPTH = 'image', 'focal_px', 'depth'
 #: What torch.onnx writes natively; newer ones it would have to convert to.
 OPSET = 18
+# Where torch.onnx notes, node by node, which modules it is of.
+_MODULES = 'pkg.torch.onnx.name_scopes'
 
 
 def export_onnx(
@@ -68,7 +75,17 @@ def export_onnx(
         logger.setLevel(level)
     assert program is not None  # with dynamo=True there is one
     proto = program.model_proto
+    for node in proto.graph.node:
+        for i in reversed(range(len(node.metadata_props))):
+            if node.metadata_props[i].key != _MODULES:  # stack traces name this computer's folders
+                del node.metadata_props[i]
     for name, value in (metadata or {}).items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, value
     return proto.SerializeToString()
+
+
+def module_names(node: NodeProto) -> list[str]:
+    """Return the names of the modules that a node of :func:`export_onnx` lies in, outer first."""
+    entries = {entry.key: entry.value for entry in node.metadata_props}
+    return list(ast.literal_eval(entries.get(_MODULES, '[]')))

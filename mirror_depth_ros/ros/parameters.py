@@ -69,8 +69,9 @@ class DepthParameters:
     )
     precision: str = _parameter(
         'auto',
-        'Number format of the model; "auto" takes the fastest that the device computes natively.',
-        choices=('auto', 'fp32', 'bf16', 'fp16'),
+        'Number format of the model; "auto" takes the fastest of floats that the device computes '
+        'natively; "int8" needs the backend onnxruntime.',
+        choices=('auto', 'fp32', 'bf16', 'fp16', 'int8'),
         in_use=_LOADED_FOR_IT,
     )
     backend: str = _parameter(

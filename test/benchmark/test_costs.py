@@ -31,6 +31,12 @@ def test_bytes() -> None:
     layer = nn.Linear(3, 5)  # 15 weights and 5 biases
     assert costs.weight_bytes(layer, 'fp32') == 80
     assert costs.weight_bytes(layer, 'bf16') == 40
+    # Of the encoder's blocks, matrices have one byte a weight and all else four.
+    network = nn.ModuleDict({'image_encoder': nn.ModuleDict({'blocks': layer}), 'decoder': layer})
+    assert costs.weight_bytes(network['image_encoder'], 'int8') == 80
+    assert costs.weight_bytes(
+        nn.ModuleDict({'image_encoder': network['image_encoder']}), 'int8'
+    ) == (15 + 4 * 5)
     assert costs.image_bytes(480, 640) == {'image': 921600, 'depth': 1228800, 'cloud': 4915200}
 
 

@@ -7,9 +7,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
+from mirror_depth_ros.estimator import torch_precision
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def benchmark(tiny_model, tmp_path):
     def run(*options):
         path = tmp_path / 'figures.json'
         arguments = ['benchmark', '--json', path, *options]
-        if '--clip' not in options and '--transport' not in options:
+        if '--clip' not in options and '--backend' not in options and '--transport' not in options:
             arguments += ['--model', tiny_model, '--backend', 'torch', '--device', 'cpu']
         outcome = CliRunner().invoke(app, [str(a) for a in arguments])
         figures = json.loads(path.read_text()) if path.is_file() else None
@@ -60,6 +62,27 @@ def test_the_node_end_to_end(benchmark):
     assert figures['stages_ms']['packing'] == figures['messages_ms']['cloud']
 
 
+def test_in_int8_the_encoder_is_what_pytorch_takes(benchmark, tiny_model, tmp_path, monkeypatch):
+    pytest.importorskip('onnxscript', reason="needs pip install '.[accelerate]'")
+    pytest.importorskip('onnxruntime', reason="needs pip install '.[accelerate]'")
+    monkeypatch.setenv('MIRROR_DEPTH_CACHE', str(tmp_path / 'engines'))
+    options = ('--model', tiny_model, '--backend', 'onnxruntime', '--precision', 'int8')
+    code, figures, output = benchmark(*options, '--device', 'cpu', '--rounds', 1, '--no-node')
+    assert code == 0, output
+    assert figures['machine']['precision'] == 'int8'
+    assert figures['encoder_precision'] == torch_precision('auto', torch.device('cpu'))
+    assert figures['bytes']['model_weights'] < figures['bytes']['encoder_weights'] * 2
+
+
+def test_start_up(benchmark):
+    pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
+    code, figures, output = benchmark('--start-up', '--rounds', 1)
+    assert code == 0, output
+    assert figures['help_s']['count'] == figures['node_active_s']['count'] == 1
+    assert 0 < figures['help_s']['median'] < figures['node_active_s']['median']
+    assert 'depth_node active' in output
+
+
 def test_transport(benchmark, monkeypatch):
     pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
     from mirror_depth_ros.cli import benchmark_transport
@@ -85,10 +108,15 @@ def test_transport(benchmark, monkeypatch):
     [
         (('--model', 'clip2depth', '--clip', 'ViT-B-16'), 'expected one of them'),
         (('--transport', '--grow'), 'got --transport and --grow, expected one at a time'),
+        (('--grow', '--start-up'), 'got --grow and --start-up, expected one at a time'),
         (('--size', '50x64', '--no-node'), 'expected multiples of the patch size 16'),
         (('--size', 'large'), 'got --size large, expected two numbers of pixels such as 352x352'),
         (('--camera', '0x480'), 'got --camera 0x480, expected two numbers'),
-        (('--precision', 'int8', '--no-node'), "got precision 'int8', expected one of"),
+        (('--precision', 'int4', '--no-node'), "got precision 'int4', expected one of"),
+        (
+            ('--precision', 'int8', '--no-node'),
+            'got precision int8 without a backend that computes',
+        ),
         (('--clip', 'ViT-X', '--no-node'), "got CLIP 'ViT-X', expected an open_clip model name"),
     ],
 )
@@ -107,5 +135,13 @@ def test_help_teaches():
         check=True,
         env={'PATH': '', 'COLUMNS': '200'},
     )
-    for option in ('--clip', '--size', '--backend', '--threads', '--transport', '--grow'):
+    for option in (
+        '--clip',
+        '--size',
+        '--backend',
+        '--threads',
+        '--transport',
+        '--grow',
+        '--start-up',
+    ):
         assert option in outcome.stdout

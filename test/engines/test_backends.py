@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -81,6 +82,32 @@ def test_openvino_in_bf16_is_near(tiny_model: Path) -> None:
     expected = load(tiny_model, 'torch').estimate(image, 60.0)
     depth = load(tiny_model, 'openvino', 'bf16').estimate(image, 60.0)
     assert 0 < np.abs(depth / expected - 1).mean() < 0.02
+
+
+def test_int8_is_near_and_smaller(tiny_model: Path, cache: Path) -> None:
+    image = picture(61, 83)
+    expected = load(tiny_model, 'torch').estimate(image, 60.0)
+    estimator = load(tiny_model, 'onnxruntime', 'int8')
+    assert (estimator.backend, estimator.precision) == ('onnxruntime', 'int8')
+    depth = estimator.estimate(image, 60.0)
+    assert 0 < np.abs(depth / expected - 1).mean() < 0.02
+
+
+def test_int8_rounds_the_encoders_products_alone(tiny_model: Path) -> None:
+    onnx = pytest.importorskip('onnx', reason="needs pip install '.[accelerate]'")
+    network = load_checkpoint(tiny_model).fold().eval()
+    exact = export_onnx(network, (48, 64))
+    compiled = make_compiler('onnxruntime', 'int8', torch.device('cpu')).compile(exact)
+    kinds = Counter(node.op_type for node in onnx.load_from_string(compiled).graph.node)
+    n_blocks = network.config.taps[-1] + 1
+    assert kinds['MatMulInteger'] == 4 * n_blocks  # query, key and value; output; two of the MLP
+    assert len(compiled) < len(exact)
+
+
+def test_an_exported_file_names_no_folder_of_this_computer(tiny_model: Path) -> None:
+    file = export_onnx(load_checkpoint(tiny_model).fold().eval(), (48, 64))
+    assert str(Path(__file__).parents[2]).encode() not in file
+    assert b'site-packages' not in file
 
 
 def test_depth_stays_when_the_next_image_comes(tiny_model: Path) -> None:
@@ -218,9 +245,12 @@ def test_the_error_is_of_the_worst_pixel_in_fp32_and_of_the_mean_in_others(
     ('backend', 'precision', 'error'),
     [
         ('tensorflow', 'fp32', "got backend 'tensorflow', expected one of auto, torch, onnx"),
-        ('onnxruntime', 'bf16', "got backend 'onnxruntime' in bf16 on cpu, expected fp32, or"),
+        ('onnxruntime', 'bf16', "got backend 'onnxruntime' in bf16 on cpu, expected fp32, int8"),
         ('openvino', 'fp16', "got backend 'openvino' in fp16, expected fp32"),
-        ('openvino', 'int8', "got precision 'int8', expected one of auto, fp32, bf16, fp16"),
+        ('openvino', 'int8', "got backend 'openvino' in int8, expected fp32"),
+        ('openvino', 'int4', "got precision 'int4', expected one of auto, fp32, bf16, fp16, int8"),
+        ('torch', 'int8', 'got precision int8 without a backend .* set backend onnxruntime'),
+        ('auto', 'int8', 'got precision int8 without a backend .* set backend onnxruntime'),
     ],
 )
 def test_what_does_not_serve_is_named(

@@ -32,6 +32,21 @@ def test_a_mask_is_added_to_the_logits(attention: nn.MultiheadAttention) -> None
     assert not torch.allclose(taken, SelfAttention(attention)(x, x, x)[0])
 
 
+@pytest.mark.parametrize('n_tokens', [255, 256, 301, 1024, 1025])
+def test_in_bf16_products_equal_the_fused_attention(n_tokens: int) -> None:
+    torch.manual_seed(4)
+    attention = SelfAttention(nn.MultiheadAttention(24, 3, batch_first=True)).eval()
+    x = torch.randn(2, n_tokens, 24)
+    with torch.inference_mode():
+        expected = attention(x, x, x)[0]
+        taken = attention.bfloat16()(*[x.bfloat16()] * 3)[0]
+        with torch.autocast('cpu', torch.bfloat16):
+            cast = attention(x, x, x)[0]
+    assert taken.dtype == cast.dtype == torch.bfloat16
+    for found in (taken, cast):
+        torch.testing.assert_close(found.float(), expected, atol=6e-3, rtol=0.05)
+
+
 def test_parameters_are_shared_under_their_names(attention: nn.MultiheadAttention) -> None:
     before = dict(attention.named_parameters())
     after = dict(SelfAttention(attention).named_parameters())

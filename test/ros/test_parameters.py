@@ -31,7 +31,10 @@ def test_the_config_file_says_which_parameters_are_fixed():
 @pytest.mark.parametrize(
     ('change', 'error'),
     [
-        ({'precision': 'int8'}, "got precision 'int8', expected one of auto, fp32, bf16, fp16"),
+        (
+            {'precision': 'int4'},
+            "got precision 'int4', expected one of auto, fp32, bf16, fp16, int8",
+        ),
         ({'image_transport': 'theora'}, "got image_transport 'theora', expected one of raw, comp"),
         ({'max_range': float('nan')}, r'got max_range nan, expected 0\.1 to 1000\.0'),
         ({'min_range': -0.1}, r'got min_range -0\.1, expected 0\.0 to 100\.0'),
@@ -128,7 +131,7 @@ def test_names_that_ros_takes_for_numbers_stay_names(ros_context, value):
 @pytest.mark.parametrize(
     ('overrides', 'exception', 'error'),
     [
-        ({'precision': 'int8'}, ValueError, "got precision 'int8'"),
+        ({'precision': 'int4'}, ValueError, "got precision 'int4'"),
         ({'max_range': 20}, InvalidParameterTypeException, "'max_range'.*expecting type 'DOUBLE'"),
         ({'min_range': -1.0}, InvalidParameterValueException, 'min_range out of range'),
         (
@@ -157,7 +160,7 @@ def test_descriptors_tell_tools_what_is_allowed(make_node):
     assert marks == 'One of: inf, nan, clamp.'
     precision = node.describe_parameter('precision')
     assert precision.additional_constraints == (
-        'One of: auto, fp32, bf16, fp16. Fixed while configured: the model is loaded for it; '
+        'One of: auto, fp32, bf16, fp16, int8. Fixed while configured: the model is loaded for it; '
         'deactivate the node, clean it up, set, configure.'
     )
     transport = node.describe_parameter('image_transport')
