@@ -18,7 +18,7 @@ from mirror_depth_ros.cli.ros_environment import (
 )
 
 _PACKAGE = 'mirror_depth_ros.ros.benchmark'
-_MESSAGES = ('image', 'depth', 'points')
+MESSAGES = ('image', 'depth', 'points')
 _RELIABILITIES = ('reliable', 'best_effort')
 #: Who has config/fastdds.xml, sender and receivers.
 SETTINGS = {
@@ -27,7 +27,7 @@ SETTINGS = {
     'profile of the publisher only': (True, False),
 }
 #: How often :func:`measure` advances.
-N_PAIRS = len(SETTINGS) * len(_MESSAGES)
+N_PAIRS = len(SETTINGS) * len(MESSAGES)
 
 
 def measure(count: int, *, advance: Callable[[], None]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def measure(count: int, *, advance: Callable[[], None]) -> dict[str, Any]:
 
     rows = []
     for setting, has_profile in SETTINGS.items():
-        for message in _MESSAGES:
+        for message in MESSAGES:
             received = _receive(message, count, *has_profile)
             for subscriber, latencies in received.items():
                 rows.append(

@@ -102,12 +102,9 @@ def test_int8_rounds_the_encoders_products_alone(tiny_model: Path) -> None:
     n_blocks = network.config.taps[-1] + 1
     assert kinds['MatMulInteger'] == 4 * n_blocks  # query, key and value; output; two of the MLP
     assert len(compiled) < len(exact)
-
-
-def test_an_exported_file_names_no_folder_of_this_computer(tiny_model: Path) -> None:
-    file = export_onnx(load_checkpoint(tiny_model).fold().eval(), (48, 64))
-    assert str(Path(__file__).parents[2]).encode() not in file
-    assert b'site-packages' not in file
+    # Nor do files tell whose computer made them.
+    assert str(Path(__file__).parents[2]).encode() not in exact
+    assert b'site-packages' not in exact
 
 
 def test_depth_stays_when_the_next_image_comes(tiny_model: Path) -> None:

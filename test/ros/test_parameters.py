@@ -160,8 +160,8 @@ def test_descriptors_tell_tools_what_is_allowed(make_node):
     assert marks == 'One of: inf, nan, clamp.'
     precision = node.describe_parameter('precision')
     assert precision.additional_constraints == (
-        'One of: auto, fp32, bf16, fp16, int8. Fixed while configured: the model is loaded for it; '
-        'deactivate the node, clean it up, set, configure.'
+        'One of: auto, fp32, bf16, fp16, int8. Fixed while configured: the model is loaded for '
+        'it; deactivate the node, clean it up, set, configure.'
     )
     transport = node.describe_parameter('image_transport')
     assert transport.read_only
