@@ -177,7 +177,9 @@ def _spread_nan(xyz: NDArray[np.float32], *, scratch: NDArray[np.float32]) -> bo
     :param scratch: ``[H, W]``, overwritten.
     :returns: whether all are finite.
     """
-    with np.errstate(invalid='ignore'):
+    with np.errstate(invalid='ignore', over='ignore'):
+        if np.isfinite(xyz[0].sum()):  # one pass where there is nothing to do
+            return True
         np.multiply(xyz[0], 0, out=scratch)  # 0 where x is finite, elsewhere NaN
         is_finite = not np.isnan(scratch.min())
         if not is_finite:
