@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from mirror_depth_ros.engines.backend import package_version, require_packages
 from mirror_depth_ros.engines.onnx_export import FOCAL_PX, IMAGE
+from mirror_depth_ros.heap import without_garbage_collection
 
 _HINTS = {'fp32': 'f32', 'bf16': 'bf16'}
 
@@ -31,11 +33,7 @@ class OpenVino:
                 f"got backend 'openvino' on {device}, expected cpu; set device cpu or use another "
                 'backend'
             )
-        # On being imported, openvino counts its use in ~/intel and may tell its makers, through a
-        # package that it does without where that is not there.
-        sys.modules.setdefault('openvino_telemetry', None)  # type: ignore[arg-type]
-        import openvino
-
+        openvino = _import_openvino()
         self._core = openvino.Core()
         has_bf16 = 'BF16' in self._core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         if precision == 'auto':
@@ -88,3 +86,24 @@ class _Request:
         inputs = {IMAGE: images.contiguous().numpy(), FOCAL_PX: focal_px.numpy()}
         # The request overwrites its own output with the next images'.
         return torch.from_numpy(self._request.infer(inputs)[0].copy())
+
+
+def _import_openvino() -> ModuleType:
+    """Import OpenVINO without its converters of other formats.
+
+    They take most of the time of its import, and through them, openvino counts its use in ~/intel
+    and may tell its makers. It does without a module that is not there, which None says.
+    """
+    # For good: whoever wants the converters may import openvino.tools.ovc, but nobody is told.
+    sys.modules.setdefault('openvino_telemetry', None)  # type: ignore[arg-type]
+    converters = 'openvino.tools.ovc'
+    is_hidden = 'openvino' not in sys.modules
+    if is_hidden:
+        sys.modules.setdefault(converters, None)  # type: ignore[arg-type]
+    try:
+        with without_garbage_collection():
+            import openvino
+    finally:
+        if is_hidden:
+            sys.modules.pop(converters, None)
+    return openvino
