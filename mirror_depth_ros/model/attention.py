@@ -61,6 +61,6 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> T
     if not plain:
         return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    # Written out, as autocast would take the softmax to fp32 and twice the time.
+    # Autocast would take the softmax to fp32.
     with torch.autocast('cpu', enabled=False):
         return logits.softmax(dim=-1) @ value

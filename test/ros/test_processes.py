@@ -125,7 +125,7 @@ def test_ctrl_c_is_quiet_while_images_flow(ros_context):
 @pytest.mark.parametrize(
     ('arguments', 'error'),
     [
-        (['-p', 'precision:=int8'], "depth_node: got precision 'int8', expected one of auto"),
+        (['-p', 'precision:=int4'], "depth_node: got precision 'int4', expected one of auto"),
         (['-p', 'max_range:=20'], "'max_range'"),
     ],
 )
