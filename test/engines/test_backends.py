@@ -96,7 +96,7 @@ def test_int8_is_near_and_smaller(tiny_model: Path, cache: Path) -> None:
 def test_int8_rounds_the_encoders_products_alone(tiny_model: Path) -> None:
     onnx = pytest.importorskip('onnx', reason="needs pip install '.[accelerate]'")
     network = load_checkpoint(tiny_model).fold().eval()
-    exact = export_onnx(network, (48, 64))
+    exact = engine_set.export_onnx(network, (48, 64))  # once for all tests here
     compiled = make_compiler('onnxruntime', 'int8', torch.device('cpu')).compile(exact)
     kinds = Counter(node.op_type for node in onnx.load_from_string(compiled).graph.node)
     n_blocks = network.config.taps[-1] + 1
