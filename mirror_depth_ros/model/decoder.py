@@ -51,7 +51,9 @@ class Expansion(nn.Module):
     with them, half as many features reach that resolution.
     """
 
-    def __init__(self, width: int, patch_size: int, refinements: int = 0) -> None:
+    def __init__(
+        self, width: int, patch_size: int, refinements: int = 0, outputs: int = 1
+    ) -> None:
         super().__init__()
         inner = width // (4 if refinements else 2)  # convolutions cost as the square of it
         self.first = nn.ConvTranspose2d(width, inner, kernel_size=4, stride=4)
@@ -59,10 +61,10 @@ class Expansion(nn.Module):
             nn.Conv2d(inner, inner, kernel_size=3, padding=1) for _ in range(refinements)
         )
         second = patch_size // 4
-        self.second = nn.ConvTranspose2d(inner, 1, kernel_size=second, stride=second)
+        self.second = nn.ConvTranspose2d(inner, outputs, kernel_size=second, stride=second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``[B, 1, patch_size h, patch_size w]`` for ``[B, width, h, w]``."""
+        """Return ``[B, outputs, patch_size h, patch_size w]`` for ``[B, width, h, w]``."""
         batch, _, height, width = x.shape
         side, outer = self.first.stride[0], self.second.stride[0]
         x = x.permute(0, 2, 3, 1)  # [B, h, w, width]
@@ -74,9 +76,9 @@ class Expansion(nn.Module):
                 x = x + convolution(x).relu()
             x = x.permute(0, 2, 3, 1).reshape(batch, height, side, width, side, -1)
             x = x.transpose(2, 3)  # [B, h, w, 4, 4, inner]
-        x = _expand(x, self.second).squeeze(-1)  # [B, h, w, 4, 4, s, s]
-        x = x.permute(0, 1, 3, 5, 2, 4, 6)  # [B, h, 4, s, w, 4, s]
-        return x.reshape(batch, 1, height * side * outer, width * side * outer)
+        x = _expand(x, self.second)  # [B, h, w, 4, 4, s, s, outputs]
+        x = x.permute(0, 7, 1, 3, 5, 2, 4, 6)  # [B, outputs, h, 4, s, w, 4, s]
+        return x.reshape(batch, -1, height * side * outer, width * side * outer)
 
 
 def _expand(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
@@ -163,7 +165,7 @@ class ConvolutionBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features of several taps to one logit per pixel."""
+    """Features of several taps to a number or more per pixel."""
 
     def __init__(
         self,
@@ -179,6 +181,7 @@ class Decoder(nn.Module):
         blocks_per_tap: int = 1,
         trained_grid: tuple[int, int] | None = None,
         refinements: int = 0,
+        outputs: int = 1,
     ) -> None:
         """Build the decoder for ``taps`` feature maps of ``feature_dim`` channels.
 
@@ -188,6 +191,7 @@ class Decoder(nn.Module):
         :param trained_grid: rows and columns of patches while training, to tell the blocks where
             each patch lies; None leaves that to CLIP's own positional embeddings.
         :param refinements: convolutions that let depth flow across patches, see Expansion.
+        :param outputs: numbers per pixel.
         :raises ValueError: for a patch size that is not a multiple of 4.
         """
         super().__init__()
@@ -205,7 +209,9 @@ class Decoder(nn.Module):
             for _ in range(taps)
         )
         self.convolution = nn.Conv2d(width, width, kernel_size=3, padding=1)
-        self.expansion = Expansion(width, patch_size, refinements)
+        self.expansion = Expansion(width, patch_size, refinements, outputs)
+        #: How many numbers the condition scales and shifts.
+        self.film_width = width
 
     def _blocks_after(self, tap: int) -> Iterator[nn.Module]:
         yield from self.blocks[tap].children()
@@ -213,7 +219,7 @@ class Decoder(nn.Module):
     def forward(
         self, features: Sequence[Tensor], scale: Tensor, shift: Tensor, grid: tuple[int, int]
     ) -> Tensor:
-        """Return one logit per pixel, ``[B, 1, H, W]``.
+        """Return ``[B, outputs, H, W]``.
 
         :param features: ``[B, N, C]`` per tap, in the order they are to be taken in.
         :param scale: FiLM scale, ``[width]``.
@@ -232,7 +238,7 @@ class Decoder(nn.Module):
                 x = block(x, grid)  # [B, N, width]
         assert x is not None  # there is at least one tap
         x = x.transpose(1, 2).unflatten(2, grid)  # [B, width, h, w]
-        return self.expansion(self.convolution(x).relu())  # [B, 1, H, W]
+        return self.expansion(self.convolution(x).relu())  # [B, outputs, H, W]
 
 
 def make_block(kind: str, width: int, heads: int, mlp_width: int) -> nn.Module:

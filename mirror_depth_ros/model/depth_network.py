@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.conv_encoder import ImageEncoder
 
 
 class NetworkConfig(Protocol):
@@ -38,7 +38,7 @@ class DepthNetwork(nn.Module):
     """RGB and focal length in, metric depth out, by way of a frozen CLIP's features."""
 
     config: NetworkConfig
-    image_encoder: FrozenImageEncoder
+    image_encoder: ImageEncoder
 
     def forward(self, images: Tensor, focal_px: Tensor) -> Tensor:
         """Return metric depth.
@@ -87,6 +87,10 @@ class DepthNetwork(nn.Module):
         :returns: metres, ``[B, 1, H, W]``, within the configured range.
         """
         raise NotImplementedError
+
+    def predict(self, taps: list[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        """Return canonical depth as :meth:`decode` and, of networks that say it, its doubt."""
+        return self.decode(taps, grid), None
 
     def fold(self) -> DepthNetwork:
         """Replace what depends on no image by its value, in place."""

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.conv_encoder import ImageEncoder, make_image_encoder
 from mirror_depth_ros.model.decoder import Decoder, Film
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror import Mirror
+from mirror_depth_ros.model.pyramid_decoder import PyramidDecoder
 
 _CHOICES = {
     'condition': ('mirror', 'mirror_mean', 'mirror_frozen', 'free', 'none'),
@@ -33,6 +35,10 @@ _LIMITS = {
     'refinements': (0, 16),
 }
 _MAX_INPUT = 4096  # pixels
+# Errors of 0.7 % to 7 times; beyond, a likelihood would be ruled by a few pixels.
+_LOG_SCALE_RANGE = (-5.0, 2.0)
+# Entries that files of earlier versions lack; their defaults are what those versions did.
+_ADDED = frozenset({'confidence'})
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class MirrorDepthConfig:
     clip: str = 'ViT-B-16-quickgelu'
     #: open_clip weights tag or file; None leaves the weights random.
     clip_weights: str | None = None
-    #: 0-based blocks whose outputs are decoded, ascending.
+    #: 0-based blocks of a ViT, or stages of a convolutional tower, that are decoded, ascending.
     taps: tuple[int, ...] = (3, 6, 9)
     #: Rows of the mirror.
     mirror_tokens: int = 64
@@ -56,7 +62,8 @@ class MirrorDepthConfig:
     #: outputs' mean (``mirror_mean``), a mirror that stays random (``mirror_frozen``), a ``free``
     #: learned vector without text encoder, or ``none``, a decoder without condition.
     condition: str = 'mirror'
-    #: Width of the decoder.
+    #: Width of the decoder; of a convolutional tower's, that of its deepest level. What is said of
+    #: heads, blocks, tap order and refinements below concerns the decoder of a ViT.
     width: int = 64
     #: Attention heads of a decoder block.
     heads: int = 4
@@ -78,6 +85,8 @@ class MirrorDepthConfig:
     position: str = 'clip'
     #: ``softplus`` (the paper) or ``log``: depth spread evenly in its logarithm over the range.
     output: str = 'softplus'
+    #: Whether a second number is predicted for each pixel: how far off its depth may be.
+    confidence: bool = False
     #: Height and width the network is trained at [pixels]; others work too.
     input_size: tuple[int, int] = (352, 352)
     #: Focal length that the predicted, canonical depth is for, at the network's input [pixels].
@@ -94,7 +103,9 @@ class MirrorDepthConfig:
                 )
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
+            # True is an int to Python, and no width to PyTorch.
+            is_integer = isinstance(value, int) and not isinstance(value, bool)
+            if not is_integer or not low <= value <= high:
                 raise ValueError(f'got {name}={value!r}, expected an integer from {low} to {high}')
         if self.width % self.heads or self.width % 2:
             raise ValueError(
@@ -123,7 +134,7 @@ class MirrorDepthConfig:
         :raises ValueError: for missing or unknown names, or values of the wrong type.
         """
         names = {f.name for f in fields(cls)}
-        if set(values) != names:
+        if not names - _ADDED <= set(values) <= names:
             raise ValueError(
                 f'got configuration entries {sorted(values)}, expected exactly {sorted(names)}; '
                 'the file is of another version'
@@ -150,6 +161,8 @@ def _is_like(value: Any, example: Any) -> bool:
         return isinstance(value, tuple) and all(_is_like(v, example[0]) for v in value)
     if isinstance(example, float):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool) != isinstance(example, bool):
+        return False
     return isinstance(value, type(example)) or (value is None and example == '')
 
 
@@ -183,7 +196,7 @@ class MirrorDepth(DepthNetwork):
     def __init__(
         self,
         config: MirrorDepthConfig,
-        image_encoder: FrozenImageEncoder,
+        image_encoder: ImageEncoder,
         text_encoder: FrozenTextEncoder | None,
     ) -> None:
         """Assemble the network; without a text encoder it is folded, its condition to be loaded.
@@ -193,28 +206,12 @@ class MirrorDepth(DepthNetwork):
         super().__init__()
         self.config = config
         self.image_encoder = image_encoder
-        patch = image_encoder.patch_size
-        self.decoder = Decoder(
-            taps=len(config.taps),
-            feature_dim=image_encoder.width,
-            width=config.width,
-            heads=config.heads,
-            mlp_width=config.mlp_width,
-            patch_size=patch,
-            block=config.block,
-            film_every_tap=config.film == 'every',
-            blocks_per_tap=config.blocks_per_tap,
-            refinements=config.refinements,
-            trained_grid=(
-                (config.input_size[0] // patch, config.input_size[1] // patch)
-                if config.position == 'fourier'
-                else None
-            ),
-        )
+        self.decoder = _make_decoder(config, image_encoder)
+        film_width = self.decoder.film_width
         self.text_encoder = text_encoder
         if text_encoder is None:
-            self.register_buffer('film_scale', torch.ones(config.width))
-            self.register_buffer('film_shift', torch.zeros(config.width))
+            self.register_buffer('film_scale', torch.ones(film_width))
+            self.register_buffer('film_shift', torch.zeros(film_width))
             return
         if config.mirror_tokens > text_encoder.context_length:
             raise ValueError(
@@ -225,7 +222,7 @@ class MirrorDepth(DepthNetwork):
             self.mirror = Mirror(1, text_encoder.embed_dim)
         else:
             self.mirror = Mirror(config.mirror_tokens, text_encoder.width)
-        self.film = Film(text_encoder.embed_dim, config.width)
+        self.film = Film(text_encoder.embed_dim, film_width)
         if config.condition in ('mirror_frozen', 'none'):
             self.mirror.requires_grad_(False)
         if config.condition == 'none':
@@ -235,7 +232,7 @@ class MirrorDepth(DepthNetwork):
     def from_config(cls, config: MirrorDepthConfig) -> MirrorDepth:
         """Build the trainable network on the CLIP that the configuration names."""
         clip = load_clip(config.clip, config.clip_weights)
-        return cls(config, FrozenImageEncoder(clip, config.taps), FrozenTextEncoder(clip))
+        return cls(config, make_image_encoder(clip, config.taps), FrozenTextEncoder(clip))
 
     @property
     def is_folded(self) -> bool:
@@ -264,11 +261,62 @@ class MirrorDepth(DepthNetwork):
 
     def decode(self, taps: list[Tensor], grid: tuple[int, int]) -> Tensor:
         """Return canonical depth ``[B, 1, H, W]`` [m]; see :meth:`DepthNetwork.decode`."""
+        return self.predict(taps, grid)[0]
+
+    def predict(self, taps: list[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        """Return canonical depth and, where it is trained, how far off it may be.
+
+        :param taps: what the image encoder returns, shallowest first.
+        :param grid: rows and columns of patches.
+        :returns: metres, ``[B, 1, H, W]``, and the scale of a Laplace distribution over log depth,
+            ``[B, 1, H, W]``: the mean of ``|ln depth - ln truth|`` to expect.
+        """
         if self.config.tap_order == 'deepest_first':
             taps = taps[::-1]
+        if self.training and isinstance(self.decoder, PyramidDecoder):
+            self.decoder.measure(taps)
         scale, shift = self.condition()
         logits = self.decoder(taps, scale, shift, grid).float()
+        depth = self._to_depth(logits[:, :1])
+        if not self.config.confidence:
+            return depth, None
+        return depth, logits[:, 1:].clamp(*_LOG_SCALE_RANGE).exp()
+
+    def _to_depth(self, logits: Tensor) -> Tensor:
         low, high = self.config.min_depth, self.config.max_depth
         if self.config.output == 'softplus':
             return (low + nn.functional.softplus(logits)).clamp(max=high)
         return low * (high / low) ** torch.sigmoid(logits)
+
+
+def _make_decoder(
+    config: MirrorDepthConfig, image_encoder: ImageEncoder
+) -> Decoder | PyramidDecoder:
+    """Return the decoder that a kind of image tower asks for."""
+    patch, (height, width) = image_encoder.patch_size, config.input_size
+    grid = (height // patch, width // patch) if config.position == 'fourier' else None
+    every = config.film == 'every'
+    if not isinstance(image_encoder, FrozenImageEncoder):
+        return PyramidDecoder(
+            channels=image_encoder.channels,
+            strides=image_encoder.strides,
+            width=config.width,
+            film_every_tap=every,
+            blocks_per_tap=config.blocks_per_tap,
+            trained_grid=grid,
+            outputs=1 + config.confidence,
+        )
+    return Decoder(
+        taps=len(config.taps),
+        feature_dim=image_encoder.width,
+        width=config.width,
+        heads=config.heads,
+        mlp_width=config.mlp_width,
+        patch_size=patch,
+        block=config.block,
+        film_every_tap=every,
+        blocks_per_tap=config.blocks_per_tap,
+        refinements=config.refinements,
+        trained_grid=grid,
+        outputs=1 + config.confidence,
+    )

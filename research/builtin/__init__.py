@@ -1,0 +1,1 @@
+"""The recipe of the built-in model, from ImageNet weights to ``resource/models``."""

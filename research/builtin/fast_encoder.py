@@ -1,0 +1,52 @@
+"""A frozen image tower by OpenVINO: it never changes, so any engine may run it.
+
+In fp32: on two cores without AMX, batches of 192 x 256 took 5.9 ms a picture so, 8.9 ms in bf16,
+which changes the features by 5 %, and 18 ms by PyTorch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino
+import torch
+from torch import Tensor, nn
+
+
+class FastModule(nn.Module):
+    """What a module computes of images of one size."""
+
+    def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
+        """Compile ``module``, which takes ``[B, 3, H, W]`` and returns a tensor or several.
+
+        :param size: height and width of the images [pixels].
+        """
+        super().__init__()
+        self.size = size
+        program = torch.onnx.export(
+            module,
+            (torch.rand(2, 3, *size),),
+            dynamo=True,
+            dynamic_shapes=({0: 'batch'},),
+            verbose=False,
+        )
+        assert program is not None  # with dynamo=True there is one
+        core = openvino.Core()
+        settings = {
+            'INFERENCE_NUM_THREADS': torch.get_num_threads(),
+            'INFERENCE_PRECISION_HINT': 'f32',
+        }
+        network = core.read_model(program.model_proto.SerializeToString())
+        self._compiled = core.compile_model(network, 'CPU', settings)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> FastModule:
+        """Return itself: nothing here changes, and averages of a network share it."""
+        return self
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the outputs for images ``[B, 3, H, W]``; maps are channels-last."""
+        outputs = self._compiled([np.ascontiguousarray(images.numpy())])
+        tensors = [torch.from_numpy(outputs[i].copy()) for i in range(len(outputs))]
+        return [
+            t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in tensors
+        ]

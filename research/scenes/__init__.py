@@ -1,0 +1,1 @@
+"""Training pictures with exact depth, rendered from models of real things."""
