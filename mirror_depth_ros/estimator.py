@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mirror_depth_ros.engines.backend import Engine, check_backend, make_compiler
 from mirror_depth_ros.engines.engine_cache import has_engines
 from mirror_depth_ros.engines.engine_set import EngineSet
-from mirror_depth_ros.engines.torch_engine import DTYPES, TorchEngine
+from mirror_depth_ros.engines.torch_engine import DTYPES, TorchEngine, is_convolutional
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
@@ -61,7 +61,7 @@ class DepthEstimator:
             self.backend, self.precision = compiled.backend, compiled.precision
             self._engine = compiled
         else:
-            self.backend, self.precision = 'torch', torch_precision(precision, self.device)
+            self.backend, self.precision = 'torch', self._torch_precision(precision)
             self._engine = TorchEngine(self._model, self.precision)
 
     @classmethod
@@ -158,6 +158,12 @@ class DepthEstimator:
             depths |= zip(group, batch)
         return [depths[i] for i in range(len(images))]
 
+    def _torch_precision(self, name: str) -> str:
+        """Return what PyTorch computes in: depthwise convolutions are slower in bf16 on a CPU."""
+        if name == 'auto' and self.device.type == 'cpu' and is_convolutional(self._model):
+            return 'fp32'
+        return torch_precision(name, self.device)
+
     def _compiled(self, backend: str, precision: str) -> EngineSet | None:
         """Return the engines of a backend; None for PyTorch.
 
@@ -177,7 +183,8 @@ class DepthEstimator:
             return None
         torch_precision(precision, self.device)
         try:
-            compiler = make_compiler('openvino', precision, self.device)
+            wanted = self._torch_precision(precision)
+            compiler = make_compiler('openvino', wanted, self.device)
             engines = EngineSet(
                 self._model,
                 compiler,

@@ -8,13 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mirror_depth_ros.engines.torch_engine import DTYPES
 from mirror_depth_ros.estimator import DepthEstimator, torch_precision
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
-from mirror_depth_ros.model.clip import load_clip
+from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, preset
 
@@ -100,13 +99,12 @@ def encoder_call(
     It is open_clip's own, all blocks and the projection, in PyTorch. Its weights are converted to
     the precision (:func:`encoder_precision`) once, which is faster than autocast.
     """
-    visual = load_clip(subject.clip or network.config.clip).visual
-    if not isinstance(visual, VisionTransformer):
-        raise TypeError(f'got an image tower {type(visual).__name__}, expected a ViT')
-    patch = network.image_encoder.patch_size
-    grid = (size[0] // patch, size[1] // patch)
-    table = network.image_encoder.positional_table(*grid)
-    visual.positional_embedding = nn.Parameter(table.detach().clone(), requires_grad=False)
+    visual: Any = load_clip(subject.clip or network.config.clip).visual
+    tower = network.image_encoder
+    if isinstance(tower, FrozenImageEncoder):
+        rows, columns = (side // tower.patch_size for side in size)
+        table = tower.positional_table(rows, columns)
+        visual.positional_embedding = nn.Parameter(table.detach().clone(), requires_grad=False)
     visual = visual.eval().requires_grad_(False)
     dtype = DTYPES[encoder_precision(estimator)]
     visual = visual.to(device=estimator.device, dtype=dtype)

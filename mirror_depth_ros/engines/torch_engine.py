@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mirror_depth_ros.model.attention import SelfAttention
+from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
 
@@ -28,10 +29,10 @@ class TorchEngine:
         self._network = network
         self._device = next(network.parameters()).device
         self._dtype = DTYPES[precision]
-        # Convolutions of half precision have their fastest kernels for this layout on a GPU.
-        self._format = (
-            torch.channels_last if self._device.type == 'cuda' else torch.contiguous_format
-        )
+        # Convolutions have their fastest kernels for this layout, of half precision on a GPU and
+        # of fp32 on a CPU.
+        is_faster = self._device.type == 'cuda' or is_convolutional(network)
+        self._format = torch.channels_last if is_faster else torch.contiguous_format
         network.requires_grad_(False)
         if self._dtype != torch.float32:
             _hold_products(network.image_encoder, self._dtype)
@@ -45,6 +46,11 @@ class TorchEngine:
         reduced = self._dtype != torch.float32
         with torch.autocast(self._device.type, dtype=self._dtype, enabled=reduced):
             return self._network(images, focal_px).float()
+
+
+def is_convolutional(network: DepthNetwork) -> bool:
+    """Say whether a network stands on a convolutional image tower."""
+    return isinstance(network.image_encoder, FrozenConvEncoder)
 
 
 def _hold_products(network: nn.Module, dtype: torch.dtype) -> None:

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from mirror_depth_ros.model.clip import (
     LOCAL_FOLDER,
-    FrozenImageEncoder,
     FrozenTextEncoder,
     load_clip,
 )
+from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODELS, model_directory
+from mirror_depth_ros.model.resources import BUILTIN_CLIPS, BUILTIN_MODELS, model_directory
 from mirror_depth_ros.writers import write_bytes
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
@@ -79,7 +79,7 @@ def load_checkpoint(
     path = checkpoint_path(source)
     config, metadata, tensors = _read(path)
     clip = _load_clip(path, config, metadata, clip_weights)
-    image_encoder = FrozenImageEncoder(clip, config.taps)
+    image_encoder = make_image_encoder(clip, config.taps)
     model = MirrorDepth(config, image_encoder, None if folded else FrozenTextEncoder(clip))
     del clip
     wanted = (
@@ -189,13 +189,13 @@ def _load_clip(
     path: Path, config: MirrorDepthConfig, metadata: Mapping[str, str], weights: str | None
 ) -> nn.Module:
     """Return the CLIP that a checkpoint was trained with, and no other."""
-    if weights and (config.clip == BUILTIN_CLIP or config.clip.startswith(LOCAL_FOLDER)):
+    if weights and (config.clip in BUILTIN_CLIPS or config.clip.startswith(LOCAL_FOLDER)):
         raise ValueError(
             f'got clip_weights {weights!r} for {path.name}, expected none, as its CLIP '
             f'{config.clip} brings its own; leave them out'
         )
     clip = load_clip(config.clip, weights or config.clip_weights)
-    fingerprint = FrozenImageEncoder(clip, config.taps).fingerprint()
+    fingerprint = make_image_encoder(clip, config.taps).fingerprint()
     if fingerprint != metadata['clip_fingerprint']:
         raise ValueError(
             f'got CLIP {config.clip} with weights {fingerprint}, expected '

@@ -24,7 +24,7 @@ from mirror_depth_ros.model.quick_gelu import (
     check_tag,
     is_openai_file,
 )
-from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
+from mirror_depth_ros.model.resources import BUILTIN_CLIPS, model_directory
 
 #: Prefix of an open_clip model name that stands for a folder on disk.
 LOCAL_FOLDER = 'local-dir:'
@@ -44,7 +44,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
     """Build an open_clip model.
 
     :param name: an open_clip model name, ``local-dir:FOLDER`` with ``open_clip_config.json`` and
-        weights in it, or :data:`BUILTIN_CLIP` for the package's own.
+        weights in it, or a name of :data:`BUILTIN_CLIPS` for the package's own.
     :param weights: an open_clip tag (needs network or a cache), a local file, or None for random
         weights; a folder and the package's own CLIP bring their weights along.
     :raises ValueError: for an unknown name or tag, weights that do not fit, or weights that were
@@ -54,8 +54,8 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
         A folder with a pickle in it is one as well.
     :raises FileNotFoundError: for a folder or weights file that does not exist.
     """
-    if name == BUILTIN_CLIP:
-        name = f'{LOCAL_FOLDER}{model_directory() / BUILTIN_CLIP}'
+    if name in BUILTIN_CLIPS:
+        name = f'{LOCAL_FOLDER}{model_directory() / name}'
     file: Path | None = None
     if name.startswith(LOCAL_FOLDER):
         file, weights = _file_in(Path(name.removeprefix(LOCAL_FOLDER))), None
@@ -86,7 +86,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
 
 def needs_weights(name: str) -> bool:
     """Say whether a CLIP of that name is random unless weights are named, too."""
-    return name != BUILTIN_CLIP and not name.startswith(LOCAL_FOLDER)
+    return name not in BUILTIN_CLIPS and not name.startswith(LOCAL_FOLDER)
 
 
 def _file_in(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """Convolutional image towers of a frozen CLIP: RGB to maps of falling resolution.
 
-Those of timm (EfficientNet, ConvNeXt, MobileCLIP's FastViT ...) and OpenAI's RN50 family, whose stages
-halve the resolution from one to the next. open_clip's own ViT is in ``clip.py``.
+Those of timm (EfficientNet, ConvNeXt, MobileCLIP's FastViT ...) and OpenAI's RN50 family, whose
+stages halve the resolution from one to the next. open_clip's own ViT is in ``clip.py``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.specification import DataSet, open_data
 from mirror_depth_ros.lazy_sequence import LazySequence
-from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.conv_encoder import ImageEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.protocols import Protocol, named_protocol
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
@@ -341,7 +341,7 @@ def _broken(data: DataSet, split: str) -> list[dict[str, Any]]:
 
 
 def _fingerprint(
-    variants: FixedVariants, encoder: FrozenImageEncoder, augmentation: Augmentation
+    variants: FixedVariants, encoder: ImageEncoder, augmentation: Augmentation
 ) -> str:
     """Return a name for the features of these variants, by all that they depend on."""
     pictures = variants.pictures

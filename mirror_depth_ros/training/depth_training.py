@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from mirror_depth_ros.metrics import METRIC_NAMES, depth_metrics
 from mirror_depth_ros.model.clip import Frozen
+from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.training.feature_cache import EncodedPicture
-from mirror_depth_ros.training.loss import LOSSES
+from mirror_depth_ros.training.feature_cache import EncodedPicture, split_features
+from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.schedule import adamw_warmup_cosine
 from mirror_depth_ros.writers import write_bytes
@@ -38,6 +39,7 @@ class DepthTraining(lightning.LightningModule):
         kinds: tuple[str, ...] = ('val',),
         loss: str = 'silog',
         taps: slice = slice(None),
+        gradient_weight: float = 0.0,
         max_depth: float = 80.0,
     ) -> None:
         """Train ``model``.
@@ -45,36 +47,55 @@ class DepthTraining(lightning.LightningModule):
         :param kinds: a name for each validation data loader.
         :param loss: a name in :data:`~mirror_depth_ros.training.loss.LOSSES`.
         :param taps: which of the cached taps the model takes.
+        :param gradient_weight: of :func:`~mirror_depth_ros.training.loss.gradient_loss` beside it.
         :param max_depth: where depths cease to count in validation [m].
         """
         super().__init__()
         self.model, self.kinds, self.loss = model, kinds, LOSSES[loss]
         self.lr, self.weight_decay, self.taps = lr, weight_decay, taps
+        self.gradient_weight = gradient_weight
         self.max_depth = max_depth
         self.register_state_dict_post_hook(_leave_out_frozen)
         self.register_load_state_dict_post_hook(_expect_nothing_frozen)
 
     def canonical(self, batch: Batch) -> Tensor:
         """Return the depth that is predicted for the reference focal length, ``[B, 1, h, w]``."""
-        patch = self.model.image_encoder.patch_size
-        if isinstance(batch, EncodedPicture):
-            features = batch.features[:, self.taps]
+        return self.predict(batch)[0]
+
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return :meth:`canonical` and, of networks that say it, how far off it may be."""
+        encoder = self.model.image_encoder
+        if not isinstance(batch, EncodedPicture):
+            size = batch.image.shape[-2:]
+            taps = self.encode(batch.image / 255.0)
+        else:
+            features = batch.features
             if not torch.is_autocast_enabled(features.device.type):
                 features = features.float()  # they are kept in bf16
-            rows, columns = features.shape[2:4]
-            taps = list(features.flatten(2, 3).unbind(dim=1))
-        else:
-            rows, columns = (side // patch for side in batch.image.shape[-2:])
-            taps = self.model.image_encoder(batch.image / 255.0)
-        return self.model.decode(taps, (rows, columns))
+            size = batch.depth.shape[-2:]
+            if isinstance(encoder, FrozenConvEncoder):
+                taps = split_features(features, encoder.tap_shapes(*size))
+            else:
+                taps = list(features[:, self.taps].flatten(2, 3).unbind(dim=1))
+        rows, columns = (side // encoder.patch_size for side in size)
+        return self.model.predict(taps, (rows, columns))
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Return the frozen tower's taps of images ``[B, 3, H, W]`` in 0..1."""
+        return self.model.image_encoder(images)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of one batch."""
         config = self.model.config
-        canonical = self.canonical(batch)
+        canonical, scale = self.predict(batch)
         truth = batch.depth * (config.reference_focal_px / batch.focal_px).view(-1, 1, 1, 1)
         truth = truth.clamp(max=config.max_depth)
-        loss = self.loss(canonical, truth, truth > config.min_depth)
+        valid = truth > config.min_depth
+        loss = self.loss(canonical, truth, valid)
+        if self.gradient_weight:
+            loss = loss + self.gradient_weight * gradient_loss(canonical, truth, valid)
+        if scale is not None:
+            loss = loss + laplace_loss(canonical, scale, truth, valid)
         self.log('loss', loss, prog_bar=True)
         return loss
 

@@ -7,6 +7,7 @@ training reads it back: an epoch then costs only the decoder.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from torch.utils.data import Dataset
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder, ImageEncoder
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.row_file import RowFile, RowWriter
@@ -31,7 +33,8 @@ _BATCH = 32
 class EncodedPicture(NamedTuple):
     """What is trained on when the frozen encoder has done its part."""
 
-    #: bf16 ``[taps, rows, columns, C]``, one vector for every patch.
+    #: bf16; of a ViT ``[taps, rows, columns, C]``, one vector for every patch; of a convolutional
+    #: tower all taps one after the other, ``[numbers]``, see :func:`split_features`.
     features: Tensor
     #: Metres along Z, float32 ``[1, H, W]``; NaN = no truth, infinity = the sky.
     depth: Tensor
@@ -124,7 +127,7 @@ def cache_scenes(
 
 
 def cache_pictures(
-    pictures: Sequence[Picture], encoder: FrozenImageEncoder, folder: Path
+    pictures: Sequence[Picture], encoder: ImageEncoder, folder: Path
 ) -> CachedPictures:
     """Encode pictures that all have the same size; a finished cache is opened instead.
 
@@ -156,19 +159,35 @@ def cache_pictures(
     return CachedPictures(folder)
 
 
-def _feature_shape(encoder: FrozenImageEncoder, size: tuple[int, ...]) -> tuple[int, ...]:
+def _feature_shape(encoder: ImageEncoder, size: tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(encoder, FrozenConvEncoder):
+        return (sum(math.prod(shape) for shape in encoder.tap_shapes(*size)),)
     rows, columns = (side // encoder.patch_size for side in size)
     return len(encoder.taps), rows, columns, encoder.width
 
 
+def split_features(features: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    """Return the taps of a convolutional tower's kept features.
+
+    :param features: ``[B, numbers]``.
+    :param shapes: of each tap, see :meth:`FrozenConvEncoder.tap_shapes`.
+    :returns: ``[B, *shape]`` for each.
+    """
+    parts = features.split([math.prod(shape) for shape in shapes], dim=1)
+    return [part.unflatten(1, shape) for part, shape in zip(parts, shapes)]
+
+
 @torch.inference_mode()
-def _encode(encoder: FrozenImageEncoder, images: Tensor) -> NDArray[np.uint16]:
-    """Return features ``[B, taps, rows, columns, C]`` of images ``[B, 3, H, W]`` in 0..255."""
+def _encode(encoder: ImageEncoder, images: Tensor) -> NDArray[np.uint16]:
+    """Return the features of images ``[B, 3, H, W]`` in 0..255, as they are kept."""
     device = encoder.image_mean.device
     with torch.autocast(device.type, dtype=torch.bfloat16):
         taps = encoder(images.to(device) / 255.0)
     shape = (len(images), *_feature_shape(encoder, tuple(images.shape[-2:])))
-    stacked = torch.stack(taps, dim=1).to(torch.bfloat16).reshape(shape)
+    if isinstance(encoder, FrozenConvEncoder):
+        stacked = torch.cat([tap.to(torch.bfloat16).flatten(1) for tap in taps], dim=1)
+    else:
+        stacked = torch.stack(taps, dim=1).to(torch.bfloat16).reshape(shape)
     return stacked.cpu().view(torch.uint16).numpy()
 
 

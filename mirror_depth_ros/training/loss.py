@@ -1,7 +1,10 @@
 """Training losses on the logarithm of depth.
 
-Of several processes that train together, each gets the loss of all their pixels: dividing each
-one's sums by its own count of valid pixels would weigh the pixels of a process with few more.
+All but SILog, which BTS defines over a batch's pixels, are means over each picture's own valid
+pixels and then over the pictures: a lidar's few points count as much as a full depth image.
+
+Of several processes that train together, each gets the loss of all their pictures: dividing each
+one's sums by its own count would weigh those of a process with few more.
 """
 
 from __future__ import annotations
@@ -38,33 +41,73 @@ def silog_loss(
 
 
 def log_l1_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean of ``|ln prediction - ln truth|`` over the valid pixels of a batch.
+    """Return the mean of ``|ln prediction - ln truth|``, picture by picture.
 
     Close to the mean relative error, and unlike :func:`silog_loss` not ruled by the few pixels
     where near things stand before the sky.
 
-    :param prediction: positive metres, any shape.
+    :param prediction: positive metres, ``[B, ...]``.
     :param truth: positive metres where ``valid``, same shape.
     :param valid: bool, same shape.
     :raises ValueError: if nothing is valid.
     """
-    (mean,) = _means(valid, _log_ratio(prediction, truth, valid).abs())
-    return mean
+    return _mean_of_pictures(_log_ratio(prediction, truth, valid).abs(), valid)
 
 
 def relative_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean of ``|prediction - truth| / truth`` over the valid pixels: Abs Rel.
+    """Return the mean of ``|prediction - truth| / truth``, picture by picture: Abs Rel.
 
     It punishes too far more than too near, so it is for the end of a training.
 
-    :param prediction: positive metres, any shape.
+    :param prediction: positive metres, ``[B, ...]``.
     :param truth: positive metres where ``valid``, same shape.
     :param valid: bool, same shape.
     :raises ValueError: if nothing is valid.
     """
     d = _log_ratio(prediction, truth, valid).clamp(max=3.0)  # 20 times too far is far enough
-    (mean,) = _means(valid, torch.expm1(d).abs())
-    return mean
+    return _mean_of_pictures(torch.expm1(d).abs(), valid)
+
+
+def gradient_loss(prediction: Tensor, truth: Tensor, valid: Tensor, *, scales: int = 4) -> Tensor:
+    """Return how much the steps from pixel to pixel differ, at several scales.
+
+    The mean of ``|d_x| + |d_y|`` of ``d = ln prediction - ln truth``, at every pixel, every second
+    and so on (MegaDepth, Li and Snavely, 2018, as MiDaS has it). It asks for edges where the truth
+    has them and for surfaces without steps, whatever their scale.
+
+    :param prediction: positive metres, ``[B, 1, H, W]``.
+    :param truth: positive metres where ``valid``, same shape.
+    :param valid: bool, same shape.
+    :param scales: how often the resolution is halved, and once more.
+    """
+    d = _log_ratio(prediction, truth, valid)
+    total = d.new_zeros(())
+    for step in (2**k for k in range(scales)):
+        e, known = d[..., ::step, ::step], valid[..., ::step, ::step]
+        for axis in (-1, -2):
+            n = e.shape[axis] - 1
+            both = known.narrow(axis, 1, n) & known.narrow(axis, 0, n)
+            steps = (e.narrow(axis, 1, n) - e.narrow(axis, 0, n)).abs() * both
+            if bool(both.any()):
+                total = total + _mean_of_pictures(steps, both)
+    return total / scales
+
+
+def laplace_loss(prediction: Tensor, scale: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Return the negative log likelihood of a Laplace distribution over log depth.
+
+    ``ln(2 b) + |ln prediction - ln truth| / b``. Only ``b`` learns from it: were the depth to, it
+    would learn least where it is worst (Seitzer et al., "On the Pitfalls of Heteroscedastic
+    Uncertainty Estimation", 2022).
+
+    :param prediction: positive metres, ``[B, ...]``.
+    :param scale: ``b``, the mean ``|ln prediction - ln truth|`` to expect, same shape.
+    :param truth: positive metres where ``valid``, same shape.
+    :param valid: bool, same shape.
+    :raises ValueError: if nothing is valid.
+    """
+    error = _log_ratio(prediction.detach(), truth, valid).abs()
+    return _mean_of_pictures(((2 * scale).log() + error / scale) * valid, valid)
 
 
 def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
@@ -77,13 +120,32 @@ def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
 
 def _means(valid: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
     """Return means over the valid pixels of all processes; values are 0 elsewhere."""
-    sums = torch.stack([value.sum() for value in values] + [valid.sum().to(values[0].dtype)])
-    if dist.is_available() and dist.is_initialized():
-        sums = _SumOfProcesses.apply(sums)
-    *totals, count = sums
-    if not count:
-        raise ValueError('got a batch without valid depth, expected some; check the ground truth')
+    *totals, count = _totals(*(value.sum() for value in values), valid.sum())
     return tuple(total / count for total in totals)
+
+
+def _mean_of_pictures(value: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean over all processes' pictures of each one's mean; values are 0 elsewhere.
+
+    A picture without a valid pixel does not count.
+    """
+    pixels = valid.flatten(1).sum(dim=1)  # [B]
+    means = value.flatten(1).sum(dim=1) / pixels.clamp(min=1)
+    total, count = _totals(means.sum(), (pixels > 0).sum())
+    return total / count
+
+
+def _totals(*sums: Tensor) -> tuple[Tensor, ...]:
+    """Return sums over all processes, the last of which counts.
+
+    :raises ValueError: if that is 0.
+    """
+    stacked = torch.stack([total.to(sums[0].dtype) for total in sums])
+    if dist.is_available() and dist.is_initialized():
+        stacked = _SumOfProcesses.apply(stacked)
+    if not stacked[-1]:
+        raise ValueError('got a batch without valid depth, expected some; check the ground truth')
+    return tuple(stacked)
 
 
 class _SumOfProcesses(torch.autograd.Function):

@@ -10,6 +10,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from mirror_depth_ros.training.picture_sets import ValidationPictures
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
@@ -22,7 +23,6 @@ from mirror_depth_ros.protocols import named_protocol
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.depth_training import Batch, DepthTraining
 from mirror_depth_ros.training.loading import ResumableLoader
-from mirror_depth_ros.training.picture_sets import ValidationPictures
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.schedule import warmed_up_average
 from mirror_depth_ros.writers import write_bytes

@@ -52,7 +52,7 @@ def build_clip(vocabulary_size: int) -> tuple[open_clip.CLIP, Tensor]:
     """
     config = model_config(vocabulary_size)['model_cfg']
     clip = open_clip.CLIP(config['embed_dim'], config['vision_cfg'], config['text_cfg'])
-    classifier = timm.create_model(_NAME, pretrained=False)
+    classifier: Any = timm.create_model(_NAME, pretrained=False)
     weights = torch.load(_weights_file(), map_location='cpu', weights_only=True)
     own = classifier.state_dict()
     fitting = dict(zip(own, weights.values(), strict=True))
@@ -68,6 +68,7 @@ def build_clip(vocabulary_size: int) -> tuple[open_clip.CLIP, Tensor]:
     projection = directions[:EMBED_DIM]  # [EMBED_DIM, 1280]
     trunk.classifier.weight.data.copy_(projection)
     trunk.classifier.bias.data.zero_()
+    fold_norms(trunk)
     clip.visual.requires_grad_(False)
     prototypes = nn.functional.normalize(centred @ projection.T, dim=-1)
     return clip.eval(), prototypes
@@ -76,6 +77,45 @@ def build_clip(vocabulary_size: int) -> tuple[open_clip.CLIP, Tensor]:
 def centre_embeddings(clip: open_clip.CLIP, embeddings: Tensor) -> None:
     """Let the mean of these image embeddings, ``[N, EMBED_DIM]``, be the origin from now on."""
     clip.visual.trunk.classifier.bias.data -= embeddings.mean(dim=0)
+
+
+@torch.no_grad()
+def fold_norms(trunk: nn.Module) -> None:
+    """Move every batch norm's scale into the convolution before it, rounded to half precision.
+
+    The norms stay in the tower's shape and only add what is left of them. An exporter that folds
+    them then finds nothing to scale, so that its file can hold the very weights in 16 bits.
+    """
+    before: nn.Conv2d | None = None
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d):
+            before = module
+        elif isinstance(module, nn.BatchNorm2d) and before is not None:
+            mean, variance = module.running_mean, module.running_var
+            assert mean is not None
+            assert variance is not None
+            factor = module.weight / (variance + module.eps).sqrt()
+            scaled = before.weight * factor.view(-1, 1, 1, 1)
+            before.weight.copy_(scaled.half().float())
+            module.bias.sub_(mean * factor)
+            module.weight.fill_(1.0)
+            mean.fill_(0.0)
+            variance.fill_(1.0 - module.eps)
+            before = None
+
+
+def half_precision(clip: nn.Module) -> dict[str, Tensor]:
+    """Return a CLIP's weights as they are shipped: in 16 bits, but for what is left of norms."""
+    norms = tuple(
+        f'{name}.' for name, part in clip.named_modules() if isinstance(part, nn.BatchNorm2d)
+    )
+    weights = {name: tensor.detach().contiguous() for name, tensor in clip.state_dict().items()}
+    return {
+        name: tensor.half()
+        if tensor.is_floating_point() and not name.startswith(norms)
+        else tensor
+        for name, tensor in weights.items()
+    }
 
 
 def _weights_file() -> Path:

@@ -15,18 +15,19 @@ import open_clip
 import torch
 import typer
 import yaml
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.checkpoint import save_checkpoint
-from mirror_depth_ros.model.clip import LOCAL_FOLDER
-from mirror_depth_ros.model.image_encoder import FrozenImageEncoder
-from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.model.text_encoder import FrozenTextEncoder
 from mirror_depth_ros.writers import write_bytes, write_json
 from research.builtin.depth import train_depth
 from research.builtin.fast_encoder import FastModule
-from research.builtin.image_tower import build_clip, centre_embeddings, model_config
+from research.builtin.image_tower import (
+    build_clip,
+    centre_embeddings,
+    half_precision,
+    model_config,
+)
+from research.builtin.publish import build_model, publish
 from research.builtin.text_tuning import ClassTexts, text_report, tune_text
 from research.builtin.vocabulary import Vocabulary
 from research.scenes.rendered_scenes import RenderedScenes
@@ -37,17 +38,13 @@ _MOST_CAPTIONS = 4000
 
 
 def main(
-    config: Annotated[Path, typer.Option(help='The recipe.')] = Path(
-        'research/builtin/builtin.yaml'
-    ),
+    real: Annotated[Path, typer.Option(help='Folder of recordings to train on.')],
+    photographs: Annotated[
+        Path, typer.Option(help='Folder of recordings to validate on; none is trained on.')
+    ],
+    config: Annotated[Path, typer.Option(help='The recipe.')] = _RECIPE,
     work: Annotated[Path, typer.Option(help='Folder of stages.')] = Path('build/builtin'),
     scenes: Annotated[Path, typer.Option(help='Rendered scenes.')] = Path('build/scenes'),
-    real: Annotated[Path, typer.Option(help='Recordings to train on.')] = Path(
-        '../shared/traindata'
-    ),
-    photographs: Annotated[
-        Path, typer.Option(help='Recordings to validate on; none is trained on.')
-    ] = Path('../shared/realdata'),
     output: Annotated[Path | None, typer.Option(help='Where the final files go.')] = None,
 ) -> None:
     """Train the built-in CLIP's text tower, then mirror and decoder."""
@@ -57,11 +54,7 @@ def main(
     clip_folder = work / 'clip'
     if not (clip_folder / 'open_clip_model.safetensors').exists():
         make_clip(recipe, rendered, clip_folder)
-    clip = open_clip.create_model(f'{LOCAL_FOLDER}{clip_folder}')
-    config_ = MirrorDepthConfig.from_dict({**MirrorDepthConfig().to_dict(), **recipe['model']})
-    model = MirrorDepth(
-        config_, FrozenImageEncoder(clip, config_.taps), FrozenTextEncoder(clip)
-    ).train()
+    model = build_model(recipe, clip_folder)
     folder = work / recipe['name']
     folder.mkdir(parents=True, exist_ok=True)
     finished = folder / 'trained.safetensors'
@@ -72,11 +65,8 @@ def main(
             model, recipe, folder, rendered=rendered, real=real, photographs=photographs
         )
         write_json(folder / 'figures.json', figures)
-    model.load_state_dict(load_file(finished), strict=False)
-    facts = {'data': 'rendered scenes and real frames', 'recipe': recipe, 'validation': figures}
-    target = (output or folder) / f'{recipe["name"]}.safetensors'
-    save_checkpoint(model, target, facts=facts, dtype=torch.float16)
-    print(f'written to {target}')
+    if output is not None:
+        print(f'written to {publish(recipe, clip_folder, finished, figures, output)}')
 
 
 def make_clip(recipe: dict[str, Any], rendered: dict[str, Path], folder: Path) -> None:
@@ -99,12 +89,10 @@ def make_clip(recipe: dict[str, Any], rendered: dict[str, Path], folder: Path) -
     print(report)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / 'open_clip_config.json', model_config(len(vocabulary)))
-    write_json(folder / 'vocabulary.json', vocabulary.words)
+    write_json(folder / 'vocabulary.json', {'words': vocabulary.words})
     write_json(folder.parent / 'clip_report.json', report)
     # Rounded once, here: everything after is trained on the very weights that are shipped.
-    weights = {k: v.detach().contiguous() for k, v in clip.state_dict().items()}
-    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    write_bytes(folder / 'open_clip_model.safetensors', save(half))
+    write_bytes(folder / 'open_clip_model.safetensors', save(half_precision(clip)))
 
 
 def embed(clip: open_clip.CLIP, scenes: RenderedScenes, count: int) -> Tensor:

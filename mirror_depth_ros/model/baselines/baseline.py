@@ -38,6 +38,7 @@ class Baseline(DepthNetwork):
     """A way from the frozen CLIP's features to depth that is not the mirror's."""
 
     config: BaselineConfig
+    image_encoder: FrozenImageEncoder
 
     def __init__(
         self, config: MirrorDepthConfig, clip: nn.Module, taps: tuple[int, ...] | None = None

@@ -1,0 +1,50 @@
+"""The files of ``resource/models``: the CLIP and the checkpoint of the built-in model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from safetensors.torch import load_file
+
+from mirror_depth_ros.model.checkpoint import save_checkpoint
+from mirror_depth_ros.model.clip import LOCAL_FOLDER, FrozenTextEncoder
+from mirror_depth_ros.model.conv_encoder import make_image_encoder
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+
+
+def build_model(recipe: Mapping[str, Any], clip_folder: Path) -> MirrorDepth:
+    """Return the network that a recipe describes on the CLIP in a folder, to be trained."""
+    clip = open_clip.create_model(f'{LOCAL_FOLDER}{clip_folder}')
+    config = MirrorDepthConfig.from_dict({**MirrorDepthConfig().to_dict(), **recipe['model']})
+    encoder = make_image_encoder(clip, config.taps)
+    return MirrorDepth(config, encoder, FrozenTextEncoder(clip)).train()
+
+
+def publish(
+    recipe: Mapping[str, Any],
+    clip_folder: Path,
+    weights: Path,
+    figures: Mapping[str, float],
+    output: Path,
+) -> Path:
+    """Write CLIP and checkpoint to ``output``; return the checkpoint's path.
+
+    :param weights: a safetensors file of what was trained.
+    :param figures: the validation's.
+    """
+    model = build_model(recipe, clip_folder)
+    model.load_state_dict(load_file(weights), strict=False)
+    shutil.copytree(clip_folder, output / recipe['model']['clip'], dirs_exist_ok=True)
+    facts = {
+        'data': 'rendered scenes of real models, and real frames',
+        'recipe': dict(recipe),
+        'validation': dict(figures),
+    }
+    target = output / f'{recipe["name"]}.safetensors'
+    save_checkpoint(model.eval(), target, facts=facts, dtype=torch.float16)
+    return target
