@@ -140,7 +140,7 @@ class MirrorDepthConfig:
                 'the file is of another version'
             )
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        wrong = [name for name in sorted(names) if not _is_like(values[name], _EXAMPLES[name])]
+        wrong = [name for name in sorted(values) if not _is_like(values[name], _EXAMPLES[name])]
         if wrong:
             raise ValueError(
                 f'got configuration values of the wrong type for {", ".join(wrong)}; correct them'
