@@ -9,6 +9,8 @@ JAZZY_STAMP := $(JAZZY)/.installed
 DEMO_SECONDS ?= 10
 DEMO_OUTPUT ?= demo_output
 PYTEST_ARGS ?=
+# What `make soak` draws from.
+SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d " ")
 # Those with rows in docs/reliability.md.
 SOAK_TESTS := test/test_random_messages.py test/model/test_damaged_files.py $(addprefix test/ros/test_, \
     faults.py disk_full.py lifecycle.py overload.py delivery.py soak.py)
@@ -33,8 +35,11 @@ test: lint ## linters, types, import arrows and all tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: export RELIABILITY = write
+soak: export MIRROR_DEPTH_DRAWS = fresh
 soak: $(STAMP) ## what docs/reliability.md says, tried anew: about 20 minutes
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m '' $(SOAK_TESTS)
+	@echo 'Drawing at random from the seed $(SEED); the same again: make soak SEED=$(SEED)'
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) -m '' $(SOAK_TESTS)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) -m hypothesis
 	$(BIN)/python -m mirror_depth_ros.results_page docs/reliability.md
 
 performance: export OMP_WAIT_POLICY = passive

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 # Before anything imports a hub client: tests never reach for the network.
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
@@ -24,6 +25,11 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 # No test finds the engines of whoever runs it, or leaves them any.
 os.environ['MIRROR_DEPTH_CACHE'] = tempfile.mkdtemp(prefix='mirror_depth_cache_')
+
+# `make test` draws the same cases every time; `make soak` draws others, and prints their seed.
+settings.register_profile('repeatable', derandomize=True, deadline=None)
+settings.register_profile('fresh', deadline=None)
+settings.load_profile(os.environ.get('MIRROR_DEPTH_DRAWS', 'repeatable'))
 
 # A message is recorded so long after it was taken [ns].
 _LATENCY_NS = 5_000_000

@@ -81,7 +81,9 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name, (lowest, highest, what) in _LIMITS.items():
             value = getattr(self, name)
-            if not lowest <= value <= highest:
+            # True is a number to Python, and text cannot be compared with one.
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not lowest <= value <= highest:
                 raise ValueError(
                     f'got {name} = {value}, expected {what} within {lowest} to {highest}; 0 '
                     'turns it off'

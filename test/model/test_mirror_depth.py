@@ -135,6 +135,7 @@ def test_refuses_a_mirror_longer_than_the_text_encoder(config: MirrorDepthConfig
         ({'film': 'twice'}, "got film='twice', expected one of deepest, every"),
         ({'output': 'exp'}, "got output='exp', expected one of softplus, log"),
         ({'heads': 0}, 'got heads=0, expected an integer from 1 to 64'),
+        ({'mlp_width': True}, 'got mlp_width=True, expected an integer from 1 to 16384'),
         ({'width': 10**9, 'heads': 1}, 'got width=1000000000, expected an integer from 1 to 1024'),
         ({'refinements': -1}, 'got refinements=-1, expected an integer from 0 to 16'),
         ({'condition': 'words'}, "got condition='words', expected one of mirror, mirror_mean"),

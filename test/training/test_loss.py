@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from mirror_depth_ros.training.loss import LOSSES, log_l1_loss, relative_loss, silog_loss
+from mirror_depth_ros.training.loss import (
+    LOSSES,
+    gradient_loss,
+    laplace_loss,
+    log_l1_loss,
+    relative_loss,
+    silog_loss,
+)
 
 
 def test_hand_computed_value() -> None:
@@ -45,6 +52,46 @@ def test_log_l1_and_relative_by_hand() -> None:
     assert log_l1_loss(prediction, truth, valid).item() == pytest.approx(math.log(2), rel=1e-6)
     # |2 - 1| / 1 and |4 - 8| / 8
     assert relative_loss(prediction, truth, valid).item() == pytest.approx(0.75, rel=1e-6)
+
+
+def test_every_picture_counts_the_same_however_sparse_its_truth() -> None:
+    prediction, truth = torch.ones(3, 1, 2, 4), torch.ones(3, 1, 2, 4)
+    prediction[0] = math.e  # dense, off by 1
+    prediction[1] = math.e**3  # one point, off by 3
+    valid = torch.zeros(3, 1, 2, 4, dtype=torch.bool)
+    valid[0] = True
+    valid[1, 0, 1, 2] = True  # and the third picture has no truth at all
+    assert log_l1_loss(prediction, truth, valid).item() == pytest.approx((1 + 3) / 2, rel=1e-6)
+
+
+def test_gradient_loss_by_hand() -> None:
+    truth = torch.ones(1, 1, 2, 3)
+    # ln: 0 1 1 / 0 1 3
+    prediction = torch.tensor([[[[0.0, 1.0, 1.0], [0.0, 1.0, 3.0]]]]).exp()
+    valid = torch.ones(1, 1, 2, 3, dtype=torch.bool)
+    # Steps to the right: 1 0 / 1 2, mean 1; down: 0 0 2, mean 2/3.
+    loss = gradient_loss(prediction, truth, valid, scales=1)
+    assert loss.item() == pytest.approx(1 + 2 / 3, rel=1e-5)
+    # Every second pixel: 0 1, one step of 1; the mean over both scales.
+    loss = gradient_loss(prediction, truth, valid, scales=2)
+    assert loss.item() == pytest.approx((1 + 2 / 3 + 1) / 2, rel=1e-5)
+    valid[..., 1, 2] = False  # the 3 has no truth, so no step to it counts
+    loss = gradient_loss(prediction, truth, valid, scales=1)
+    assert loss.item() == pytest.approx((1 + 0 + 1) / 3, rel=1e-5)
+    assert gradient_loss(7 * truth, truth, valid).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_laplace_loss_is_least_where_the_scale_is_the_mean_error() -> None:
+    truth = torch.ones(1, 1, 1, 4)
+    prediction = torch.tensor([0.1, -0.3, 0.2, 0.6]).exp().view(1, 1, 1, 4).requires_grad_()
+    valid = torch.ones(1, 1, 1, 4, dtype=torch.bool)
+    scale = torch.full((1, 1, 1, 4), 0.3, requires_grad=True)  # the mean of .1 .3 .2 .6
+    loss = laplace_loss(prediction, scale, truth, valid)
+    assert loss.item() == pytest.approx(math.log(0.6) + 1, rel=1e-5)
+    loss.backward()
+    assert scale.grad is not None
+    assert float(scale.grad.sum()) == pytest.approx(0, abs=1e-6)
+    assert prediction.grad is None  # only the scale learns from it
 
 
 @pytest.mark.parametrize('name', LOSSES)
