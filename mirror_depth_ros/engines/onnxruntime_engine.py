@@ -86,6 +86,11 @@ class OnnxRuntime:
             for node in load_from_string(onnx).graph.node
             if node.op_type in _PRODUCTS and 'image_encoder' in module_names(node)
         ]
+        if not products:
+            raise ValueError(
+                'got precision int8 for an image encoder without matrix products, expected a ViT: '
+                'convolutions are not rounded; set precision auto or fp32'
+            )
         with tempfile.TemporaryDirectory() as folder:
             exact, rounded = Path(folder, 'exact.onnx'), Path(folder, 'rounded.onnx')
             exact.write_bytes(onnx)

@@ -271,7 +271,8 @@ class MirrorDepth(DepthNetwork):
         :returns: metres, ``[B, 1, H, W]``, and the scale of a Laplace distribution over log depth,
             ``[B, 1, H, W]``: the mean of ``|ln depth - ln truth|`` to expect.
         """
-        if self.config.tap_order == 'deepest_first':
+        is_pyramid = isinstance(self.decoder, PyramidDecoder)
+        if is_pyramid or self.config.tap_order == 'deepest_first':
             taps = taps[::-1]
         if self.training and isinstance(self.decoder, PyramidDecoder):
             self.decoder.measure(taps)

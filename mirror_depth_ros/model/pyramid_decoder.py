@@ -48,7 +48,9 @@ class Standardisation(nn.Module):
     def measure(self, tap: Tensor) -> None:
         """Take a batch of taps, ``[B, C, h, w]``, for what is usual."""
         self.mean.copy_(tap.float().mean(dim=(0, 2, 3)).view(-1, 1, 1))
-        self.deviation.copy_(tap.float().std(dim=(0, 2, 3)).clamp(min=1e-3).view(-1, 1, 1))
+        self.deviation.copy_(
+            tap.float().std(dim=(0, 2, 3), correction=0).clamp(min=1e-3).view(-1, 1, 1)
+        )
 
     def forward(self, tap: Tensor) -> Tensor:
         """Return ``[B, C, h, w]`` for the same."""

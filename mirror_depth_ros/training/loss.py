@@ -88,8 +88,8 @@ def gradient_loss(prediction: Tensor, truth: Tensor, valid: Tensor, *, scales: i
             n = e.shape[axis] - 1
             both = known.narrow(axis, 1, n) & known.narrow(axis, 0, n)
             steps = (e.narrow(axis, 1, n) - e.narrow(axis, 0, n)).abs() * both
-            if bool(both.any()):
-                total = total + _mean_of_pictures(steps, both)
+            # Whatever is valid here: of several processes, all must come by the same sums.
+            total = total + _mean_of_pictures(steps, both, may_be_empty=True)
     return total / scales
 
 
@@ -124,26 +124,28 @@ def _means(valid: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
     return tuple(total / count for total in totals)
 
 
-def _mean_of_pictures(value: Tensor, valid: Tensor) -> Tensor:
+def _mean_of_pictures(value: Tensor, valid: Tensor, *, may_be_empty: bool = False) -> Tensor:
     """Return the mean over all processes' pictures of each one's mean; values are 0 elsewhere.
 
     A picture without a valid pixel does not count.
+
+    :param may_be_empty: give 0 where no picture counts, in place of an error.
     """
     pixels = valid.flatten(1).sum(dim=1)  # [B]
     means = value.flatten(1).sum(dim=1) / pixels.clamp(min=1)
-    total, count = _totals(means.sum(), (pixels > 0).sum())
-    return total / count
+    total, count = _totals(means.sum(), (pixels > 0).sum(), may_be_empty=may_be_empty)
+    return total / count.clamp(min=1)
 
 
-def _totals(*sums: Tensor) -> tuple[Tensor, ...]:
+def _totals(*sums: Tensor, may_be_empty: bool = False) -> tuple[Tensor, ...]:
     """Return sums over all processes, the last of which counts.
 
-    :raises ValueError: if that is 0.
+    :raises ValueError: if that is 0 and must not be.
     """
     stacked = torch.stack([total.to(sums[0].dtype) for total in sums])
     if dist.is_available() and dist.is_initialized():
         stacked = _SumOfProcesses.apply(stacked)
-    if not stacked[-1]:
+    if not may_be_empty and not stacked[-1]:
         raise ValueError('got a batch without valid depth, expected some; check the ground truth')
     return tuple(stacked)
 

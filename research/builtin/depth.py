@@ -10,7 +10,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
-from mirror_depth_ros.training.picture_sets import ValidationPictures
+from mirror_depth_ros.training.depth_data import ValidationPictures
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset

@@ -105,6 +105,13 @@ def test_taps_are_standardised_by_what_was_measured_first() -> None:
     torch.testing.assert_close(other.standardisations[0](taps[0]), out)
 
 
+def test_one_number_a_channel_is_no_spread() -> None:
+    standardise = Standardisation(2)
+    standardise.measure(torch.tensor([[[[3.0]], [[-4.0]]]]))
+    out = standardise(torch.tensor([[[[3.0]], [[-3.0]]]]))
+    assert out.flatten().tolist() == pytest.approx([0.0, 1000.0])  # deviations are 1e-3 at least
+
+
 def test_refuses_strides_that_do_not_double() -> None:
     with pytest.raises(ValueError, match=r'strides \(4, 16\), expected each twice the one before'):
         PyramidDecoder(

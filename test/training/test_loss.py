@@ -79,6 +79,10 @@ def test_gradient_loss_by_hand() -> None:
     loss = gradient_loss(prediction, truth, valid, scales=1)
     assert loss.item() == pytest.approx((1 + 0 + 1) / 3, rel=1e-5)
     assert gradient_loss(7 * truth, truth, valid).item() == pytest.approx(0, abs=1e-6)
+    # No two neighbours with truth: nothing to say, and no error.
+    valid[...] = False
+    valid[..., 0, 0] = True
+    assert gradient_loss(prediction, truth, valid).item() == 0
 
 
 def test_laplace_loss_is_least_where_the_scale_is_the_mean_error() -> None:
