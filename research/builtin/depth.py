@@ -10,7 +10,6 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
-from mirror_depth_ros.training.depth_data import ValidationPictures
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
@@ -21,6 +20,7 @@ from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
 from mirror_depth_ros.protocols import named_protocol
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
+from mirror_depth_ros.training.depth_data import ValidationPictures
 from mirror_depth_ros.training.depth_training import Batch, DepthTraining
 from mirror_depth_ros.training.loading import ResumableLoader
 from mirror_depth_ros.training.pictures import Picture

@@ -51,7 +51,7 @@ def _lens(picture: F32, rng: np.random.Generator) -> F32:
         length, angle = rng.uniform(2, 9), rng.uniform(0, np.pi)
         kernel = np.zeros((11, 11), np.float32)
         way = np.array([np.cos(angle), np.sin(angle)]) * length / 2
-        start, end = (tuple(int(round(5 + s * w)) for w in way) for s in (-1, 1))
+        start, end = (tuple(round(5 + s * w) for w in way) for s in (-1, 1))
         cv2.line(kernel, start, end, 1.0)
         picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
     return np.asarray(picture, np.float32)

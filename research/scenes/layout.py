@@ -173,7 +173,8 @@ class Layout:
                 continue
             laid.append(own)
             c, s = np.cos(yaw), np.sin(yaw)
-            spot = np.asarray(position) + (c * x - s * y, s * x + c * y, float(heights.max()))
+            offset = np.array([c * x - s * y, s * x + c * y, float(heights.max())])
+            spot = np.asarray(position) + offset
             self.put(found, spot, yaw + turn)
 
 

@@ -19,7 +19,8 @@ _SOFA = r'sofa|couch|futon|bench$|bank$'
 _TABLE = r'table$|table |desk|island|workbench|tablecloth'
 _NO_TABLE = r'chair|lamp|bedside|tennis|football|pool|changing|dressing|extension|children'
 _WALL = (
-    r'bookcase|shelves|shelving|cabinet|cupboard|wardrobe|drawers|dresser|\bchest\b|tv stand|fridge'
+    r'bookcase|shelves|shelving|cabinet|cupboard|wardrobe|drawers|dresser|\bchest\b|tv stand'
+    r'|fridge'
     r'|refrigerator|oven|stove|washing|dryer|vanity|piano|fireplace|contemporary living|filing'
     r'|locker|water cooler|furnace|dressing table|changing table|cooler|sideboard|clothes rack'
 )
@@ -41,7 +42,8 @@ _FLOOR_THING = (
     r'plant|ficus|cactus|yucca|bag|suitcase|briefcase|box|crate|barrel|dustbin|trash|ball|basket'
     r'|backpack|extinguisher|slippers|sneakers|shoes|bootie|heater|radiator|fan|speaker|trunk|guitar'
     r'|broom|ladder|cone|bin$|vase|lamp$|stroller|tricycle|toy|teddy|rocking|doll house|umbrella'
-    r'|pallet|wood logs|clothes horse|wheelchair|treadmill|indoor bike|punching|screen$|white board'
+    r'|pallet|wood logs|clothes horse|wheelchair|treadmill|indoor bike|punching|screen$'
+    r'|white board'
     r'|shovel|mower|puff|christmas'
 )
 _FLAT_CLOTHES = r'dress|jacket|skirt|trousers|short|suit$|hanging|shadow|glove|sock'

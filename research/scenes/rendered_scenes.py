@@ -1,4 +1,4 @@
-"""Scenes of real things rendered once and kept on disk: ``python -m research.scenes.rendered_scenes``."""
+"""Scenes of real things, rendered once: ``python -m research.scenes.rendered_scenes``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from research.scenes.views import aimed_view, room_view
 KINDS = ('indoor', 'close', 'outdoor')
 #: Seeds of the scenes of each split.
 SPLITS = {
-    'train': range(0, 10_000_000),
+    'train': range(10_000_000),
     'val': range(10_000_000, 11_000_000),
     'test': range(11_000_000, 12_000_000),
 }

@@ -114,21 +114,21 @@ def make_room(library: Library, rng: np.random.Generator) -> Room:
     return Room(layout.builder.build(sky, kind.name), kind, floor, height)
 
 
-def shell(layout: Layout, kind: RoomKind, w: float, l: float, h: float) -> None:  # noqa: E741
+def shell(layout: Layout, kind: RoomKind, w: float, long: float, h: float) -> None:
     """Add floor, ceiling, walls, skirting, columns and beams."""
     rng, add = layout.rng, layout.builder.add
     floor, floor_m = layout.covering(kind.floors)
-    add(quad((0, 0, 0), (w, 0, 0), (0, l, 0), floor, metres=floor_m), name='floor')
+    add(quad((0, 0, 0), (w, 0, 0), (0, long, 0), floor, metres=floor_m), name='floor')
     ceiling, ceiling_m = layout.covering(('plaster', 'panels', 'panels', 'concrete'))
-    add(quad((0, l, h), (w, 0, 0), (0, -l, 0), ceiling, metres=ceiling_m), name='ceiling')
+    add(quad((0, long, h), (w, 0, 0), (0, -long, 0), ceiling, metres=ceiling_m), name='ceiling')
     wall, wall_m = layout.covering(kind.walls)
     other = layout.covering(kind.walls) if rng.random() < 0.35 else (wall, wall_m)
     odd = int(rng.integers(4))
     sides = [
         ((0, 0, 0), (w, 0, 0)),
-        ((w, 0, 0), (0, l, 0)),
-        ((w, l, 0), (-w, 0, 0)),
-        ((0, l, 0), (0, -l, 0)),
+        ((w, 0, 0), (0, long, 0)),
+        ((w, long, 0), (-w, 0, 0)),
+        ((0, long, 0), (0, -long, 0)),
     ]
     for i, (corner, along) in enumerate(sides):
         material, metres = other if i == odd else (wall, wall_m)
@@ -140,47 +140,48 @@ def shell(layout: Layout, kind: RoomKind, w: float, l: float, h: float) -> None:
         s, up = 0.015, float(rng.uniform(0.05, 0.14))
         for low, high in (
             ((0, 0), (w, s)),
-            ((0, l - s), (w, l)),
-            ((0, 0), (s, l)),
-            ((w - s, 0), (w, l)),
+            ((0, long - s), (w, long)),
+            ((0, 0), (s, long)),
+            ((w - s, 0), (w, long)),
         ):
             add(box((*low, 0), (*high, up), Material(tone)), name='skirting')
-    if min(w, l) > 5 and rng.random() < 0.5:
+    if min(w, long) > 5 and rng.random() < 0.5:
         side = float(rng.uniform(0.25, 0.6))
         for x in np.arange(w / 3, w - 1, max(3.5, w / 3)):
-            for y in np.arange(l / 3, l - 1, max(4, l / 3)):
+            for y in np.arange(long / 3, long - 1, max(4, long / 3)):
                 add(box((x, y, 0), (x + side, y + side, h), wall, metres=wall_m), name='column')
                 layout.taken.append((x, y, x + side, y + side))
     elif rng.random() < 0.25 and w > 2.4:  # a protruding corner
-        a, b = float(rng.uniform(0.3, 0.35 * w)), float(rng.uniform(0.3, 0.35 * l))
+        a, b = float(rng.uniform(0.3, 0.35 * w)), float(rng.uniform(0.3, 0.35 * long))
         add(box((0, 0, 0), (a, b, h), wall, metres=wall_m), name='wall')
         layout.taken.append((0, 0, a, b))
 
 
 def wall_place(
-    side: int, along: float, w: float, l: float, off: float
-) -> tuple[float, float, float]:  # noqa: E741
+    side: int, along: float, w: float, long: float, off: float
+) -> tuple[float, float, float]:
     """Return x, y and yaw of something with its back to a wall, ``off`` before it."""
     if side == 0:
         return along, off, np.pi
     if side == 1:
         return w - off, along, -np.pi / 2
     if side == 2:
-        return along, l - off, 0.0
+        return along, long - off, 0.0
     return off, along, np.pi / 2
 
 
-def doors_and_windows(layout: Layout, w: float, l: float, h: float) -> None:  # noqa: E741
+def doors_and_windows(layout: Layout, w: float, long: float, h: float) -> None:
+    """Put doors and windows into the walls."""
     rng, library = layout.rng, layout.library
     placed: list[tuple[int, float, float]] = []
     for role, count in (
-        ('door', rng.integers(1, 2 + int(max(w, l) / 5))),
-        ('window', rng.integers(0, 2 + int(max(w, l) / 4))),
+        ('door', rng.integers(1, 2 + int(max(w, long) / 5))),
+        ('window', rng.integers(0, 2 + int(max(w, long) / 4))),
     ):
         for _ in range(count):
             found = layout.pick(library.role(role))
             side = int(rng.integers(4))
-            span = w if side % 2 == 0 else l
+            span = w if side % 2 == 0 else long
             if found is None or found[1].size[0] > span - 0.2 or found[1].size[2] > h - 0.05:
                 continue
             entry, mesh = found
@@ -192,15 +193,15 @@ def doors_and_windows(layout: Layout, w: float, l: float, h: float) -> None:  # 
             level = min(max(entry.elevation, 0.0), h - float(mesh.size[2]) - 0.02)
             if role == 'window' and entry.elevation < 0.1 and mesh.size[2] < 1.7:
                 level = min(0.9, h - float(mesh.size[2]) - 0.02)
-            x, y, yaw = wall_place(side, along, w, l, float(mesh.size[1]) * 0.1)
+            x, y, yaw = wall_place(side, along, w, long, float(mesh.size[1]) * 0.1)
             layout.put(found, (x, y, level), yaw)
             if role == 'door':
                 depth = 0.9
-                x, y, _ = wall_place(side, along, w, l, depth / 2)
+                x, y, _ = wall_place(side, along, w, long, depth / 2)
                 half_x, half_y = (half, depth / 2) if side % 2 == 0 else (depth / 2, half)
                 layout.taken.append((x - half_x, y - half_y, x + half_x, y + half_y))
             else:
-                _pane(layout, side, along, half, level, float(mesh.size[2]), w, l)
+                _pane(layout, side, along, half, level, float(mesh.size[2]), w, long)
 
 
 def _pane(
@@ -211,10 +212,10 @@ def _pane(
     level: float,
     height: float,
     w: float,
-    l: float,
-) -> None:  # noqa: E741
+    long: float,
+) -> None:
     """Add the bright picture of outdoors in a window, and its light."""
-    x, y, yaw = wall_place(side, along, w, l, 0.004)
+    x, y, yaw = wall_place(side, along, w, long, 0.004)
     half, low, high = half * 0.96, level + 0.02 * height, 0.96 * height
     c, s = np.cos(yaw), np.sin(yaw)
     pane = quad(
@@ -286,7 +287,7 @@ def _chairs(layout: Layout, low, high, floor: Rectangle) -> None:
         layout.taken.append((place[0] - 0.25, place[1] - 0.25, place[0] + 0.25, place[1] + 0.25))
 
 
-def along_walls(layout: Layout, kind: RoomKind, w: float, l: float) -> None:  # noqa: E741
+def along_walls(layout: Layout, kind: RoomKind, w: float, long: float) -> None:
     """Stand furniture with its back to the walls."""
     rng, library = layout.rng, layout.library
     entries = [
@@ -297,23 +298,24 @@ def along_walls(layout: Layout, kind: RoomKind, w: float, l: float) -> None:  # 
     ]
     entries += [e for e in library.role('table') if e.category in kind.categories]
     small = library.role('small')
-    for _ in range(rng.poisson(min(1.6 * kind.at_walls * 2 * (w + l), 26))):
+    for _ in range(rng.poisson(min(1.6 * kind.at_walls * 2 * (w + long), 26))):
         found = layout.pick(entries)
         if found is None:
             return
         side = int(rng.integers(4))
-        span = w if side % 2 == 0 else l
+        span = w if side % 2 == 0 else long
         width, depth = float(found[1].size[0]), float(found[1].size[1])
         if width > span - 0.1:
             continue
         along = float(rng.uniform(width / 2 + 0.03, span - width / 2 - 0.03))
-        x, y, yaw = wall_place(side, along, w, l, depth / 2 + float(rng.uniform(0.02, 0.1)))
-        thing = layout.try_put(found, (x, y), yaw, within=(0, 0, w, l), gap=0.0)
+        x, y, yaw = wall_place(side, along, w, long, depth / 2 + float(rng.uniform(0.02, 0.1)))
+        thing = layout.try_put(found, (x, y), yaw, within=(0, 0, w, long), gap=0.0)
         if thing is not None and found[0].top is not None and rng.random() < 0.6:
             layout.lay_on(found[1], (x, y, 0), yaw, small, int(rng.integers(1, 6)))
 
 
-def on_walls(layout: Layout, w: float, l: float) -> None:  # noqa: E741
+def on_walls(layout: Layout, w: float, long: float) -> None:
+    """Hang things on the walls."""
     rng, library = layout.rng, layout.library
     for _ in range(rng.integers(0, 9)):
         found = layout.pick(library.role('on_wall'))
@@ -321,7 +323,7 @@ def on_walls(layout: Layout, w: float, l: float) -> None:  # noqa: E741
             return
         entry, mesh = found
         side = int(rng.integers(4))
-        span = w if side % 2 == 0 else l
+        span = w if side % 2 == 0 else long
         half = float(mesh.size[0]) / 2
         if span < 2 * half + 0.2:
             continue
@@ -330,7 +332,7 @@ def on_walls(layout: Layout, w: float, l: float) -> None:  # noqa: E741
             side,
             float(rng.uniform(half + 0.1, span - half - 0.1)),
             w,
-            l,
+            long,
             float(mesh.size[1]) / 2 + 0.003,
         )
         layout.put(found, (x, y, level), yaw)
@@ -407,14 +409,12 @@ def rack(
             turn = float(rng.normal(0, 0.15))
             if rng.random() < 0.5:
                 size = rng.uniform((0.12, 0.15, 0.08), (0.4, max(depth * 0.8, 0.2), 0.28))
-                mesh, name = carton(rng, size), 'box'
-                add = lambda p, m=mesh: layout.builder.add(m, p, yaw=yaw + turn, name='box')  # noqa: E731
+                found, mesh = None, carton(rng, size)
             else:
                 found = layout.pick(entries)
                 if found is None:
                     return
                 mesh = found[1]
-                add = lambda p, f=found: layout.put(f, p, yaw + turn)  # noqa: E731
             width = float(mesh.size[0])
             if x + width > a - 0.03:
                 break
@@ -422,23 +422,30 @@ def rack(
                 x + width / 2,
                 float(rng.uniform(-0.3, 0.1)) * max(depth - float(mesh.size[1]), 0),
             )
-            add((place[0] + c * px - s * py, place[1] + s * px + c * py, float(level)))
+            spot = (place[0] + c * px - s * py, place[1] + s * px + c * py, float(level))
+            if found is None:
+                layout.builder.add(mesh, spot, yaw=yaw + turn, name='box')
+            else:
+                layout.put(found, spot, yaw + turn)
             x += width + float(rng.exponential(0.08)) + 0.01
 
 
-def carton(rng: np.random.Generator, size) -> Mesh:
+def carton(rng: np.random.Generator, size: np.ndarray) -> Mesh:
+    """Return a box of cardboard, or painted."""
     colour = np.array([0.5, 0.33, 0.18]) if rng.random() < 0.5 else rng.uniform(0.03, 0.8, 3)
     a, b, c = (float(v) for v in size)
     return box((-a / 2, -b / 2, 0), (a / 2, b / 2, c), Material(tuple(float(v) for v in colour)))
 
 
-def light_room(layout: Layout, w: float, l: float, h: float) -> Sky:  # noqa: E741
+def light_room(layout: Layout, w: float, long: float, h: float) -> Sky:
     """Hang lamps and choose how much light comes from everywhere."""
     rng = layout.rng
     warm = np.array([1.0, rng.uniform(0.78, 1.0), rng.uniform(0.55, 1.0)])
-    scale = np.sqrt(w * l)
+    scale = np.sqrt(w * long)
     for _ in range(max(1, 2 - len(layout.builder.lights)) if rng.random() < 0.4 else 1):
-        position = np.array([w * rng.uniform(0.15, 0.85), l * rng.uniform(0.15, 0.85), h - 0.25])
+        position = np.array(
+            [w * rng.uniform(0.15, 0.85), long * rng.uniform(0.15, 0.85), h - 0.25]
+        )
         power = rng.uniform(0.3, 1.2) * max(1.5, scale * 0.6 * h / 2.5) ** 2
         layout.builder.lights.append(
             Light(position, power * warm, radius=float(rng.uniform(0.02, 0.2)))
