@@ -121,6 +121,9 @@ def load_estimator(
 ) -> DepthEstimator:
     """Return a model, or a baseline on its CLIP, to be evaluated alike.
 
+    Baselines compare methods on one frozen ViT: that of ``clip2depth`` in place of ``builtin``,
+    whose image tower is convolutional.
+
     :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
     :param baseline: None, ``mean``, ``linear``, ``depthclip`` or ``learned_prompts``.
     :param clip_weights: as of :meth:`DepthEstimator.load`, which takes the others, too.
@@ -132,6 +135,8 @@ def load_estimator(
         return DepthEstimator.load(
             model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
         )
+    if model == 'builtin':
+        model = 'clip2depth'
     prompts = DistancePrompts(distance_prompts(), tokenize, VOCABULARY_SIZE)
     network = load_baseline(baseline, model, prompts=prompts, clip_weights=clip_weights)
     estimator = DepthEstimator(network, device=device, precision=precision, backend=backend)
