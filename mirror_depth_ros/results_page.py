@@ -20,8 +20,8 @@ from mirror_depth_ros.performance_tables import TABLES as PERFORMANCE
 
 #: What is compared, by the name of its files, in the order of the tables.
 METHODS = {
-    'builtin': '**builtin**',
-    'builtin_flip': 'builtin, mean with the mirrored image',
+    'builtin': '**first model**',
+    'builtin_flip': 'first model, mean with the mirrored image',
     'clip2depth': "clip2depth, the paper's own decoder",
     'learned_prompts': 'learned prompts and bins (Auty et al.)',
     'linear': 'linear probe of the same taps',
@@ -77,7 +77,7 @@ def accuracy(folder: Path) -> str:
             row.append(f'{ratio:.2f}')
         if any(row[1:]):
             rows.append(row)
-    figures = ('Abs Rel', 'RMSE [m]', 'delta1', 'Abs Rel, median scaled', 'times builtin')
+    figures = ('Abs Rel', 'RMSE [m]', 'delta1', 'Abs Rel, median scaled', 'times first model')
     header = ['', *(f'{kind}: {f}' for kind in _KINDS.values() for f in figures)]
     return markdown_table(header, rows)
 

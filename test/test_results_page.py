@@ -29,7 +29,7 @@ def test_accuracy_is_compared_with_the_built_in_model(tmp_path: Path) -> None:
     write(tmp_path / 'accuracy/mean_indoor.json', result(0.42))
     page = with_tables(PAGE.format('accuracy'), tmp_path)
     assert page.startswith('Before.\n<!-- table accuracy -->\n|  | rooms: Abs Rel |')
-    assert '| **builtin** | 0.100 | 0.500 | 0.900 | 0.050 | 1.00 |' in page
+    assert '| **first model** | 0.100 | 0.500 | 0.900 | 0.050 | 1.00 |' in page
     assert '| mean depth map | 0.420 | 0.500 | 0.900 | 0.210 | 4.20 |' in page
     assert 'old' not in page
     assert page.endswith('<!-- end -->\nAfter.\n')
