@@ -287,7 +287,8 @@ def torch_precision(name: str, device: torch.device) -> str:
     if name != 'auto':
         return name
     if device.type == 'cuda':
-        return 'bf16' if torch.cuda.is_bf16_supported() else 'fp16'
+        # Of that very device; is_bf16_supported() looks at the current one and counts emulation.
+        return 'bf16' if torch.cuda.get_device_capability(device) >= (8, 0) else 'fp16'
     if device.type == 'cpu' and _cpu_has_bf16():
         return 'bf16'
     return 'fp32'

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 IMAGE, FOCAL_PX, DEPTH = 'image', 'focal_px', 'depth'
 #: What torch.onnx writes natively; newer ones it would have to convert to.
 OPSET = 18
+#: Of the container, which torch.onnx writes newer than these operators need.
+IR_VERSION = 8
 # Where torch.onnx notes, node by node, which modules it is of.
 _MODULES = 'pkg.torch.onnx.name_scopes'
 
@@ -75,6 +77,7 @@ def export_onnx(
         logger.setLevel(level)
     assert program is not None  # with dynamo=True there is one
     proto = program.model_proto
+    proto.ir_version = IR_VERSION
     for node in proto.graph.node:
         for i in reversed(range(len(node.metadata_props))):
             if node.metadata_props[i].key != _MODULES:  # stack traces name this computer's folders

@@ -225,8 +225,12 @@ def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:
     if not isinstance(default, tuple):
         return _value(node.declare_parameter(name, default, descriptor))
     # By type: of an empty list rclpy takes the items for bytes, and a file's for no value.
-    type_ = Parameter.Type.STRING_ARRAY
-    return tuple(node.declare_parameter(name, type_, descriptor).value or default)
+    given = node.declare_parameter(name, Parameter.Type.STRING_ARRAY, ParameterDescriptor()).value
+    node.undeclare_parameter(name)
+    # A parameter without a value makes rclpy answer nothing for all the others that are asked for
+    # with it: `ros2 param dump` and rqt would see none.
+    stated = node.declare_parameter(name, list(given or ['']), descriptor, ignore_override=True)
+    return tuple(item for item in stated.value if item)
 
 
 def _value(parameter: Parameter) -> Any:

@@ -15,7 +15,9 @@ CONFIG = Path(__file__).parents[2] / 'config' / 'depth.yaml'
 
 def test_the_config_file_states_every_parameter_at_its_default():
     text = CONFIG.read_text(encoding='utf-8')
-    defaults = asdict(DepthParameters()) | {'cameras': []}  # YAML has no tuples
+    defaults = asdict(DepthParameters()) | {
+        'cameras': ['']
+    }  # YAML has no tuples, ROS no value for an empty list
     assert yaml.safe_load(text) == {'/**': {'ros__parameters': defaults}}
 
 
@@ -226,3 +228,21 @@ def test_what_the_model_is_loaded_for_changes_only_before_that(make_node, name):
         'loaded for it; deactivate the node, clean it up, set, configure'
     )
     assert (getattr(server.values, name), server.values.max_range) == (first, 20.0)
+
+
+@pytest.mark.parametrize('overrides', [{}, {'cameras': ['front', 'left']}])
+def test_every_parameter_has_a_value_to_tell(ros_context, overrides):
+    node = Node(
+        'asked',
+        context=ros_context,
+        parameter_overrides=[Parameter(name, value=value) for name, value in overrides.items()],
+    )
+    try:
+        ParameterServer(node)
+        # What `ros2 param dump` and rqt ask for: one without a value would silence all.
+        told = {p.name: p.value for p in node.get_parameters([*parameter_specs()])}
+    finally:
+        node.destroy_node()
+    assert told['cameras'] == overrides.get('cameras', [''])
+    assert told['max_range'] == 80.0
+    assert None not in told.values()
