@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.estimator import DepthEstimator, torch_precision
 
 
 @pytest.fixture
@@ -145,3 +145,10 @@ def test_refuses_unknown_device_and_precision(tiny_model: Path) -> None:
         DepthEstimator.load(tiny_model, device='cpu', precision='int3')
     with pytest.raises(ValueError, match='got precision fp16 on a CPU'):
         DepthEstimator.load(tiny_model, device='cpu', precision='fp16')
+
+
+def test_auto_precision_is_that_very_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    capabilities = {0: (7, 5), 1: (8, 6)}  # Turing only emulates bf16, Ampere has it
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda d: capabilities[d.index])
+    assert torch_precision('auto', torch.device('cuda:0')) == 'fp16'
+    assert torch_precision('auto', torch.device('cuda:1')) == 'bf16'
