@@ -192,7 +192,11 @@ def test_clip_weights_that_lie_elsewhere(
 
 
 def test_clip_weights_for_a_clip_that_brings_its_own(tiny_model: Path) -> None:
-    for model, clip in ((tiny_model, 'local-dir:'), ('builtin', 'mirror-depth-clip')):
+    for model, clip in (
+        (tiny_model, 'local-dir:'),
+        ('builtin', 'mirror-depth-lit'),
+        ('clip2depth', 'mirror-depth-clip'),
+    ):
         with pytest.raises(
             ValueError, match=f"clip_weights 'openai' for .* CLIP {clip}.* its own"
         ):
