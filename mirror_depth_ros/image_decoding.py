@@ -58,6 +58,9 @@ _LAYOUTS = {
     'nv12': Layout(1, cv2.COLOR_YUV2RGB_NV12, block=(2, 2), rows=1.5, in_cv_bridge=False),
 }
 
+# Encodings of depth, which a PNG holds as well as a picture.
+_NO_PICTURE = ('16UC1', '32FC1')
+
 #: Values of ``Image.encoding`` that :func:`decode_image` understands.
 ENCODINGS = tuple(_LAYOUTS)
 
@@ -95,23 +98,63 @@ def decode_image(message: Any, *, bridge: Any = None) -> NDArray[np.uint8]:
 def decode_compressed(message: Any) -> NDArray[np.uint8]:
     """Return the picture of a JPEG or PNG ``CompressedImage`` as RGB, uint8 ``[H, W, 3]``.
 
-    :raises ValueError: if the data is empty or no picture.
+    ``format`` is a codec or, as compressed_image_transport writes it, the encoding that the image
+    had and after a semicolon ``CODEC compressed ENCODING`` with that of the compressed picture: a
+    mosaic is still one, and a picture in ``rgb8`` has red where the codec expects blue.
+
+    :raises ValueError: if the data is empty or no picture, or its encoding is not one of pictures.
     """
+    encoding, _, compressed = (part.strip() for part in message.format.partition(';'))
+    if encoding in _NO_PICTURE:
+        raise ValueError(
+            f'got a compressed image of format {message.format!r}, which is depth, expected a '
+            'picture; remap the topic of the camera'
+        )
+    if encoding.startswith('bayer_'):
+        mosaic = _decompress(message, cv2.IMREAD_UNCHANGED)
+        if mosaic.ndim == 2:
+            return _demosaic(mosaic, encoding)
+    picture = _decompress(message, cv2.IMREAD_COLOR)
+    if compressed.endswith('compressed rgb8'):
+        return picture
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _decompress(message: Any, flags: int) -> NDArray[Any]:
+    """Return the pixels that a codec holds, ``[H, W]`` or ``[H, W, 3]`` in the codec's order."""
     data = np.frombuffer(message.data, np.uint8)
-    # CameraInfo describes the sensor's own orientation: EXIF must not turn the picture.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         is_whole = data.size and not _is_cut_jpeg(data.tobytes())
-        bgr = cv2.imdecode(data, flags) if is_whole else None
+        # CameraInfo describes the sensor's own orientation: EXIF must not turn the picture.
+        pixels = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if is_whole else None
     except cv2.error:  # a header that claims more pixels than OpenCV takes
-        bgr = None
-    if bgr is None:
+        pixels = None
+    if pixels is None:
         raise ValueError(
             f'got {data.size} bytes of format {message.format!r} that are no picture, expected '
             'a whole JPEG or PNG; check the publisher (compressedDepth and theora are other '
             'transports)'
         )
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return pixels
+
+
+def _demosaic(mosaic: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
+    """Return the colours of a mosaic ``[H, W]`` as RGB.
+
+    :raises ValueError: for a mosaic that is not of 8 bits, or too small to be one.
+    """
+    layout = _LAYOUTS.get(encoding)
+    if layout is None or layout.code is None or mosaic.dtype != np.uint8:
+        raise ValueError(
+            f'got a compressed mosaic in {encoding} of {mosaic.dtype}, expected 8 bits a pixel '
+            'such as bayer_rggb8; set the camera driver to one of these, or use image_proc'
+        )
+    if min(mosaic.shape) < layout.minimum:
+        raise ValueError(
+            f'got a mosaic of {mosaic.shape[1]} x {mosaic.shape[0]} pixels, expected at least '
+            f'{layout.minimum} x {layout.minimum}; check the camera driver'
+        )
+    return cv2.cvtColor(mosaic, layout.code)
 
 
 def _is_cut_jpeg(data: bytes) -> bool:

@@ -175,3 +175,51 @@ def test_a_png_that_claims_more_pixels_than_opencv_takes_is_refused(rgb):
     data = data[:12] + header + struct.pack('>I', zlib.crc32(header)) + data[33:]
     with pytest.raises(ValueError, match='that are no picture'):
         decode_compressed(SimpleNamespace(format='png', data=data))
+
+
+@pytest.mark.parametrize(('suffix', 'off_by'), [('.png', 0), ('.jpg', 4)])
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+def test_a_compressed_mosaic_is_one(make_image, pattern, suffix, off_by):
+    """Whatever a raw mosaic becomes; as a grey picture it would hide its colours."""
+    smooth = np.full((33, 47), 100, np.uint8)
+    smooth[pattern.index('r') // 2 :: 2, pattern.index('r') % 2 :: 2] = 180  # reddish
+    form = f'bayer_{pattern}8; {suffix[1:]} compressed '.replace('jpg', 'jpeg')
+    data = cv2.imencode(suffix, smooth, [cv2.IMWRITE_JPEG_QUALITY, 100])[1]
+    decoded = decode_compressed(SimpleNamespace(format=form, data=data.ravel()))
+    raw = decode_image(make_image(smooth, f'bayer_{pattern}8'))
+    assert np.abs(decoded.astype(int) - raw).max() <= off_by
+    assert decoded[..., 0].mean() > 170
+    assert decoded[..., 2].mean() < 110
+
+
+def test_what_a_driver_has_demosaiced_is_a_picture(rgb):
+    form = 'bayer_rggb8; png compressed bgr8'
+    np.testing.assert_array_equal(decode_compressed(compressed(rgb, '.png', form)), rgb)
+
+
+def test_a_picture_compressed_as_rgb8_keeps_its_red(rgb):
+    swapped = compressed(rgb[..., ::-1], '.png', 'rgb8; png compressed rgb8')
+    np.testing.assert_array_equal(decode_compressed(swapped), rgb)
+
+
+@pytest.mark.parametrize(
+    'form', ['16UC1; png compressed ', '16UC1; compressedDepth png', '32FC1;']
+)
+def test_depth_is_no_picture(form):
+    data = cv2.imencode('.png', np.full((H, W), 1500, np.uint16))[1].ravel()
+    with pytest.raises(ValueError, match=f"format '{form}', which is depth, expected a picture"):
+        decode_compressed(SimpleNamespace(format=form, data=data))
+
+
+@pytest.mark.parametrize(
+    ('mosaic', 'encoding', 'message'),
+    [
+        (np.ones((H, W), np.uint16), 'bayer_rggb16', 'in bayer_rggb16 of uint16, expected 8 bits'),
+        (np.ones((H, W), np.uint8), 'bayer_xyzw8', 'in bayer_xyzw8 of uint8, expected 8 bits'),
+        (np.ones((2, 7), np.uint8), 'bayer_rggb8', 'got a mosaic of 7 x 2 pixels, expected at le'),
+    ],
+)
+def test_mosaics_that_cannot_be_read_are_refused(mosaic, encoding, message):
+    data = cv2.imencode('.png', mosaic)[1].ravel()
+    with pytest.raises(ValueError, match=message):
+        decode_compressed(SimpleNamespace(format=f'{encoding}; png compressed ', data=data))
