@@ -14,7 +14,7 @@ ARGUMENTS = {
     'seed': ('11000000', 'Which scene; test scenes, never trained on, begin at 11000000.'),
     'rate_hz': ('10.0', 'Frames per second.'),
     'images': ('', 'Folder of photographs to play in place of a scene.'),
-    'fov': ('0.0', 'Horizontal field of view of images without meta.json, in degrees.'),
+    'fov': ('0.0', 'Field of view of images without meta.json along the longer side, in degrees.'),
 }
 
 

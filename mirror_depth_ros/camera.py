@@ -94,6 +94,16 @@ class CameraModel:
         focal_px = 0.5 * width / math.tan(math.radians(hfov_deg) / 2)
         return cls(width, height, focal_px, focal_px, (width - 1) / 2, (height - 1) / 2)
 
+    @classmethod
+    def from_longer_side(cls, width: int, height: int, fov_deg: float) -> CameraModel:
+        """Return the same for the field of view that a lens has, however the camera is held.
+
+        :param fov_deg: field of view along the longer side, from edge to edge [degrees].
+        :raises ValueError: for a field of view outside (0, 180).
+        """
+        focal_px = cls.from_fov(max(width, height), min(width, height), fov_deg).focal_px
+        return cls(width, height, focal_px, focal_px, (width - 1) / 2, (height - 1) / 2)
+
     @property
     def focal_px(self) -> float:
         """The one focal length that metric scale needs: the geometric mean [pixels]."""

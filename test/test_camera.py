@@ -204,3 +204,14 @@ def test_impossible_fields_of_view_are_refused(hfov_deg):
 def test_depth_of_another_size_is_refused():
     with pytest.raises(ValueError, match=re.escape('got depth of shape (101, 75) and rays of')):
         back_project(np.ones((101, 75), np.float32), PINHOLE.rays)
+
+
+def test_a_lens_sees_as_much_however_the_camera_is_held():
+    # 2 atan(400 / f) = 90 degrees
+    for width, height in ((800, 601), (601, 800)):
+        camera = CameraModel.from_longer_side(width, height, 90.0)
+        assert (camera.width, camera.height) == (width, height)
+        assert camera.fx == camera.fy == pytest.approx(400.0)
+        assert (camera.cx, camera.cy) == ((width - 1) / 2, (height - 1) / 2)
+    with pytest.raises(ValueError, match='field of view of 180.0 degrees, expected 0 < fov < 180'):
+        CameraModel.from_longer_side(601, 800, 180.0)

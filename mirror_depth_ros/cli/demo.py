@@ -48,7 +48,8 @@ def demo(
     ),
     images: Path | None = typer.Option(None, help='Play the photographs of this folder instead.'),
     fov: float | None = typer.Option(
-        None, help='Horizontal field of view of photographs without meta.json (degrees).'
+        None,
+        help='Field of view of photographs without meta.json, along the longer side (degrees).',
     ),
     model: Model = 'builtin',
     device: Device = 'auto',

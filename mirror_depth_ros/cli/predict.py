@@ -25,7 +25,7 @@ def predict(
     ),
     output: Path = typer.Option(Path('predictions'), '--output', '-o', help='Folder of results.'),
     fov: float | None = typer.Option(
-        None, help='Horizontal field of view of the camera [degrees].', metavar='DEG'
+        None, help='Field of view of the camera along its longer side [degrees].', metavar='DEG'
     ),
     focal: float | None = typer.Option(
         None, help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'
@@ -102,7 +102,7 @@ def _cameras(fov: float | None, focal: float | None, media: list[Medium]) -> Cam
         raise ValueError('got --fov and --focal, expected one of them')
     if fov is not None:
         CameraModel.from_fov(1, 1, fov)  # a wrong angle is told before a model is loaded
-        return lambda width, height: CameraModel.from_fov(width, height, fov)
+        return lambda width, height: CameraModel.from_longer_side(width, height, fov)
     if focal is not None:
         CameraModel(1, 1, focal, focal, 0.0, 0.0)
         return lambda width, height: CameraModel(
@@ -112,7 +112,8 @@ def _cameras(fov: float | None, focal: float | None, media: list[Medium]) -> Cam
         if medium.kind is not Kind.FRAME:
             raise ValueError(
                 f'got {medium.path} without intrinsics, expected to know its camera; give --fov '
-                '(horizontal field of view in degrees, about 65 for a phone) or --focal (pixels)'
+                '(field of view along the longer side in degrees, about 65 for a phone) or '
+                '--focal (pixels)'
             )
     return partial(CameraModel.from_fov, hfov_deg=math.nan)  # never asked: frames have cameras
 

@@ -43,7 +43,7 @@ class FrameFolder(LazySequence[DepthSample]):
     with other file names, ``rgb`` and ``depth``. Or plain image files in ``ROOT``, which need
     ``hfov_deg``. Other files are skipped with a log message.
 
-    :param hfov_deg: horizontal field of view of plain images [degrees].
+    :param hfov_deg: field of view of plain images along their longer side [degrees].
     :raises FileNotFoundError: if the folder does not exist.
     :raises ValueError: if it holds no image, or plain images and no field of view.
     """
@@ -65,8 +65,8 @@ class FrameFolder(LazySequence[DepthSample]):
         if plain and hfov_deg is None:
             raise ValueError(
                 f'got images without meta.json in {self.root} ({plain[0]}, {len(plain)} in all), '
-                'expected intrinsics; give --fov (the horizontal field of view in degrees), or '
-                'add a meta.json to each'
+                'expected intrinsics; give --fov (the field of view along the longer side in '
+                'degrees), or add a meta.json to each'
             )
 
     @property
@@ -84,7 +84,7 @@ class FrameFolder(LazySequence[DepthSample]):
             return _read_frame(frame.name, frame.image, frame.meta)
         rgb = read_rgb(frame.image)
         assert self._hfov_deg is not None  # the constructor has seen to it
-        camera = CameraModel.from_fov(rgb.shape[1], rgb.shape[0], self._hfov_deg)
+        camera = CameraModel.from_longer_side(rgb.shape[1], rgb.shape[0], self._hfov_deg)
         return DepthSample(rgb, None, camera, frame.name)
 
     def name_of(self, index: int) -> str:
