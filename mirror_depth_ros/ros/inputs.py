@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
@@ -17,6 +20,12 @@ from mirror_depth_ros.ros.qos_events import QosRefusals
 
 # Of images only the newest counts; of calibrations those of the last few images.
 _IMAGE_DEPTH, _CAMERA_INFO_DEPTH = 1, 10
+# How often it is looked whether somebody latches calibrations [s].
+_LOOK_PERIOD_S = 0.5
+# What a publisher that latches still has for those who come late.
+_LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
 
 
 class CameraInputs:
@@ -44,7 +53,9 @@ class CameraInputs:
         self._calibrations = calibrations
         self._on_image = on_image
         self._refusals = refusals
+        self._look: Timer | None = None
         self._subscriptions: list[Subscription] = []
+        self._latched: Subscription | None = None
         image_name, info_name = (input_name(name, topic) for topic in ('image', 'camera_info'))
         # A remapping of ``image`` holds for ``image/compressed`` too.
         raw = node.resolve_topic_name(image_name).removesuffix('/compressed')
@@ -59,6 +70,10 @@ class CameraInputs:
                 (image_type, topic, self._take_image, _IMAGE_DEPTH),
             ):
                 self._subscribe(message_type, topic_name, callback, depth)
+            # By a clock of its own: simulated time may stand still.
+            self._look = node.create_timer(
+                _LOOK_PERIOD_S, self._follow_latched, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            )
         except Exception:
             self.destroy()
             raise
@@ -76,6 +91,12 @@ class CameraInputs:
 
     def destroy(self) -> None:
         """Stop listening."""
+        if self._look is not None:
+            self._node.destroy_timer(self._look)
+            self._look = None
+        if self._latched is not None:
+            self._node.destroy_subscription(self._latched)
+            self._latched = None
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop())
 
@@ -94,6 +115,29 @@ class CameraInputs:
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         )
+
+    def _follow_latched(self) -> None:
+        """Hear what was published once, before this node was there, while somebody latches it.
+
+        Nobody is asked for it who does not: a volatile publisher would warn that it is refused.
+        """
+        topic = self.topics[1]
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        is_latched = any(
+            info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for info in publishers
+        )
+        if is_latched and self._latched is None:
+            self._latched = self._node.create_subscription(
+                CameraInfo,
+                topic,
+                self._calibrations.add,
+                _LATCHED,
+                # Others on the topic may be volatile; that is not worth a word.
+                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+            )
+        elif not is_latched and self._latched is not None:
+            self._node.destroy_subscription(self._latched)
+            self._latched = None
 
     def _take_image(self, message: Image | CompressedImage) -> None:
         """Take all calibrations first: an executor serves but one before the image of its turn."""

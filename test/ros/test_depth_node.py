@@ -1,6 +1,7 @@
 """The node against real DDS, with an estimator whose depth is known."""
 
 import gc
+import itertools
 import re
 import threading
 import time
@@ -17,7 +18,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
@@ -276,6 +277,28 @@ def test_the_calibration_is_that_of_a_smaller_image(rig):
     assert (info.width, info.height) == (W, H)
     assert info.k == pytest.approx(CAMERA.matrix.ravel())
     assert rig.estimator.focals_px == [pytest.approx(CAMERA.focal_px)]
+
+
+def test_a_calibration_that_was_published_once_is_received(make_rig, ros_context):
+    """As camera drivers latch what never changes: before the node is there, and never again."""
+    driver = Node('driver', context=ros_context)
+    latch = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    latched = driver.create_publisher(CameraInfo, 'camera_info', latch)
+    latched.publish(info_from_camera(CAMERA, Header(stamp=Time(sec=1), frame_id=FRAME_ID)))
+    rig = make_rig()
+    rig.wait_active()
+    rig.collect_outputs('depth/image')
+    seconds = itertools.count(1)
+
+    def depth_comes():
+        rig.publish(next(seconds), info=False)
+        return rig.received['depth/image']
+
+    wait(depth_comes)
+    assert rig.estimator.focals_px[0] == pytest.approx(CAMERA.focal_px)
+    driver.destroy_node()
+    # Nobody latches any more: volatile publishers are not asked for what they cannot give.
+    wait(lambda: len(rig.user.get_subscriptions_info_by_topic('/camera_info')) == 1)
 
 
 def test_qos_serves_every_kind_of_subscriber(rig):
