@@ -15,7 +15,7 @@ import open_clip
 import torch
 import typer
 import yaml
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from mirror_depth_ros.writers import write_bytes, write_json
@@ -55,16 +55,26 @@ def main(
     if not (clip_folder / 'open_clip_model.safetensors').exists():
         make_clip(recipe, rendered, clip_folder)
     model = build_model(recipe, clip_folder)
-    folder = work / recipe['name']
-    folder.mkdir(parents=True, exist_ok=True)
-    finished = folder / 'trained.safetensors'
-    if finished.exists():
-        figures = json.loads((folder / 'figures.json').read_text())
-    else:
-        figures = train_depth(
-            model, recipe, folder, rendered=rendered, real=real, photographs=photographs
-        )
-        write_json(folder / 'figures.json', figures)
+    for number, changes in enumerate(recipe['rounds'], 1):
+        folder = work / recipe['name'] / f'round_{number}'
+        folder.mkdir(parents=True, exist_ok=True)
+        finished = folder / 'trained.safetensors'
+        if not finished.exists():
+            figures = train_depth(
+                model,
+                {
+                    **recipe,
+                    'seed': recipe['seed'] + number - 1,
+                    'depth': {**recipe['depth'], **changes},
+                },
+                folder,
+                rendered=rendered,
+                real=real,
+                photographs=photographs,
+            )
+            write_json(folder / 'figures.json', figures)
+        model.load_state_dict(load_file(finished), strict=False)
+    figures = json.loads((folder / 'figures.json').read_text())
     if output is not None:
         print(f'written to {publish(recipe, clip_folder, finished, figures, output)}')
 
