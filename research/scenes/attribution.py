@@ -12,7 +12,7 @@ _HEAD = """# The models of the scenes
 
 The scenes that the built-in model learned from show these 3-D models of Sweet Home 3D's furniture
 libraries (Debian's package `sweethome3d-furniture`, <https://www.sweethome3d.com>). They were
-scaled, turned, placed, in part painted anew, and rendered; none of them is part of this repository.
+scaled, turned, placed, in part painted anew and rendered; none of them is part of this package.
 Models of other licences than CC BY and CC0 are not used.
 """
 
