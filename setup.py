@@ -8,6 +8,7 @@ PACKAGE = 'mirror_depth_ros'
 SHARE = f'share/{PACKAGE}'
 
 RUNTIME = [
+    'av>=14.2',  # display matrices in frames
     'numpy',
     'opencv-python-headless',
     'torch>=2.2',
@@ -15,6 +16,7 @@ RUNTIME = [
     'safetensors',
     'typer>=0.12.5',
     'rich',
+    'pillow',
     'plyfile',
 ]
 EXTRAS = {

@@ -26,8 +26,8 @@ class GreyLevels:
     """Makes 8 bits of the 16-bit pictures of one camera.
 
     Black is 0 and white the largest value of 8, 10, 12, 14 or 16 bits, the fewest that hold all
-    values so far. Where those fill a small part of it that is far from 0, as a thermal camera's do,
-    that part is stretched. Both only grow, so that brightness does not jump from picture to
+    values so far. Where those fill a small part of it that is far from 0, as a thermal camera's
+    do, that part is stretched. Both only grow, so that brightness does not jump from picture to
     picture. Any thread may read :attr:`description`; one converts.
     """
 

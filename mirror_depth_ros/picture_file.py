@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 #: A picture of more pixels is not decoded: a PNG of a megabyte may hold many gigabytes. It is the
 #: number from which Pillow takes a picture for an attack: half a gigabyte of RGB.
@@ -22,6 +22,9 @@ MAX_PIXELS = 178_956_970
 
 # Diagonal of a frame of 35-mm film, 36 mm x 24 mm [mm].
 _FILM_DIAGONAL_MM = 43.2666
+
+# Tags of EXIF 2.32; Pillow has names for them only since 9.3.
+_ORIENTATION, _EXIF_IFD, _FOCAL_LENGTH_IN_35MM_FILM = 0x0112, 0x8769, 0xA405
 
 # What OpenCV decodes, too.
 _FORMATS = ('BMP', 'JPEG', 'PNG', 'TIFF', 'WEBP')
@@ -53,7 +56,7 @@ class PictureHeader:
 
     @property
     def focal_px(self) -> float | None:
-        """The focal length that EXIF's focal length in 35-mm film means; None without one [pixels].
+        """What EXIF's focal length in 35-mm film is in this picture; None without one [pixels].
 
         It is that with which a frame of 36 mm x 24 mm has the same angle of view along its
         diagonal, 43.27 mm (CIPA DCG-001), whatever the picture's aspect.
@@ -70,7 +73,7 @@ def read_header(file: BinaryIO) -> PictureHeader:
     """
     with _open(file) as picture:
         exif = _read_exif(picture)
-        focal = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
+        focal = exif.get_ifd(_EXIF_IFD).get(_FOCAL_LENGTH_IN_35MM_FILM)
         is_known = isinstance(focal, (int, float)) and focal > 0  # 0: unknown (EXIF 2.32, 4.6.5)
         return PictureHeader(
             picture.width,
@@ -149,7 +152,7 @@ def _read_exif(picture: Image.Image) -> Image.Exif:
 
 
 def _orientation(exif: Image.Exif) -> int:
-    value = exif.get(ExifTags.Base.Orientation)
+    value = exif.get(_ORIENTATION)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 

@@ -64,13 +64,14 @@ def demo(
     max_depth = PROTOCOLS[scene.value].max_depth
     console = Console(stderr=True)
     output = output.absolute()
+    left_out: list[Path] = []
     logs = output / 'logs'
     try:
         if (remedy := missing_ros()) is not None:
             raise ValueError(remedy)
         if images is not None:
             images = images.absolute()
-            _check_images(images, fov)
+            left_out = _check_images(images, fov)
         _make_folder(logs)
         source = {'images': str(images), 'fov': fov or 0.0} if images else {}
         commands = {
@@ -98,13 +99,19 @@ def demo(
         _fail(
             console, f'no depth came for {", ".join(summary["missing"])}; see the logs in {logs}'
         )
+    if left_out:
+        names = ', '.join(path.name for path in left_out)
+        _fail(console, f'left out: {names}: no images that are read; convert them')
 
 
-def _check_images(folder: Path, fov: float | None) -> None:
-    """Refuse a folder that is no camera before any process starts."""
+def _check_images(folder: Path, fov: float | None) -> list[Path]:
+    """Refuse a folder that is no camera before any process starts.
+
+    :returns: its files that may be pictures, but of no kind that is read.
+    """
     from mirror_depth_ros.data.frames import FrameFolder  # loads OpenCV
 
-    FrameFolder(folder, hfov_deg=fov)
+    return FrameFolder(folder, hfov_deg=fov).left_out
 
 
 def _make_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
@@ -24,6 +25,7 @@ from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import find_topics
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.lazy_sequence import LazySequence
 
 T = TypeVar('T')
@@ -115,6 +117,7 @@ class BagFrames(LazySequence[DepthSample]):
         index = self._read_index()
         self._cameras = list(dict.fromkeys(info.camera for info in index.infos))
         self._pairs = self._pair(index, tolerance_s)
+        self._levels = GreyLevels()
         #: How many images have no depth image within the tolerance, and are left out.
         self.unmatched = len(index.images) - len(self._pairs)
 
@@ -124,7 +127,8 @@ class BagFrames(LazySequence[DepthSample]):
     def item(self, index: int) -> DepthSample:
         """Read an image and its depth."""
         pair, topics = self._pairs[index], self.topics
-        rgb = self._decode(decode_colour, topics.image, pair.image)
+        decode = partial(decode_colour, levels=self._levels)
+        rgb = self._decode(decode, topics.image, pair.image)
         depth = self._decode(decode_depth, topics.depth, pair.depth)
         height, width = rgb.shape[:2]
         with self._naming(topics.image, pair.image.stamp_ns):

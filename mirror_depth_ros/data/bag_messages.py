@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.image_decoding import (
     ENCODINGS,
     Layout,
@@ -20,6 +21,7 @@ from mirror_depth_ros.image_decoding import (
     decode_image,
     view_pixels,
 )
+from mirror_depth_ros.picture_file import PictureError, decode_pixels
 
 
 class Content(Enum):
@@ -56,12 +58,14 @@ def content_of(message: Any) -> Content | None:
     return Content.GREY if encoding.startswith('mono') else Content.COLOUR
 
 
-def decode_colour(message: Any) -> NDArray[np.uint8]:
+def decode_colour(message: Any, *, levels: GreyLevels | None = None) -> NDArray[np.uint8]:
     """Return a picture as RGB, uint8 ``[H, W, 3]``, an array of its own.
 
+    :param levels: what is known of the camera's 16-bit images; None: of this one alone.
     :raises ValueError: for an unknown encoding, or data that are damaged.
     """
-    rgb = decode_compressed(message) if _is_compressed(message) else decode_image(message)
+    decode = decode_compressed if _is_compressed(message) else decode_image
+    rgb = decode(message, levels=levels)
     return np.require(rgb, requirements=['C', 'O', 'W'])
 
 
@@ -123,12 +127,17 @@ def _decompress(message: Any) -> NDArray[Any]:
 
 def _decode_png(data: bytes, data_format: str) -> NDArray[np.uint16]:
     """Return a PNG of 16 bits, ``[H, W]``."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if image is None or image.dtype != np.uint16 or image.ndim != 2:
-        got = f'{len(data)} bytes' if image is None else f'an image {image.dtype} {image.shape}'
+    expected = 'expected a 16-bit PNG of one channel; check the publisher'
+    try:
+        image = decode_pixels(data, cv2.IMREAD_UNCHANGED)
+    except PictureError as error:
         raise ValueError(
-            f'got {got} as depth in format {data_format!r}, expected a 16-bit PNG of one channel; '
-            'check the publisher'
+            f'got {len(data)} bytes as depth in format {data_format!r}, which {error}, {expected}'
+        ) from error
+    if image.dtype != np.uint16 or image.ndim != 2:
+        raise ValueError(
+            f'got an image {image.dtype} {image.shape} as depth in format {data_format!r}, '
+            f'{expected}'
         )
     return image
 

@@ -24,7 +24,8 @@ IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.
 
 # Files that lie beside pictures without being any: tables, notes, clouds, and what systems leave.
 _COMPANION_SUFFIXES = frozenset(
-    '.csv .db .ini .json .md .npy .npz .ply .txt .xml .xmp .yaml .yml'.split()
+    {'.csv', '.db', '.ini', '.json', '.md', '.npy', '.npz', '.ply', '.txt', '.xml', '.xmp'}
+    | {'.yaml', '.yml'}
 )
 
 _META_NAME = 'meta.json'
@@ -221,9 +222,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def _decode(
-    path: str | os.PathLike[str], flags: int, *, upright: bool = False
-) -> NDArray[Any]:
+def _decode(path: str | os.PathLike[str], flags: int, *, upright: bool = False) -> NDArray[Any]:
     return decode_pixels(Path(path).read_bytes(), flags, upright=upright)
 
 

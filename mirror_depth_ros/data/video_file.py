@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.picture_file import turn_upright
 
-# EXIF's orientation for each of the eight ways that a display matrix may turn a frame: the signs of
-# a, b, c and d, which take column p and row q to a p + c q and b p + d q (libavutil/display.h).
+# EXIF's orientation for each of the eight ways that a display matrix may turn a frame: the signs
+# of a, b, c and d, which take column p and row q to a p + c q and b p + d q (libavutil/display.h).
 _ORIENTATIONS = {
     (1, 0, 0, 1): 1,
     (-1, 0, 0, 1): 2,
@@ -31,7 +31,7 @@ _ORIENTATIONS = {
 
 # The rate of a video that does not say it [Hz].
 _SLOWEST_HZ = 10.0
-# Matroska's times are in milliseconds, and those of several streams end together only about so [s].
+# Matroska's times are in milliseconds, and its streams end together only about so [s].
 _ROUNDING_S = 0.05
 
 
@@ -55,8 +55,8 @@ def read_frames(
     the rest goes on.
 
     :param every: take only each ``every``-th frame, from the first.
-    :raises ValueError: if it is no video; at its end, if frames were damaged or it has ended before
-        its header says.
+    :raises ValueError: if it is no video; at its end, if frames were damaged or it has ended
+        before its header says.
     """
     reading = _Reading()
     try:
@@ -111,7 +111,9 @@ class _Reading:
 
     def _note(self, packet: Any, stream: VideoStream) -> None:
         start = packet.pts if packet.pts is not None else packet.dts
-        end_s = 0.0 if start is None else float((start + (packet.duration or 0)) * packet.time_base)
+        end_s = (
+            0.0 if start is None else float((start + (packet.duration or 0)) * packet.time_base)
+        )
         self._end_s = max(self._end_s, end_s)
         if packet.stream.index == stream.index:
             self._video_end_s = max(self._video_end_s, end_s)

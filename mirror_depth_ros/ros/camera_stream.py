@@ -13,6 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.inputs import CameraInputs
 from mirror_depth_ros.ros.measurements import LatestImage, Measurements
@@ -57,6 +58,8 @@ class CameraStream:
         #: Since the last :meth:`listen`.
         self.calibrations = CalibrationTracker()
         self.measurements = Measurements(time.monotonic())
+        #: What is known of 16-bit images.
+        self.levels = GreyLevels()
         self._node = node
         self._settings = settings
         self._on_image = on_image
@@ -108,9 +111,10 @@ class CameraStream:
     # Listening
 
     def listen(self) -> None:
-        """Subscribe; measurements and calibrations begin anew."""
+        """Subscribe; what is known of the images begins anew."""
         self.calibrations = CalibrationTracker()
         self.measurements = Measurements(time.monotonic())
+        self.levels = GreyLevels()
         self._inputs = CameraInputs(
             self._node,
             self.name,
@@ -166,4 +170,5 @@ class CameraStream:
                 observe_output(self._node, p, self._refusals) for _, p, _ in self._outputs
             ),
             measured=measured,
+            grey_levels=self.levels.description,
         )

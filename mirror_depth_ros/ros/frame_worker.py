@@ -85,13 +85,18 @@ class FrameWorker:
                 self._publish(job, images[job], depth)
 
     def _read(self, job: _Job) -> CameraImage:
+        levels = job.camera.levels
+        taken_for = levels.description
         image = read_image(
             job.message,
             calibrations=job.camera.calibrations,
+            levels=levels,
             rectified=self._settings.values.rectified,
             stopwatch=job.stopwatch,
         )
         job.stopwatch.stop()
+        if levels.description != taken_for:
+            job.camera.logger.info(f'values of the 16-bit images fill {levels.description}')
         return image
 
     def _estimate(self, images: Mapping[_Job, CameraImage]) -> dict[_Job, NDArray[np.float32]]:

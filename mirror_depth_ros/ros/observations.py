@@ -98,3 +98,5 @@ class Snapshot(NodeFacts):
     calibration_error: str = ''
     outputs: tuple[OutputFacts, ...] = ()
     measured: Summary = field(default_factory=Summary)
+    #: What the values of 16-bit images were taken for; empty before the first of them.
+    grey_levels: str = ''

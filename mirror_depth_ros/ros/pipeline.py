@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.depth_range import apply_range
 from mirror_depth_ros.flying_pixels import flying_pixels
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.heap import without_garbage_collection
 from mirror_depth_ros.image_decoding import decode_compressed
 from mirror_depth_ros.interfaces import Estimator
@@ -80,18 +81,20 @@ def read_image(
     message: Image | CompressedImage,
     *,
     calibrations: CalibrationTracker,
+    levels: GreyLevels,
     rectified: bool,
     stopwatch: Stopwatch,
 ) -> CameraImage:
     """Decode an image and find its calibration.
 
+    :param levels: what is known of the camera's 16-bit images.
     :param rectified: which of its matrices describe the camera.
     :param stopwatch: times the stages; where something raises, it says which one did.
     :raises ValueError: for a malformed image or a calibration that does not fit it.
     """
     stopwatch.start('decode')
-    is_raw = isinstance(message, Image)
-    rgb = decode_image(message) if is_raw else decode_compressed(message)
+    decode = decode_image if isinstance(message, Image) else decode_compressed
+    rgb = decode(message, levels=levels)
     stopwatch.start('calibrate')
     height, width = rgb.shape[:2]
     calibration = calibrations.find(message.header, width, height, rectified=rectified)
