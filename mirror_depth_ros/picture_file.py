@@ -7,6 +7,7 @@ makes 8 bits of 16-bit colours. Nothing is decoded before the header has passed.
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -43,44 +44,31 @@ class PictureError(ValueError):
 
 
 @dataclass(frozen=True)
-class PictureHeader:
-    """What a picture says of itself."""
+class FocalLength:
+    """A focal length as EXIF's FocalLengthIn35mmFilm has it."""
 
-    #: Of the pixels as they are stored [pixels].
-    width: int
-    height: int
-    #: EXIF's Orientation, 1 to 8: 1 where the picture is stored upright, or does not say.
-    orientation: int = 1
-    #: EXIF's FocalLengthIn35mmFilm [mm]; None where the picture does not say.
-    focal_35mm: float | None = None
+    #: That with which a frame of 36 mm x 24 mm has the same angle of view along its diagonal,
+    #: 43.27 mm, as the picture along its own, whatever its aspect (CIPA DCG-001) [mm].
+    film_mm: float
+    #: The picture's diagonal [pixels].
+    diagonal_px: float
 
     @property
-    def focal_px(self) -> float | None:
-        """What EXIF's focal length in 35-mm film is in this picture; None without one [pixels].
-
-        It is that with which a frame of 36 mm x 24 mm has the same angle of view along its
-        diagonal, 43.27 mm (CIPA DCG-001), whatever the picture's aspect.
-        """
-        if self.focal_35mm is None:
-            return None
-        return self.focal_35mm / _FILM_DIAGONAL_MM * float(np.hypot(self.width, self.height))
+    def pixels(self) -> float:
+        """The picture's own focal length [pixels]."""
+        return self.film_mm / _FILM_DIAGONAL_MM * self.diagonal_px
 
 
-def read_header(file: BinaryIO) -> PictureHeader:
-    """Return what a picture says of itself, without decoding it.
+def read_focal_length(file: BinaryIO) -> FocalLength | None:
+    """Return the focal length in a picture's EXIF data, without decoding it; None without one.
 
     :raises PictureError: if it is no picture, or too large.
     """
     with _open(file) as picture:
-        exif = _read_exif(picture)
-        focal = exif.get_ifd(_EXIF_IFD).get(_FOCAL_LENGTH_IN_35MM_FILM)
-        is_known = isinstance(focal, (int, float)) and focal > 0  # 0: unknown (EXIF 2.32, 4.6.5)
-        return PictureHeader(
-            picture.width,
-            picture.height,
-            _orientation(exif),
-            float(focal) if is_known else None,
-        )
+        film_mm: Any = _read_exif(picture).get_ifd(_EXIF_IFD).get(_FOCAL_LENGTH_IN_35MM_FILM)
+        if not isinstance(film_mm, (int, float)) or film_mm <= 0:  # 0: unknown (EXIF 2.32, 4.6.5)
+            return None
+        return FocalLength(float(film_mm), math.hypot(picture.width, picture.height))
 
 
 def decode_pixels(data: bytes, flags: int, *, upright: bool = False) -> NDArray[Any]:
@@ -93,9 +81,9 @@ def decode_pixels(data: bytes, flags: int, *, upright: bool = False) -> NDArray[
     :raises PictureError: if it is no picture, too large, or cut short.
     """
     with _open(io.BytesIO(data)) as picture:
-        _check_whole(picture, data)
         is_tiff = picture.format == 'TIFF'
         orientation = _orientation(_read_exif(picture)) if upright or is_tiff else 1
+        _check_whole(picture, data)
     try:
         values = np.frombuffer(data, np.uint8)
         pixels = cv2.imdecode(values, flags | cv2.IMREAD_IGNORE_ORIENTATION)

@@ -136,16 +136,19 @@ def _focal_lengths(media: Sequence[Medium]) -> Counter[float]:
 
     counts: Counter[float] = Counter()
     for medium in media:
-        header = medium.header()
-        if header is not None and header.focal_35mm is not None:
-            counts[header.focal_35mm] += 1
-        elif header is not None or medium.kind is Kind.VIDEO:
-            what = 'intrinsics' + (' or a focal length in EXIF data' if header else '')
+        if medium.kind is Kind.FRAME:
+            continue
+        try:
+            focal = medium.focal_length()
+        except (ValueError, OSError):
+            continue  # it is named when its turn comes
+        if focal is None:
             raise ValueError(
-                f'got {medium.path} without {what}, expected to know its camera; give --fov '
-                '(field of view along the longer side in degrees, about 65 for a phone) or '
-                '--focal (pixels)'
+                f'got {medium.path} without intrinsics, expected meta.json or a focal length in '
+                'EXIF data; give --fov (field of view along the longer side in degrees, about 65 '
+                'for a phone) or --focal (pixels)'
             )
+        counts[focal.film_mm] += 1
     return counts
 
 

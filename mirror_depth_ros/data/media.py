@@ -12,7 +12,7 @@ from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.frames import IMAGE_SUFFIXES, FrameFolder, is_companion, read_rgb
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.grey_levels import GreyLevels
-from mirror_depth_ros.picture_file import PictureError, PictureHeader, read_header
+from mirror_depth_ros.picture_file import FocalLength, PictureError, read_focal_length
 
 #: Files with these suffixes are videos.
 VIDEO_SUFFIXES = frozenset({'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm'})
@@ -51,15 +51,19 @@ class Medium:
 
         return -(-count_frames(self.path) // every)
 
-    def header(self) -> PictureHeader | None:
-        """Return what an image says of itself; None for other media, or one that is damaged."""
+    def focal_length(self) -> FocalLength | None:
+        """Return the focal length in an image's EXIF data; None without one, and for a video.
+
+        :raises ValueError: if it is no image.
+        :raises OSError: if it cannot be read.
+        """
         if self.kind is not Kind.IMAGE:
             return None
         try:
             with self.path.open('rb') as file:
-                return read_header(file)
-        except (PictureError, OSError):
-            return None
+                return read_focal_length(file)
+        except PictureError as error:
+            raise ValueError(f'got {self.path}, which {error}, expected an image') from error
 
     def samples(self, camera_of: CameraOf | None, *, every: int = 1) -> Iterator[DepthSample]:
         """Open it and yield its samples, images and videos turned upright as they say.
@@ -85,13 +89,13 @@ class Medium:
                 yield DepthSample(rgb, None, camera, f'{self.name}/{index:06d}')
 
     def _camera_by_exif(self, width: int, height: int) -> CameraModel:
-        header = self.header()
-        if header is None or header.focal_px is None:
+        focal = self.focal_length()
+        if focal is None:
             raise ValueError(
                 f'got {self.path} without a focal length in its EXIF data, expected to know its '
                 'camera; give its field of view'
             )
-        return centred_camera(width, height, header.focal_px)
+        return centred_camera(width, height, focal.pixels)
 
 
 def centred_camera(width: int, height: int, focal_px: float) -> CameraModel:

@@ -130,7 +130,7 @@ class _Reading:
         stream, kind = container.streams.video[0], container.format.name
         end_s, frame_s = self._video_end_s, 1 / float(stream.average_rate or _SLOWEST_HZ)
         if 'mp4' in kind and stream.duration is not None:  # of what an edit list leaves
-            expected_s, tolerance_s = float(stream.duration * stream.time_base), frame_s / 2
+            expected_s, tolerance_s = float(stream.duration * (stream.time_base or 0)), frame_s / 2
         elif kind == 'avi':  # the number of frames, and of gaps between them
             expected_s, tolerance_s = stream.frames * frame_s, frame_s / 2
         elif 'matroska' in kind:  # the longest stream's; the last frame's duration may be missing
@@ -158,13 +158,12 @@ def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
 
 def _orientation(frame: VideoFrame) -> int:
     """Return the display matrix of a frame as EXIF's orientation; 1 where it has none."""
-    for data in frame.side_data:
-        if data.type.name == 'DISPLAYMATRIX':
-            a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
-            # Of a turn that is none by quarters, the nearest that is.
-            a, d, b, c = (a, d, 0, 0) if abs(a) > abs(b) else (0, 0, b, c)
-            return _ORIENTATIONS.get(tuple(int(np.sign(v)) for v in (a, b, c, d)), 1)
-    return 1
+    side_data: Any = frame.side_data  # which PyAV's own types take for that of motion vectors
+    matrix = side_data.get('DISPLAYMATRIX')
+    if matrix is None:
+        return 1
+    a, b, _, c, d = np.sign(np.frombuffer(matrix, np.int32)[:5]).tolist()
+    return _ORIENTATIONS.get((a, b, c, d), 1)
 
 
 def _no_video(path: str | os.PathLike[str], reason: str) -> ValueError:
