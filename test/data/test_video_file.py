@@ -142,19 +142,20 @@ def test_a_video_that_ends_before_its_header_says_is_reported(tmp_path, name, op
     with pytest.raises(ValueError, match=r'clip\.\w+ with only \d\.\d+ of the 2.00 s that its h'):
         read.extend(index for index, _ in read_frames(path))
     assert read == list(range(len(read)))
-    assert 5 <= len(read) <= 12
+    assert 2 <= len(read) <= 12
 
 
 def test_a_damaged_frame_is_left_out_and_reported(tmp_path):
     path = write_video(tmp_path / 'clip.avi', [marked(20 * i) for i in range(10)], codec='mjpeg')
     data = bytearray(path.read_bytes())
+    # The first is in the index of the header, and then each frame has one.
     places = [i for i in range(len(data)) if data[i : i + 4] == b'00dc']
-    data[places[4] + 8 : places[4] + 60] = bytes(52)  # the start of the fifth JPEG
+    data[places[4] + 8 : places[4] + 608] = bytes(600)  # nearly all of the fourth JPEG
     path.write_bytes(data)
     read = []
     with pytest.raises(ValueError, match='clip.avi with 1 damaged frame left out, expected a w'):
         read.extend(int(frame[-1, -1, 0]) for _, frame in read_frames(path))
-    assert read == pytest.approx([0, 20, 40, 60, 100, 120, 140, 160, 180], abs=4)
+    assert read == pytest.approx([0, 20, 40, 80, 100, 120, 140, 160, 180], abs=4)
 
 
 @pytest.mark.parametrize('content', [b'', b'not a video', bytes(4000)])
