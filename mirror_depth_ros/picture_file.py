@@ -123,7 +123,8 @@ def _open(file: BinaryIO) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PictureError(too_large) from error
     except UnidentifiedImageError as error:
-        raise PictureError(f'is no {", ".join(_FORMATS[:-1])} or {_FORMATS[-1]}') from error
+        names = f'{", ".join(_FORMATS[:-1])} or {_FORMATS[-1]}'
+        raise PictureError(f'is no {names} that Pillow knows') from error
     except Exception as error:  # whatever a parser does with damaged data
         raise PictureError(f'is damaged ({error})') from error
     if picture.width * picture.height > MAX_PIXELS:

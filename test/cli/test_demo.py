@@ -76,7 +76,19 @@ def test_reports_a_photograph_that_cannot_be_read(demo, photographs, tmp_path):
     code, _, messages = demo('--images', photographs, '--fov', 70, '--output', tmp_path / 'out')
     assert code == 1
     assert '2.png' in messages
-    assert 'cannot decode' in messages
+    assert 'is no BMP, JPEG, PNG' in messages
+
+
+def test_names_files_that_are_not_read_and_says_so_by_the_exit_code(demo, photographs, tmp_path):
+    pytest.importorskip('rclpy')
+    (photographs / 'IMG_1.HEIC').write_bytes(b'content')
+    output = tmp_path / 'out'
+    code, table, messages = demo(
+        *('--images', photographs, '--fov', 70, '--seconds', 0.5, '--output', output)
+    )
+    assert code == 1
+    assert 'latency' in table  # the others are played all the same
+    assert 'left out: IMG_1.HEIC: no images that are read; convert them' in messages
 
 
 def test_refuses_folders_without_photographs_before_starting_anything(demo, tmp_path):

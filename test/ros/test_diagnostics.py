@@ -275,6 +275,26 @@ def test_malformed_images(make_bench):
     bench.expect(OK, r'^depth comes at [\d.]+ Hz$')
 
 
+def test_16_bit_images_of_a_camera_that_uses_12(make_bench, capfd):
+    whitest = []
+    bench = make_bench(estimate=lambda rgb, f: whitest.append(rgb.max()) or one_metre(rgb, f))
+    bright = np.linspace(0, 4095, H * W).astype('<u2')
+    as_sent = {'encoding': 'mono16', 'is_bigendian': False, 'step': 2 * W}
+    bench.image_fields = {**as_sent, 'data': bright.tobytes()}
+    bench.stream()
+    bench.watch()
+    values = bench.expect(OK, '^depth comes at')
+    assert values['values of 16-bit images fill'] == '12 of 16 bits'
+    assert set(whitest) == {255}
+    bench.image_fields = {**as_sent, 'data': (bright // 8).tobytes()}  # it does not jump
+    deadline = time.monotonic() + WITHIN_S
+    while whitest[-1] == 255 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert whitest[-1] == 32  # 511 * 255 / 4095 = 31.8
+    logged = ''.join(capfd.readouterr())
+    assert logged.count('values of the 16-bit images fill 12 of 16 bits') == 1
+
+
 def test_a_model_that_fails(make_bench):
     bench = make_bench(estimate=lambda *_: 1 / 0)
     bench.stream()
