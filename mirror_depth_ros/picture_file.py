@@ -31,7 +31,7 @@ _ORIENTATION, _EXIF_IFD, _FOCAL_LENGTH_IN_35MM_FILM = 0x0112, 0x8769, 0xA405
 _FORMATS = ('BMP', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 
 # A JPEG's marker (ITU T.81, B.1.1.2). Within a scan, 255 is followed by 0 or is a restart marker.
-_MARKER = re.compile(rb'\xff+([^\x00\xd0-\xd7\xff])', re.DOTALL)
+_MARKER = re.compile(rb'\xff([^\x00\xd0-\xd7\xff])', re.DOTALL)
 _END_OF_IMAGE = b'\xd9'
 _WITHOUT_LENGTH = (b'\x01', b'\xd8')  # TEM and SOI
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.kitti import KittiFolder
@@ -145,7 +146,7 @@ def test_folders_that_are_not_kitti(tmp_path: Path) -> None:
 def test_missing_and_broken_files_are_named(root: Path) -> None:
     samples = KittiFolder(root, split='test')
     (root / rgb_path(69)).write_bytes(b'')
-    with pytest.raises(ValueError, match=r'0000000069.png, which OpenCV cannot decode'):
+    with pytest.raises(ValueError, match=r'0000000069.png, which is no BMP, JPEG, PNG'):
         samples[0]
     (root / rgb_path(75)).unlink()
     with pytest.raises(
@@ -158,6 +159,14 @@ def test_missing_and_broken_files_are_named(root: Path) -> None:
         FileNotFoundError, match=rf'val/{depth_path(69, "image_03")} or .* for .*{LIST}, line 3'
     ):
         samples[2]
+
+
+def test_images_are_read_as_stored(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 3  # half a turn, which the size does not show
+    stored = Image.open(root / rgb_path(69))
+    stored.save(root / rgb_path(69), exif=exif)
+    assert KittiFolder(root, split='test')[0].rgb[3, 4].tolist() == [10, 20, 30]
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_a_damaged_image_is_an_error_that_names_it(
     damaged: Path, set_up: Callable[..., DepthData]
 ) -> None:
     data = set_up(DepthData(f'frames:{damaged}', batch_size=5, workers=0))
-    with pytest.raises(ValueError, match=r'got .*01/rgb.png, which OpenCV cannot decode'):
+    with pytest.raises(ValueError, match=r'got .*01/rgb.png, which is cut short or damaged'):
         next(iter(data.train_dataloader()))
 
 
@@ -268,7 +268,7 @@ def test_damaged_images_can_be_passed_over(
     assert sum(len(batch.image) for batch in loader) == 4  # 00, 02, 03 and 04
     broken = json.loads((tmp_path / 'broken.json').read_text())
     assert [entry['name'] for entry in broken['train']] == ['01']
-    assert '01/rgb.png, which OpenCV cannot decode' in broken['train'][0]['error']
+    assert '01/rgb.png, which is cut short or damaged' in broken['train'][0]['error']
     assert broken['val'] == []
     assert '1 images of train cannot be opened' in capsys.readouterr().out
     # The list is kept, as looking through a large data set takes long, but for this one only.
