@@ -45,18 +45,22 @@ def generate_launch_description():
                 DeclareLaunchArgument(
                     name,
                     default_value=value,
-                    description='Where the simulated camera publishes.',
+                    description='What the simulated camera publishes.',
                     choices=[value],
                 )
                 for name, value in OF_THE_CAMERA.items()
             ),
             # Before the depth node starts, which an error afterwards would leave behind.
-            OpaqueFunction(function=lambda context: camera_parameters(context) and None),
+            OpaqueFunction(function=check_camera),
             # Before the camera, which shares its interpreter and its transport for large messages.
             IncludeLaunchDescription(depth),
             OpaqueFunction(function=start_camera),
         ]
     )
+
+
+def check_camera(context):
+    camera_parameters(context)
 
 
 def camera_parameters(context):

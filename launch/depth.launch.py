@@ -61,8 +61,8 @@ CHOICES = {
     'image_reliability': ['', 'auto', 'reliable', 'best_effort'],
 }
 
-# Without the working directory, where a file would stand for any module of its name: -m and -c look
-# there first, and Python 3.10 has no -P. Not the installed script, whose first line names the
+# Without the working directory, where a file would stand for any module of its name: -m and -c
+# look there first, and Python 3.10 has no -P. Not the installed script, whose first line names the
 # interpreter that the package was built with: one without PyTorch, where that is in a virtual
 # environment.
 RUN_NODE = (
