@@ -43,7 +43,8 @@ from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 source = PythonLaunchDescriptionSource(sys.argv[1])
 arguments = [argument.split(':=', 1) for argument in sys.argv[2:]]
-service = LaunchService()
+# Without a terminal, which would send Ctrl-C to the node as well.
+service = LaunchService(noninteractive=True)
 service.include_launch_description(
     LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])
 )
@@ -68,14 +69,24 @@ def text(substitutions):
 
 
 def start(log_folder, *arguments, domain_id=None):
-    """Launch the file in a process, on a domain of its own."""
+    """Launch the file in a process, on a domain of its own.
+
+    Launch would kill a node that a busy machine keeps from ending within 5 s.
+    """
     environment = {
         'ROS_LOG_DIR': str(log_folder),
         'ROS_DOMAIN_ID': str(domain_id or free_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
     return subprocess.Popen(
-        [sys.executable, '-c', RUN, str(LAUNCH_FILE), *arguments],
+        [
+            sys.executable,
+            '-c',
+            RUN,
+            str(LAUNCH_FILE),
+            f'sigterm_timeout:={PATIENCE_S}',
+            *arguments,
+        ],
         cwd=ROOT,
         env={**os.environ, **environment},
         text=True,
@@ -429,6 +440,7 @@ def test_a_parameter_file_that_does_not_exist_is_refused(tmp_path):
     assert 'process started' not in output
 
 
+@pytest.mark.timeout(3 * PATIENCE_S)
 def test_the_node_starts_with_the_arguments_and_stops_cleanly(tmp_path):
     process = start(
         tmp_path,
@@ -448,6 +460,7 @@ def test_the_node_starts_with_the_arguments_and_stops_cleanly(tmp_path):
     assert 'process has finished cleanly' in output
 
 
+@pytest.mark.timeout(3 * PATIENCE_S)
 def test_the_node_of_several_cameras_has_their_topics_and_its_enclave(tmp_path):
     rclpy = pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
     domain_id = free_domain()
