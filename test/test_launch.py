@@ -326,17 +326,22 @@ def test_a_frame_without_rviz_is_said_to_be_of_no_use():
     assert text(log.msg) == 'frame:=map is of no use without rviz:=true'
 
 
-def test_respawn_starts_the_node_again(monkeypatch, tmp_path, program):
+def test_respawn_starts_the_node_again(tmp_path, program):
     python = program('python')
     python.write_text(
         '#!/bin/sh\n'
         'echo >> "$0.arguments"\n'
-        # The second time, everything ends.
-        'test $(wc -l < "$0.arguments") = 1 || kill -INT $PPID\n'
+        # It ends the first time, and goes on the second.
+        'test $(wc -l < "$0.arguments") = 1 || exec sleep 600\n'
     )
     process = start(tmp_path, f'python:={python}', 'respawn:=true')
+    deadline = time.monotonic() + PATIENCE_S
+    while not python.with_name('python.arguments').exists() or len(arguments_of(python)) < 2:
+        assert time.monotonic() < deadline, 'waited in vain'
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, output
     assert output.count('process started') == 2, output
 
 
