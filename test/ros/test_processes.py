@@ -21,7 +21,7 @@ from mirror_depth_ros.ros.messages import rgb_message
 
 ROOT = Path(__file__).parents[2]
 NODE = [sys.executable, '-m', 'mirror_depth_ros.ros.depth_node']
-PATIENCE_S = 30.0
+PATIENCE_S = 100.0  # a busy machine imports slowly
 
 
 def start(command, **environment):
