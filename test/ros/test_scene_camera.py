@@ -160,7 +160,7 @@ def test_photographs_that_cannot_be_read_are_named_and_passed_over(
     heights = [image.height for image, _ in listener.complete('image', 'camera_info')]
     assert heights[:6] in ([H, 15] * 3, [15, H] * 3)
     output = ''.join(capfd.readouterr())
-    assert f'photograph {damaged} skipped: got {tmp_path / damaged}, which OpenCV' in output
+    assert f'photograph {damaged} skipped: got {tmp_path / damaged}, which is no BMP' in output
     assert output.count('skipped') == 1  # not again in every loop
 
 
