@@ -55,7 +55,8 @@ class DepthData(lightning.LightningDataModule):
 
         Args:
             train: Data to train on, such as nyu:FOLDER, kitti:FOLDER, bag:FOLDER or frames:FOLDER,
-                or a part of it, frames:FOLDER[:50%].
+                or a part of it, frames:FOLDER[:50%]; bag:FOLDER,image=TOPIC,depth=TOPIC where a
+                recording has several cameras.
             val: Data to validate on. By default the test split of NYU and KITTI, other scenes, or
                 the last fifth of a recording, which is then not trained on.
             protocol: What counts in validation, a protocol of mirror_depth evaluate; by default
