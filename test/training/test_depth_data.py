@@ -179,9 +179,30 @@ def test_an_image_without_truth_where_it_counts(frames: Path, network: MirrorDep
     near = Protocol('near', 0.4, crop=None)  # the frames begin at half a metre
     pictures = ValidationPictures(FrameFolder(frames), [6], near, network)
     with pytest.raises(
-        ValueError, match=r'got 06 without true depth where the protocol near counts.*--data.prot'
+        ValueError,
+        match=r'06: got no pixel with 0.001 < truth < 0.4 m where it counts, in a truth of 0.5.* m'
+        r', expected .*; check the unit and the scale of the ground truth, leave the image out, or'
+        r' choose another --data.protocol than near$',
     ):
         pictures[0]
+
+
+@pytest.mark.parametrize('features', ['computed', 'cached'])
+def test_a_wrong_unit_is_an_error_before_anything_is_encoded(
+    features: Any,
+    make_frames: Callable[..., Path],
+    set_up: Callable[..., DepthData],
+    tmp_path: Path,
+) -> None:
+    frames = make_frames(tmp_path / 'frames', 5)
+    for meta in frames.rglob('meta.json'):
+        facts = json.loads(meta.read_text())
+        meta.write_text(json.dumps({**facts, 'depth_scale': 1000 * facts['depth_scale']}))
+    with pytest.raises(
+        ValueError, match=r'^04: got no pixel with 0.001 < truth < 10.0 m where it'
+    ):
+        set_up(DepthData(f'frames:{frames}', features=features, workers=0))
+    assert not (tmp_path / 'features').exists()
 
 
 def test_images_to_validate_on_are_shared_out(
