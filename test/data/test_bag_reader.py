@@ -96,7 +96,7 @@ def test_compressed_messages_that_the_metadata_does_not_tell_of(bag_maker):
     assert text != metadata.read_text()
     metadata.write_text(text)
     message = (
-        rf'got {folder}, whose messages are compressed one by one, expected the recording with the '
+        f'got {folder}, whose messages are compressed one by one, expected the recording with the '
         r'metadata.yaml that says so; set compression_format: zstd and compression_mode: MESSAGE '
         r'in it$'
     )
