@@ -22,7 +22,12 @@ from mirror_depth_ros.calibration import (
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_topics import find_topics, to_add
+from mirror_depth_ros.data.bag_topics import (
+    check_registration,
+    find_topics,
+    registration_remedy,
+    to_add,
+)
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.lazy_sequence import LazySequence
 
@@ -106,7 +111,7 @@ class BagFrames(LazySequence[DepthSample]):
         self._reader = BagReader(path)
         #: Where image, depth and camera come from.
         self.topics = find_topics(self._reader, image=image, depth=depth, camera_info=camera_info)
-        self._check_registration()
+        check_registration(self._reader, self.topics)
         index = self._read_index()
         self._cameras = list(dict.fromkeys(info.camera for info in index.infos))
         self._pairs = self._pair(index, tolerance_s)
@@ -130,26 +135,6 @@ class BagFrames(LazySequence[DepthSample]):
         """Return the image's number in the recording and its stamp [s]."""
         pair = self._pairs[index]
         return f'{pair.number:06d}-{_seconds(pair.image.stamp_ns)}'
-
-    def _check_registration(self) -> None:
-        """Raise where the first messages show that depth is in another frame than the images."""
-        topics = self.topics
-        image, depth = (self._reader.first(topic) for topic in (topics.image, topics.depth))
-        frame, depth_frame = image.header.frame_id, depth.header.frame_id
-        if frame != depth_frame and not topics.is_registered:
-            raise ValueError(
-                f'got depth in frame {depth_frame!r} on {topics.depth} and images in frame '
-                f'{frame!r} on {topics.image} in {self._reader.path}, expected one frame; '
-                f'{self._registration_remedy()}'
-            )
-
-    def _registration_remedy(self) -> str:
-        """Say how to come by registered depth."""
-        return (
-            'record depth that is registered to the images (depth_registered/image of '
-            'depth_image_proc, aligned_depth_to_color of a RealSense), or where another topic has '
-            f'it, {to_add(self._reader, "depth", ["TOPIC"])}'
-        )
 
     def _read_index(self) -> _Index:
         """Go through the recording once, and keep no image of it."""
@@ -240,7 +225,7 @@ class BagFrames(LazySequence[DepthSample]):
             raise ValueError(
                 f'got depth of {depth_width} x {depth_height} pixels on {self.topics.depth} and '
                 f'an image of {width} x {height}, expected {expected}; '
-                f'{self._registration_remedy()}'
+                f'{registration_remedy(self._reader)}'
             )
         # Nearest: between two depths there is nothing. Exact: with the pixels' centres in place.
         return cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

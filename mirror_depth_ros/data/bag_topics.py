@@ -80,6 +80,47 @@ def find_topics(
     return BagTopics(image, depth, camera_info)
 
 
+def check_registration(reader: BagReader, topics: BagTopics) -> None:
+    """Refuse depth whose first message is in another frame than the first image.
+
+    A topic that is named so may have registered depth in a frame of its own, but not in that of
+    other images: it is registered to those.
+
+    :raises ValueError: for such depth.
+    """
+    image, depth = (reader.first(topic) for topic in (topics.image, topics.depth))
+    frame, depth_frame = image.header.frame_id, depth.header.frame_id
+    if frame == depth_frame:
+        return
+    others = [
+        topic
+        for topic, kind in reader.topics.items()
+        if kind in (_RAW, _COMPRESSED)
+        and content_of(message := reader.first(topic)) is Content.COLOUR
+        and message.header.frame_id == depth_frame
+    ]
+    if others or not topics.is_registered:
+        raise ValueError(
+            f'got depth in frame {depth_frame!r} on {topics.depth} and images in frame {frame!r} '
+            f'on {topics.image} in {reader.path}, expected one frame; '
+            f'{registration_remedy(reader, others)}'
+        )
+
+
+def registration_remedy(reader: BagReader, images: Sequence[str] = ()) -> str:
+    """Say how to come by registered depth.
+
+    :param images: topics of what the depth is registered to.
+    """
+    if images:
+        return f'where that depth is registered to others, {to_add(reader, "image", images)}'
+    return (
+        'record depth that is registered to the images (depth_registered/image of '
+        'depth_image_proc, aligned_depth_to_color of a RealSense), or where another topic has it, '
+        f'{to_add(reader, "depth", ["TOPIC"])}'
+    )
+
+
 def _content(topic: str, message: Any) -> Content | None:
     """Say what a topic shows; its name decides where its encoding does not."""
     content = content_of(message)

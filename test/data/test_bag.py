@@ -231,6 +231,20 @@ def test_registered_depth_may_name_another_frame(record):
     assert len(frames) == 3
 
 
+def test_depth_that_is_registered_to_other_images_is_refused(record, bag_maker):
+    left = [('/left/image', bag_maker.image(rgb_of(9), 'rgb8', START_NS, 'left'))]
+    folder = record(
+        image='/right/image', depth='/depth/depth_registered', depth_frame='left', extra=left
+    )
+    with pytest.raises(
+        ValueError,
+        match="got depth in frame 'left' on /depth/depth_registered and images in frame 'camera' "
+        'on /right/image in .*, expected one frame; where that depth is registered to others, add '
+        ',image=/left/image to bag:/.*/bag$',
+    ):
+        BagFrames(folder, image='/right/image')
+
+
 @pytest.fixture
 def record_depth(bag_maker):
     """Write a recording of one image and one depth image."""
