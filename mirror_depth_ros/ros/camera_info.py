@@ -12,8 +12,9 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.calibration import (
     camera_from_info,
+    has_intrinsics,
     has_projection,
-    is_distorted,
+    lens_of,
     pinhole_from_info,
 )
 from mirror_depth_ros.camera import CameraModel
@@ -35,22 +36,27 @@ def info_from_camera(camera: CameraModel, header: Header) -> CameraInfo:
 def info_for_image(info: CameraInfo, header: Header, width: int, height: int) -> CameraInfo:
     """Return what a ``CameraInfo`` says of an image of this size, with no binning and no ROI left.
 
-    K and P are rescaled, D and R hold as they are, so the lens model may be any; P is K where the
-    camera has none.
+    K and P are rescaled, R holds as it is, and the lens too, by the name that consumers know. P is
+    K where the camera has none; K is P, without distortion, where it is the only one.
 
     :raises ValueError: if the camera is uncalibrated, or the image has another aspect.
     """
-    raw = pinhole_from_info(info, rectified=False, size=(width, height))
-    result = info_from_camera(raw, header)
-    if is_distorted(info):
-        result.distortion_model, result.d = info.distortion_model, info.d
+    size = (width, height)
+    if not has_intrinsics(info) and has_projection(info):
+        result = info_from_camera(pinhole_from_info(info, rectified=True, size=size), header)
+    else:
+        result = info_from_camera(pinhole_from_info(info, rectified=False, size=size), header)
+        model, coefficients = lens_of(info)
+        if model:
+            result.distortion_model = model
+            result.d = list(coefficients) or [0.0] * 4  # a fisheye lens without any
+        if has_projection(info) and np.any(info.r):
+            result.r = info.r
     if has_projection(info):
-        rectified = pinhole_from_info(info, rectified=True, size=(width, height))
+        rectified = pinhole_from_info(info, rectified=True, size=size)
         offset = np.reshape(info.p, (3, 4))[:, 3]  # -f * baseline of a stereo pair's right camera
         scale = (rectified.fx / info.p[0], rectified.fy / info.p[5], 1.0)
         result.p = np.column_stack([rectified.matrix, offset * scale]).ravel()
-        if np.any(info.r):
-            result.r = info.r
     return result
 
 

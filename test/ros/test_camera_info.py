@@ -86,6 +86,23 @@ def test_the_info_for_an_image_needs_no_lens_model_that_is_known(stereo_info):
     assert camera_from_info(result, rectified=True).fx == 240.0
 
 
+def test_the_info_for_a_rectified_image_needs_no_k(stereo_info):
+    info = stereo_info(k=[0.0] * 9, distortion_model='', d=[], r=[0.0] * 9)
+    result = info_for_image(info, HEADER, 320, 240)
+    # Halved: 480 / 2, (320 + 0.5) / 2 - 0.5, (240 + 0.5) / 2 - 0.5; -48 / 2
+    k = [240.0, 0.0, 159.75, 0.0, 240.0, 119.75, 0.0, 0.0, 1.0]
+    assert list(result.k) == k
+    assert list(result.p) == [*k[:3], -24.0, *k[3:6], 0.0, *k[6:], 0.0]
+    assert (result.distortion_model, list(result.d)) == ('plumb_bob', [0.0] * 5)
+    np.testing.assert_array_equal(result.r, np.eye(3).ravel())
+
+
+def test_the_info_for_an_image_names_the_lens_as_consumers_know_it(stereo_info):
+    d = [0.1, -0.02, 0.003, -0.001]
+    result = info_for_image(stereo_info(distortion_model='fisheye', d=[*d, 0.0]), HEADER, 320, 240)
+    assert (result.distortion_model, list(result.d)) == ('equidistant', d)
+
+
 def test_the_info_of_a_camera_leads_back_to_it():
     camera = CameraModel(31, 21, 20.0, 21.0, 15.5, 9.5, 'equidistant', (0.1, 0.0, 0.0, 0.0))
     info = info_from_camera(camera, HEADER)
