@@ -112,7 +112,8 @@ def _lack(info: Any, *, rectified: bool) -> str:
         )
     reason = (
         'got a CameraInfo whose K is all zero, expected intrinsics: the camera is uncalibrated; '
-        'calibrate it (package camera_calibration) or set its calibration file'
+        'calibrate it (package camera_calibration) or set its calibration file; or tell the node '
+        'its horizontal field of view as parameter hfov_deg'
     )
     if not has_projection(info):
         return reason
