@@ -248,8 +248,9 @@ class DepthNode(OrderlyLifecycleNode):
 
     # Ending
 
-    def _stop(self, *, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+    def _stop(self, *, timeout_s: float | None = None) -> None:
         """End what on_activate began, as far as it came."""
+        timeout_s = _STOP_TIMEOUT_S if timeout_s is None else timeout_s
         for camera in self.cameras:
             camera.stop_listening()
         if self._worker is None:
@@ -261,7 +262,7 @@ class DepthNode(OrderlyLifecycleNode):
             return  # the process is ending: nothing can be logged any more
         if self._stuck is not None:
             self.get_logger().error(
-                f'the model is still at work on an image after {timeout_s:.0f} s and was left to '
+                f'the model is still at work on an image after {timeout_s:g} s and was left to '
                 'it: nothing of it will be published; if it never ends, start the node again'
             )
         for camera in self.cameras:

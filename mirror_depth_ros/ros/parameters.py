@@ -106,7 +106,7 @@ class DepthParameters:
     hfov_deg: float = _parameter(
         0.0,
         'Horizontal field of view of a camera without calibration, from edge to edge of its '
-        'images; used only while camera_info has no intrinsics or does not come; 0: unknown [deg].',
+        'images; used only while camera_info has no intrinsics or does not come; 0: none [deg].',
         limits=(0.0, 179.0),
     )
     depth_scale: float = _parameter(

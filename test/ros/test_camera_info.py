@@ -140,3 +140,48 @@ def test_the_camera_is_the_same_object_until_the_calibration_changes(stereo_info
     zoomed.k[0] = 600.0
     tracker.add(zoomed)
     assert find(tracker, sec=9).camera.fx == 600.0
+
+
+def test_a_field_of_view_stands_in_for_a_calibration_that_says_nothing(stereo_info):
+    tracker, header = CalibrationTracker(), Header(stamp=Time(sec=7), frame_id='optical')
+
+    def assume(hfov_deg, rectified=False):
+        return tracker.find(header, 101, 75, rectified=rectified, hfov_deg=hfov_deg)
+
+    assert tracker.lacks_intrinsics(rectified=False)
+    # 101 / 2 / tan(90 deg / 2), and the middle of pixels 0 to 100 and 0 to 74
+    expected = [50.5, 0.0, 50.0, 0.0, 50.5, 37.0, 0.0, 0.0, 1.0]
+    calibration = assume(90.0)
+    assert list(info_for_image(calibration.info, header, 101, 75).k) == pytest.approx(expected)
+    assert calibration.info.header == header
+    assert calibration.camera.matrix.ravel() == pytest.approx(expected)
+    assert assume(90.0).camera is calibration.camera
+    assert assume(60.0).camera.fx == pytest.approx(87.4686)  # 50.5 / tan(30 deg)
+    with pytest.raises(ValueError, match='got an image before any CameraInfo'):
+        assume(0.0)
+
+    empty = {'k': [0.0] * 9, 'distortion_model': '', 'd': []}
+    tracker.add(stereo_info(**empty, p=[0.0] * 12))
+    assert tracker.lacks_intrinsics(rectified=True)
+    assert assume(90.0, rectified=True).camera.fx == pytest.approx(50.5)
+    with pytest.raises(ValueError, match=r'K is all zero, .* parameter hfov_deg'):
+        assume(0.0)
+
+    tracker.add(stereo_info(**empty, width=101, height=75))
+    assert not tracker.lacks_intrinsics(rectified=True)
+    assert assume(90.0, rectified=True).camera.fx == 480.0  # P
+    assert assume(90.0).camera.fx == pytest.approx(50.5)  # no K
+
+    tracker.add(stereo_info(width=101, height=75))
+    assert not tracker.lacks_intrinsics(rectified=False)
+    assert assume(90.0).camera.fx == 500.0
+
+
+def test_a_calibration_that_is_wrong_is_not_replaced_by_a_field_of_view(stereo_info):
+    tracker = CalibrationTracker()
+    tracker.add(stereo_info(distortion_model='double_sphere'))
+    with pytest.raises(ValueError, match='double_sphere'):
+        tracker.find(Header(), 640, 480, rectified=False, hfov_deg=70.0)
+    tracker.add(stereo_info(p=[0.0] * 12))
+    with pytest.raises(ValueError, match='set parameter rectified to false'):
+        tracker.find(Header(), 640, 480, rectified=True, hfov_deg=70.0)
