@@ -50,5 +50,5 @@ class Background(Generic[T]):
             self._error = error
         self._ended.set_result(None)
         executor = self._node.executor
-        if executor is not None:
+        if executor is not None and self._node.context.ok():
             executor.wake()

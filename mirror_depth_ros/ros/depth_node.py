@@ -98,6 +98,7 @@ class DepthNode(OrderlyLifecycleNode):
 
     async def prepare(self) -> None:
         """Load the model in a thread of its own."""
+        self._failure = ''
         self._loading = Background(self._load, node=self, name=_LOADER_NAME)
         await self._loading.wait()
 
@@ -229,11 +230,12 @@ class DepthNode(OrderlyLifecycleNode):
         """Return what the diagnostics judge, beside the cameras."""
         values, estimator = self._settings.values, self._estimator
         device = '' if estimator is None else str(estimator.device)
-        name = self.get_fully_qualified_name()
+        own = (self.get_name(), self.get_namespace())
         return NodeFacts(
-            node=name,
+            node=self.get_fully_qualified_name(),
             state=self.state,
-            n_namesakes=self.get_fully_qualified_node_names().count(name) - 1,
+            # Itself is among them, once the graph knows it.
+            n_namesakes=max(0, self.get_node_names_and_namespaces().count(own) - 1),
             failure=self._failure,
             enabled=self._enabled,
             model=values.model,
