@@ -188,9 +188,9 @@ class DepthNode(OrderlyLifecycleNode):
 
     async def _autostart(self) -> None:
         self._start_timer.cancel()
-        if self.state in ('unconfigured', 'configuring'):
-            await self.configure()
-        if self.state == 'inactive':
+        if self.state != 'unconfigured':
+            return  # a manager was faster, and goes on
+        if await self.configure() == TransitionCallbackReturn.SUCCESS and not self.is_managed:
             self.trigger_activate()
 
     def _check_model_is_free(self) -> None:

@@ -32,6 +32,8 @@ class OrderlyLifecycleNode(LifecycleNode):
         # A group of its own: until a coroutine has its answer, those of its group wait.
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self._configured: Future | None = None
+        #: Whether somebody has asked for ``configure``, who then decides what follows.
+        self.is_managed = False
 
     @property
     def state(self) -> str:
@@ -62,6 +64,7 @@ class OrderlyLifecycleNode(LifecycleNode):
         is_configure = transition.label == 'configure' or (
             not transition.label and transition.id == Transition.TRANSITION_CONFIGURE
         )
+        self.is_managed |= is_configure
         if is_configure and self.state in ('unconfigured', 'configuring'):
             response.success = await self.configure() == TransitionCallbackReturn.SUCCESS
             return response
