@@ -1,4 +1,4 @@
-"""A simulated camera and the depth node: ``ros2 launch mirror_depth_ros demo.launch.py -s``."""
+"""A camera that plays frames, and the node: ``ros2 launch mirror_depth_ros demo.launch.py -s``."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,11 @@ from launch_ros.actions import Node
 
 # Those of depth.launch.py (model, device, rviz, python, ...) may be given as well.
 ARGUMENTS = {
-    'scene': ('indoor', 'What is rendered: indoor or outdoor.'),
-    'seed': ('11000000', 'Which scene; test scenes, never trained on, begin at 11000000.'),
     'rate_hz': ('10.0', 'Frames per second.'),
-    'images': ('', 'Folder of photographs to play in place of a scene.'),
+    'images': (
+        '',
+        'Folder of photographs to play in place of the recording that the package brings along.',
+    ),
     'fov': ('0.0', 'Field of view of images without meta.json along the longer side, in degrees.'),
 }
 
@@ -38,15 +39,13 @@ def start_camera(context):
     argument = context.launch_configurations
     camera = Node(
         executable=os.path.expanduser(argument['python']),
-        exec_name='scene_camera',
-        arguments=['-m', 'mirror_depth_ros.ros.scene_camera'],
+        exec_name='frame_camera',
+        arguments=['-m', 'mirror_depth_ros.ros.frame_camera'],
         ros_arguments=['--log-level', argument['log_level']],
-        name='scene_camera',
+        name='frame_camera',
         namespace='/camera',
         parameters=[
             {
-                'scene': argument['scene'],
-                'seed': int(argument['seed']),
                 'rate_hz': float(argument['rate_hz']),
                 'images': os.path.expanduser(argument['images']),
                 'fov': float(argument['fov']),

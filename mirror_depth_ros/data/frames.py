@@ -20,6 +20,9 @@ from mirror_depth_ros.lazy_sequence import LazySequence
 #: Files with these suffixes are images.
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
 
+#: Where photographs are taken; names of :data:`mirror_depth_ros.protocols.PROTOCOLS`.
+DOMAINS = ('indoor', 'outdoor')
+
 _META_NAME = 'meta.json'
 _log = logging.getLogger(__name__)
 
@@ -39,8 +42,9 @@ class FrameFolder(LazySequence[DepthSample]):
 
     Two layouts are understood. ``ROOT/.../FRAME/{rgb.png|rgb.jpg, depth.png, meta.json}``, nested
     as deep as one likes: ``meta.json`` holds ``camera`` (fx, fy, cx, cy, width, height),
-    ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth) and, for frames
-    with other file names, ``rgb`` and ``depth``. Or plain image files in ``ROOT``, which need
+    ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth), ``domain``
+    (``indoor``, the default, or ``outdoor``) and, for frames with other file names, ``rgb`` and
+    ``depth``. Or plain image files in ``ROOT``, which need
     ``hfov_deg``. Other files are skipped with a log message.
 
     :param hfov_deg: field of view of plain images along their longer side [degrees].
@@ -90,6 +94,19 @@ class FrameFolder(LazySequence[DepthSample]):
     def name_of(self, index: int) -> str:
         """Return the sample's path below the folder."""
         return self._frames[index].name
+
+    def domain_of(self, index: int) -> str:
+        """Return where a photograph was taken: ``indoor``, unless its meta.json says otherwise.
+
+        :raises ValueError: for a domain that there is not.
+        """
+        meta = self._frames[index].meta
+        domain = 'indoor' if meta is None else _read_meta(meta).get('domain', 'indoor')
+        if domain not in DOMAINS:
+            raise ValueError(
+                f'got domain {domain!r} in {meta}, expected one of {", ".join(DOMAINS)}'
+            )
+        return str(domain)
 
 
 def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

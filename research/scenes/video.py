@@ -61,7 +61,8 @@ def path(start: View, count: int, *, radius: float) -> list[View]:
     return [
         replace(
             start,
-            position=start.position + (c * ahead[i] - s * aside[i], s * ahead[i] + c * aside[i], 0),
+            position=start.position
+            + (c * ahead[i] - s * aside[i], s * ahead[i] + c * aside[i], 0),
             yaw=float(yaw[i]),
             pitch=float(pitch[i]),
         )
