@@ -25,28 +25,33 @@ class Choice:
 
     #: As it is called in the demo.
     name: str
-    #: Its folder among the recordings, and the frames' below that.
+    #: Its folder among the recordings.
     source: str
+    #: The frames' folders below that, in their order; pictures show the first and the last.
     frames: tuple[str, ...]
 
 
 #: Different places and distances; no two of the frames are the same picture.
 CHOICES = (
-    Choice('bedroom', 'realsense-felixchenfy', ('000002', '000004', '000005', '000008', '000009')),
+    Choice(
+        'bedroom',
+        'realsense-felixchenfy',
+        ('000004', '000002', '000005', '000006', '000001', '000009', '000008'),
+    ),
     Choice('bins', 'arc-bins', ('pick_0', 'pick_1', 'suction')),
-    Choice('building', 'lingbot-examples', ('0', '2', '4', '5')),
+    Choice('building', 'lingbot-examples', ('5', '2', '4', '0')),
     Choice('desk_1', 'tum-fr1-desk-9', ('000', '004', '008')),
     Choice('desk_2', 'tum-slambook', ('fr2_desk_1', 'fr2_desk_2')),
-    Choice('hall', 'tum-fr2-pioneer-12', ('000', '006', '011')),
     Choice(
         'street',
         'pandaset-002',
         (
             'front_camera_00',
             'front_camera_65',
-            'front_right_camera_50',
             'front_left_camera_79',
+            'left_camera_65',
             'back_camera_00',
+            'front_right_camera_50',
         ),
     ),
 )
@@ -111,8 +116,8 @@ def main(
 ) -> None:
     """Copy the photographs of the demo; ``research.scenes.video`` renders its videos."""
     for choice in CHOICES:
-        for frame in choice.frames:
-            copy_frame(photographs / choice.source / frame, output / choice.name / frame)
+        for i, frame in enumerate(choice.frames):
+            copy_frame(photographs / choice.source / frame, output / choice.name / f'{i:03d}')
 
 
 if __name__ == '__main__':

@@ -48,21 +48,21 @@ class VideoFrame:
 
 
 def path(start: View, count: int, *, radius: float) -> list[View]:
-    """Return a closed, smooth path: a figure of eight while the camera looks from side to side.
+    """Return a closed, smooth path: an ellipse, while the camera looks from side to side.
 
-    :param start: where it begins, and the middle of the eight.
+    :param start: the middle of the ellipse, and how the camera looks at both its ends aside.
     :param radius: how far it leads ahead and back [m]; half as far aside.
     """
     phases = 2 * math.pi * np.arange(count) / count
-    ahead, aside = radius * np.sin(phases), radius / 2 * np.sin(2 * phases)
+    ahead, aside = radius * np.sin(phases), radius / 2 * np.cos(phases)
     c, s = math.cos(start.yaw), math.sin(start.yaw)
     yaw = start.yaw + math.radians(12.0) * np.sin(phases)
     pitch = start.pitch + math.radians(1.5) * np.sin(3 * phases)
+    shifts = np.stack((c * ahead - s * aside, s * ahead + c * aside, np.zeros(count)), 1)
     return [
         replace(
             start,
-            position=start.position
-            + (c * ahead[i] - s * aside[i], s * ahead[i] + c * aside[i], 0),
+            position=start.position + shifts[i],
             yaw=float(yaw[i]),
             pitch=float(pitch[i]),
         )

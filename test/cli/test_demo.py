@@ -50,6 +50,7 @@ def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
     )
     assert code == 0, messages
     assert 'latency' in table
+    assert 'no truth' in table
     summary = json.loads(copy.read_text())
     assert [p['name'] for p in summary['pictures']] == ['0.png', '1.png']
     assert summary['frames_processed'] >= 2

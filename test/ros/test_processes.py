@@ -136,7 +136,7 @@ def test_parameters_that_are_not_allowed_end_the_node_with_code_1(ros_domain_id,
     assert 'Traceback' not in output
 
 
-@pytest.mark.parametrize('module', ['depth_node', 'scene_camera', 'recorder'])
+@pytest.mark.parametrize('module', ['depth_node', 'frame_camera', 'recorder'])
 @pytest.mark.parametrize(
     ('arguments', 'error'),
     [

@@ -1,3 +1,4 @@
+import json
 import time
 
 import cv2
@@ -10,17 +11,17 @@ from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
-from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.ros.scene_camera import SceneCamera
-from mirror_depth_ros.scenes.video import make_scene
+from mirror_depth_ros.data.frames import FrameFolder
+from mirror_depth_ros.model.resources import demo_directory
+from mirror_depth_ros.ros.frame_camera import FrameCamera
 
 H, W = 21, 33
 
 
 def camera(context, **values):
-    small = {'width': W, 'height': H, 'n_frames': 2, 'rate_hz': 50.0}
-    overrides = [Parameter(name, value=value) for name, value in {**small, **values}.items()]
-    return SceneCamera(context=context, parameter_overrides=overrides)
+    values = {'rate_hz': 50.0, **values}
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
+    return FrameCamera(context=context, parameter_overrides=overrides)
 
 
 class Listener(Node):
@@ -74,43 +75,48 @@ def write_photographs(folder, sizes):
         cv2.imwrite(str(folder / f'{i}.png'), picture)
 
 
-@pytest.mark.parametrize('scene', ['indoor', 'outdoor'])
-def test_publishes_image_calibration_and_true_depth_of_one_moment(ros_context, spin, scene):
+def test_publishes_image_calibration_and_true_depth_of_one_moment(ros_context, spin, tmp_path):
+    frame = tmp_path / 'desk' / '000'
+    frame.mkdir(parents=True)
+    rgb = np.random.default_rng(0).integers(0, 255, (H, W, 3), np.uint8)
+    cv2.imwrite(str(frame / 'rgb.png'), rgb[..., ::-1])
+    units = np.full((H, W), 5000, np.uint16)
+    units[3, 4] = 0  # no truth
+    cv2.imwrite(str(frame / 'depth.png'), units)
+    camera_of = {'fx': 16.5, 'fy': 17.0, 'cx': 16.0, 'cy': 10.0, 'width': W, 'height': H}
+    meta = {'camera': camera_of, 'depth_scale': 0.0002}
+    (frame / 'meta.json').write_text(json.dumps(meta))
     listener = Listener(ros_context)
     topics = ('image', 'camera_info', 'true_depth')
-    node = camera(ros_context, scene=scene, hfov_deg=90.0, frame_id='eye')
+    node = camera(ros_context, images=str(tmp_path), frame_id='eye')
     spin(lambda: len(listener.complete(*topics)) >= 3, node, listener)
     image, info, truth = listener.complete(*topics)[0]
 
     assert (image.encoding, image.height, image.width, image.step) == ('rgb8', H, W, 3 * W)
+    np.testing.assert_array_equal(np.reshape(image.data, (H, W, 3)), rgb)
     assert (truth.encoding, truth.height, truth.width, truth.step) == ('32FC1', H, W, 4 * W)
     assert {m.header.frame_id for m in (image, info, truth)} == {'eye'}
     assert (info.height, info.width) == (H, W)
-    # f = (33 / 2) / tan(45 deg) = 16.5; the principal point is the centre of 33 x 21 pixels
-    np.testing.assert_allclose(info.k, [16.5, 0, 16, 0, 16.5, 10, 0, 0, 1])
-    depth = np.frombuffer(truth.data, np.float32)
-    assert not np.isnan(depth).any()
-    assert np.isfinite(depth).any()
-    assert (depth > 0).all()
+    np.testing.assert_allclose(info.k, [16.5, 0, 16, 0, 17, 10, 0, 0, 1])
+    depth = np.frombuffer(truth.data, np.float32).reshape(H, W)
+    assert depth[0, 0] == 1.0  # 5000 units of 0.2 mm
+    assert np.argwhere(np.isnan(depth)).tolist() == [[3, 4]]
 
 
-def test_visits_several_scenes_each_with_its_own_lens(ros_context, spin):
+def test_plays_the_recording_that_the_package_brings_along(ros_context, spin):
+    first = FrameFolder(demo_directory())[0]
     listener = Listener(ros_context)
-    node = camera(ros_context, n_scenes=2, n_frames=2, seed=7)
-    spin(lambda: len(listener.complete('camera_info', 'true_depth')) >= 4, node, listener)
-    seen = {
-        (info.k[0], bytes(truth.data))
-        for info, truth in listener.complete('camera_info', 'true_depth')
-    }
-    assert len(seen) == 2
-    focal = sorted(f for f, _ in seen)
-    expected = [CameraModel.from_fov(W, H, make_scene('indoor', s).hfov_deg) for s in (7, 8)]
-    assert focal == pytest.approx(sorted(c.focal_px for c in expected))
+    node = camera(ros_context, hold=True)
+    spin(lambda: listener.complete('image', 'camera_info', 'true_depth'), node, listener)
+    image, info, _ = listener.complete('image', 'camera_info', 'true_depth')[0]
+    np.testing.assert_array_equal(np.reshape(image.data, first.rgb.shape), first.rgb)
+    assert info.k[0] == first.camera.fx
 
 
-def test_stamps_are_the_time_of_publication(ros_context, spin):
+def test_stamps_are_the_time_of_publication(ros_context, spin, tmp_path):
+    write_photographs(tmp_path, [(H, W)])
     listener = Listener(ros_context)
-    node = camera(ros_context)
+    node = camera(ros_context, images=str(tmp_path), fov=90.0)
     before = time.time()
     spin(lambda: len(listener.heard['image']) >= 4, node, listener)
     stamps = [sec + nanosec * 1e-9 for sec, nanosec in sorted(listener.heard['image'])]
@@ -195,17 +201,6 @@ def test_photographs_that_vanish_later_are_waited_for(ros_context, spin, tmp_pat
     spin(lambda: listener.heard['image'], node, listener)
 
 
-def test_rendering_leaves_the_number_of_threads_as_it_was(ros_context):
-    torch = pytest.importorskip('torch')
-    earlier = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        camera(ros_context).destroy_node()
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(earlier)
-
-
 def test_refuses_what_it_cannot_show(ros_context, tmp_path):
     with pytest.raises(ValueError, match='expected a folder of images'):
         camera(ros_context, images=str(tmp_path / 'missing'))
@@ -215,7 +210,5 @@ def test_refuses_what_it_cannot_show(ros_context, tmp_path):
     write_photographs(tmp_path, [(H, W)])
     with pytest.raises(ValueError, match='give --fov'):
         camera(ros_context, images=str(tmp_path))
-    with pytest.raises(ValueError, match="got scene kind 'space', expected one of"):
-        camera(ros_context, scene='space')
     with pytest.raises(InvalidParameterValueException, match='rate_hz'):
         camera(ros_context, rate_hz=0.0)
