@@ -114,7 +114,10 @@ def main(
         'resource/demo/photographs'
     ),
 ) -> None:
-    """Copy the photographs of the demo; ``research.scenes.video`` renders its videos."""
+    """Copy the photographs of the demo; ``research.scenes.video`` renders its videos.
+
+    Its room is ``--kind indoor --seed 11000008``, its street ``--kind outdoor --seed 11000001``.
+    """
     for choice in CHOICES:
         for i, frame in enumerate(choice.frames):
             copy_frame(photographs / choice.source / frame, output / choice.name / f'{i:03d}')

@@ -132,3 +132,18 @@ def test_files_that_are_no_images_are_refused(tmp_path):
         ValueError, match=r'got uint8 \(15, 21, 3\) in .*colour.png, expected a 16'
     ):
         read_depth(tmp_path / 'colour.png', 0.001)
+
+
+def test_a_frame_says_where_it_was_taken(tmp_path):
+    write_frame(tmp_path / 'a')
+    write_frame(tmp_path / 'b', domain='outdoor')
+    write_frame(tmp_path / 'c', domain='space')
+    frames = FrameFolder(tmp_path)
+    assert (frames.domain_of(0), frames.domain_of(1)) == ('indoor', 'outdoor')
+    with pytest.raises(ValueError, match=r"domain 'space' in .*c/meta.json, expected one of in"):
+        frames.domain_of(2)
+
+
+def test_a_plain_image_is_taken_indoors(tmp_path):
+    write_rgb_png(tmp_path / 'a.png', RGB)
+    assert FrameFolder(tmp_path, hfov_deg=60.0).domain_of(0) == 'indoor'
