@@ -38,6 +38,8 @@ _PARAMETERS = (
 
 # A frame that the node does not answer within this time is left for the next one.
 _HOLD_LIMIT_NS = 10_000_000_000
+# A frame that waits for its answer is shown again after this time, for a node that starts later.
+_REPEAT_NS = 500_000_000
 _COMPLAINT_PERIOD_S = 5.0
 
 
@@ -92,6 +94,7 @@ class FrameCamera(Node):
         self._index = 0
         self._current: CameraFrame | None = None
         self._shown_since_ns: int | None = None
+        self._shown_last_ns = 0
         self._answered = False
         self._complaints: set[str] = set()
         self._frame()  # refuses a folder of which nothing can be read
@@ -115,6 +118,8 @@ class FrameCamera(Node):
                 'going on with the next one'
             )
             self._advance()
+        if self._shown_since_ns is not None and now.nanoseconds - self._shown_last_ns < _REPEAT_NS:
+            return  # it waits for its answer
         try:
             frame = self._frame()
         except ValueError as error:  # they were there at the start and may come back
@@ -128,6 +133,7 @@ class FrameCamera(Node):
         self._image_publisher.publish(frame.image)
         if self._shown_since_ns is None:
             self._shown_since_ns = now.nanoseconds
+        self._shown_last_ns = now.nanoseconds
         if not self._hold:
             self._advance()
 

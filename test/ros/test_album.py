@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -71,6 +73,26 @@ def test_a_full_disk_is_a_clear_error(photographs, tmp_path, monkeypatch):
     ):
         album.add(0, parts(1.0), latency_ms=1.0)
     assert not list(tmp_path.glob('.recording-*'))
+
+
+def test_figures_reach_as_far_as_the_frames_domain_or_as_told(tmp_path):
+    """Truth of 20 m, prediction of 25 m: beyond the 10 m of rooms, within the 80 m of streets."""
+    camera = {'fx': 6.0, 'fy': 6.0, 'cx': 3.0, 'cy': 2.0, 'width': W, 'height': H}
+    for value, domain in ((1, 'indoor'), (2, 'outdoor')):
+        folder = tmp_path / 'frames' / domain / 'place' / '0'
+        folder.mkdir(parents=True)
+        cv2.imwrite(str(folder / 'rgb.png'), picture(value))
+        cv2.imwrite(str(folder / 'depth.png'), np.full((H, W), 20_000, np.uint16))
+        meta = {'camera': camera, 'depth_scale': 0.001, 'domain': domain}
+        (folder / 'meta.json').write_text(json.dumps(meta))
+    for max_depth, expected in ((0.0, [None, 0.25]), (30.0, [0.25, 0.25])):
+        frames = FrameFolder(tmp_path / 'frames')
+        with Album(frames, tmp_path, max_depth=max_depth) as album:
+            for index in range(2):
+                album.add(index, parts(25.0), latency_ms=1.0)
+            groups = album.write({})['groups']
+        assert [group['name'] for group in groups] == ['indoor', 'outdoor']
+        assert [group['abs_rel'] for group in groups] == expected
 
 
 @pytest.mark.parametrize(
