@@ -27,7 +27,7 @@ class Choice:
     name: str
     #: Its folder among the recordings.
     source: str
-    #: The frames' folders below that, in their order; pictures show the first and the last.
+    #: The frames' folders below that, in their order; pictures show the first and the middle one.
     frames: tuple[str, ...]
 
 
@@ -36,10 +36,10 @@ CHOICES = (
     Choice(
         'bedroom',
         'realsense-felixchenfy',
-        ('000004', '000002', '000005', '000006', '000001', '000009', '000008'),
+        ('000004', '000002', '000005', '000008', '000001', '000009', '000006'),
     ),
-    Choice('bins', 'arc-bins', ('pick_0', 'pick_1', 'suction')),
-    Choice('building', 'lingbot-examples', ('5', '2', '4', '0')),
+    Choice('bins', 'arc-bins', ('pick_0', 'suction', 'pick_1')),
+    Choice('building', 'lingbot-examples', ('5', '2', '0', '4')),
     Choice('desk_1', 'tum-fr1-desk-9', ('000', '004', '008')),
     Choice('desk_2', 'tum-slambook', ('fr2_desk_1', 'fr2_desk_2')),
     Choice(
@@ -49,9 +49,9 @@ CHOICES = (
             'front_camera_00',
             'front_camera_65',
             'front_left_camera_79',
+            'front_right_camera_50',
             'left_camera_65',
             'back_camera_00',
-            'front_right_camera_50',
         ),
     ),
 )

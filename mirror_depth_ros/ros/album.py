@@ -235,9 +235,12 @@ class Album:
 
 
 def evenly_spread(items: Sequence[Any], count: int) -> list[Any]:
-    """Return at most ``count`` of the items, evenly spread from the first to the last."""
-    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[i] for i in chosen]
+    """Return at most ``count`` of the items, evenly spread from the first on.
+
+    Not as far as the last: a video that goes round would show one place twice.
+    """
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def remove_earlier(output: Path) -> None:

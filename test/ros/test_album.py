@@ -96,9 +96,9 @@ def test_figures_reach_as_far_as_the_frames_domain_or_as_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('count', 'expected'), [(1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (20, list(range(10)))]
+    ('count', 'expected'), [(1, [0]), (2, [0, 5]), (4, [0, 2, 5, 7]), (20, list(range(10)))]
 )
-def test_evenly_spread_has_the_first_and_the_last(count, expected):
+def test_evenly_spread_from_the_first_on(count, expected):
     assert evenly_spread(range(10), count) == expected
 
 
