@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.calibration import (
     camera_from_info,
+    has_intrinsics,
     has_projection,
     is_same_aspect,
     resize_camera,
@@ -162,7 +163,7 @@ class BagFrames(LazySequence[DepthSample]):
     def _camera(self, info: Any) -> CameraModel:
         """Return the camera of a CameraInfo, at the size that it speaks of."""
         is_rectified = self.topics.is_rectified
-        if is_rectified and np.any(info.k) and not has_projection(info):
+        if is_rectified and has_intrinsics(info) and not has_projection(info):
             raise ValueError(
                 f'got a CameraInfo without focal lengths in P for images on {self.topics.image}, '
                 'which are rectified by that name, expected their projection; where another topic '

@@ -125,7 +125,7 @@ def train_depth(
 
 
 def depthwise_in_fp32(decoder: torch.nn.Module) -> None:
-    """Keep depthwise convolutions out of autocast: bf16 takes their gradients four times as long."""
+    """Keep depthwise convolutions in fp32: in bf16 their gradients take four times as long."""
     for module in decoder.modules():
         if isinstance(module, torch.nn.Conv2d) and module.groups > 1:
             module.__class__ = _Fp32Conv2d

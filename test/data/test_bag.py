@@ -180,6 +180,11 @@ def test_rectified_images_take_p(record):
     assert BagFrames(folder)[0].camera == CameraModel(W, H, 40.0, 41.0, 25.0, 18.0)
 
 
+def test_rectified_images_need_no_k(record):
+    folder = record(image='/rgb/image_rect', info={'k': [0.0] * 9})
+    assert BagFrames(folder)[0].camera == CameraModel(W, H, 40.0, 41.0, 25.0, 18.0)
+
+
 def test_rectified_images_without_p_are_refused(record):
     folder = record(image='/rgb/image_rect', info={'p': [0.0] * 12})
     message = r'without focal lengths in P for images on /rgb/image_rect, which are .* \(/rgb/came'

@@ -71,6 +71,18 @@ def test_signals_end_the_node_quietly_with_code_0(ros_domain_id, loader, sign, n
     assert (process.returncode, output) == (0, '')
 
 
+def test_a_signal_while_pytorch_is_loaded_ends_the_node_with_code_0(ros_domain_id):
+    process = start([*NODE, '--ros-args', '-p', 'device:=cpu'])
+    maps, deadline = Path(f'/proc/{process.pid}/maps'), time.monotonic() + 2 * PATIENCE_S
+    while 'libtorch_cpu' not in maps.read_text():
+        assert time.monotonic() < deadline, 'PyTorch is not loaded'
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    lines = [line for line in output.splitlines() if '[INFO]' not in line]
+    assert (process.returncode, lines) == (0, [])
+
+
 NODE_AT_WORK = """
     import sys, time
     from types import SimpleNamespace
@@ -126,7 +138,8 @@ def test_ctrl_c_is_quiet_while_images_flow(ros_context):
     ('arguments', 'error'),
     [
         (['-p', 'precision:=int4'], "depth_node: got precision 'int4', expected one of auto"),
-        (['-p', 'max_range:=20'], "'max_range'"),
+        (['-p', 'max_range:=2000'], 'max_range out of range'),
+        (['-p', 'max_range:=far'], "'max_range'"),
     ],
 )
 def test_parameters_that_are_not_allowed_end_the_node_with_code_1(ros_domain_id, arguments, error):
