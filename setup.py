@@ -81,7 +81,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (SHARE, ['package.xml']),
-        *shared_files('launch', 'config', 'resource/models'),
+        *shared_files('launch', 'config', 'resource/models', 'resource/demo'),
     ],
     install_requires=RUNTIME,
     extras_require=EXTRAS,
@@ -89,7 +89,7 @@ setup(
     entry_points={
         'console_scripts': [
             'depth_node = mirror_depth_ros.ros.depth_node:main',
-            'scene_camera = mirror_depth_ros.ros.scene_camera:main',
+            'frame_camera = mirror_depth_ros.ros.frame_camera:main',
             'mirror_depth = mirror_depth_ros.cli.main:main',
         ],
     },

@@ -1,4 +1,4 @@
-"""A simulated camera and the depth node: ``ros2 launch mirror_depth_ros demo.launch.py -s``."""
+"""A camera that plays frames, and the node: ``ros2 launch mirror_depth_ros demo.launch.py -s``."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,11 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 # Those of depth.launch.py (model, device, rviz, python, ...) may be given as well.
 ARGUMENTS = {
-    'scene': ('indoor', 'What is rendered: indoor or outdoor.'),
-    'seed': ('11000000', 'Which scene; test scenes, never trained on, begin at 11000000.'),
     'rate_hz': ('10.0', 'Frames per second.'),
-    'images': ('', 'Folder of photographs to play in place of a scene.'),
+    'images': (
+        '',
+        'Folder of photographs to play in place of the recording that the package brings along.',
+    ),
     'fov': ('0.0', 'Field of view of images without meta.json along the longer side, in degrees.'),
 }
 # Those of depth.launch.py that follow from the camera: any other value is refused.
@@ -29,7 +30,7 @@ OF_THE_CAMERA = {
 # As depth.launch.py runs its node, and for the same reasons.
 RUN_CAMERA = (
     'import sys; sys.path[:] = filter(None, sys.path); '
-    'from mirror_depth_ros.ros.scene_camera import main; sys.exit(main())'
+    'from mirror_depth_ros.ros.frame_camera import main; sys.exit(main())'
 )
 
 
@@ -45,7 +46,7 @@ def generate_launch_description():
                 DeclareLaunchArgument(
                     name,
                     default_value=value,
-                    description='What the simulated camera publishes.',
+                    description='What the camera publishes.',
                     choices=[value],
                 )
                 for name, value in OF_THE_CAMERA.items()
@@ -64,35 +65,30 @@ def check_camera(context):
 
 
 def camera_parameters(context):
-    """Return the parameters of the simulated camera, as their types."""
+    """Return the parameters of the camera, as their types."""
     argument = context.launch_configurations
     return {
-        'scene': ParameterValue(argument['scene'], value_type=str),
-        'seed': number(argument, 'seed', int),
-        'rate_hz': number(argument, 'rate_hz', float),
+        'rate_hz': number(argument, 'rate_hz'),
         'images': ParameterValue(os.path.expanduser(argument['images']), value_type=str),
-        'fov': number(argument, 'fov', float),
+        'fov': number(argument, 'fov'),
     }
 
 
-def number(argument, name, kind):
+def number(argument, name):
     try:
-        return kind(argument[name])
+        return float(argument[name])
     except ValueError:
-        expected = 'a whole number' if kind is int else 'a number'
-        raise ValueError(
-            f'got {name}:={argument[name]}, expected {expected}; correct it'
-        ) from None
+        raise ValueError(f'got {name}:={argument[name]}, expected a number; correct it') from None
 
 
 def start_camera(context):
     argument = context.launch_configurations
     camera = Node(
         executable=os.path.expanduser(argument['python']),
-        exec_name='scene_camera',
+        exec_name='frame_camera',
         arguments=['-c', RUN_CAMERA],
         ros_arguments=['--log-level', argument['log_level']],
-        name='scene_camera',
+        name='frame_camera',
         namespace='/camera',
         parameters=[camera_parameters(context)],
         remappings=[('image', 'image_raw')],

@@ -348,7 +348,7 @@ def test_respawn_starts_the_node_again(tmp_path, program):
 @pytest.mark.parametrize(
     ('arguments', 'error'),
     [
-        ({'seed': 'first'}, r'got seed:=first, expected a whole number'),
+        ({'fov': 'wide'}, r'got fov:=wide, expected a number; correct it'),
         ({'rate_hz': 'slow'}, r'got rate_hz:=slow, expected a number; correct it'),
         ({'image': '/webcam'}, '"image" provided value "/webcam" is not valid'),
         ({'cameras': 'front'}, '"cameras" provided value "front" is not valid'),
@@ -373,7 +373,7 @@ def test_the_demo_refuses_what_its_camera_does_not_do(arguments, error):
 def test_the_demo_starts_camera_and_node_on_the_same_topics(monkeypatch, tmp_path, program):
     python = program('python')
     python.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$0.$(echo "$2" | cksum | cut -c1-8)"\n')
-    run_launch(monkeypatch, tmp_path, include(DEMO_FILE, python=str(python), seed='7'))
+    run_launch(monkeypatch, tmp_path, include(DEMO_FILE, python=str(python), rate_hz='7'))
     by_program = {
         'depth' if 'depth_node' in lines[1] else 'camera': lines
         for lines in (f.read_text().splitlines() for f in tmp_path.glob('python.*'))
@@ -385,7 +385,7 @@ def test_the_demo_starts_camera_and_node_on_the_same_topics(monkeypatch, tmp_pat
     assert parameters_of(by_program['depth']) == {'image_transport': 'raw'}
     assert '__ns:=/camera' in by_program['camera']
     assert 'image:=image_raw' in by_program['camera']
-    assert parameters_of(by_program['camera'])['seed'] == 7
+    assert parameters_of(by_program['camera'])['rate_hz'] == 7.0
 
 
 @pytest.mark.parametrize(

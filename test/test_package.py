@@ -18,7 +18,7 @@ import pytest
 import mirror_depth_ros
 
 ROOT = Path(__file__).parents[1]
-SHARED_FOLDERS = ('config', 'launch', 'resource/models')
+SHARED_FOLDERS = ('config', 'launch', 'resource/models', 'resource/demo')
 LINT_IMPORTS = 'from importlinter.cli import lint_imports_command as main; main()'
 
 
@@ -123,7 +123,7 @@ def test_colcon_installs_the_executables_where_ros2_run_looks(install):
     assert {path.name for path in folder.iterdir()} == {
         'depth_node',
         'mirror_depth',
-        'scene_camera',
+        'frame_camera',
     }
     result = subprocess.run(
         [folder / 'mirror_depth', '--version'],

@@ -28,6 +28,9 @@ _COMPANION_SUFFIXES = frozenset(
     | {'.yaml', '.yml'}
 )
 
+#: Where photographs are taken; names of :data:`mirror_depth_ros.protocols.PROTOCOLS`.
+DOMAINS = ('indoor', 'outdoor')
+
 _META_NAME = 'meta.json'
 _log = logging.getLogger(__name__)
 
@@ -47,10 +50,11 @@ class FrameFolder(LazySequence[DepthSample]):
 
     Two layouts are understood. ``ROOT/.../FRAME/{rgb.png|rgb.jpg, depth.png, meta.json}``, nested
     as deep as one likes: ``meta.json`` holds ``camera`` (fx, fy, cx, cy, width, height),
-    ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth) and, for frames
-    with other file names, ``rgb`` and ``depth``. These are read as stored, which is what their
-    intrinsics belong to. Or plain image files in ``ROOT``, which need ``hfov_deg``, and are turned
-    upright as their EXIF data say. Other files are skipped with a log message.
+    ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth), ``domain``
+    (``indoor``, the default, or ``outdoor``) and, for frames with other file names, ``rgb`` and
+    ``depth``. These are read as stored, which is what their intrinsics belong to. Or plain image
+    files in ``ROOT``, which need ``hfov_deg``, and are turned upright as their EXIF data say.
+    Other files are skipped with a log message.
 
     :param hfov_deg: field of view of plain images along their longer side [degrees].
     :raises FileNotFoundError: if the folder does not exist.
@@ -102,6 +106,19 @@ class FrameFolder(LazySequence[DepthSample]):
     def name_of(self, index: int) -> str:
         """Return the sample's path below the folder."""
         return self._frames[index].name
+
+    def domain_of(self, index: int) -> str:
+        """Return where a photograph was taken: ``indoor``, unless its meta.json says otherwise.
+
+        :raises ValueError: for a domain that there is not.
+        """
+        meta = self._frames[index].meta
+        domain = 'indoor' if meta is None else _read_meta(meta).get('domain', 'indoor')
+        if domain not in DOMAINS:
+            raise ValueError(
+                f'got domain {domain!r} in {meta}, expected one of {", ".join(DOMAINS)}'
+            )
+        return str(domain)
 
 
 def is_companion(path: Path) -> bool:

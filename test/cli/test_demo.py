@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import cv2
 import numpy as np
@@ -50,6 +51,7 @@ def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
     )
     assert code == 0, messages
     assert 'latency' in table
+    assert 'no truth' in table
     summary = json.loads(copy.read_text())
     assert [p['name'] for p in summary['pictures']] == ['0.png', '1.png']
     assert summary['frames_processed'] >= 2
@@ -57,6 +59,26 @@ def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
     assert depth.shape == (H + 8, W - 12)
     assert (depth > 0).all()
     assert (output / 'frames/001/cloud.ply').is_file()
+
+
+@pytest.mark.timeout(400)  # 73 frames through the built-in model, on whatever else is busy
+def test_plays_the_recording_brought_along_and_tells_its_kinds_apart(demo, tmp_path):
+    pytest.importorskip('rclpy')
+    code, tables, messages = demo('--seconds', 0.5, '--rate', 60, '--output', tmp_path)
+    assert code == 0, messages
+    assert re.search(r'photographs +. 25 +. 0\.\d{3} ', tables)
+    assert re.search(r'rendered +. 48 +. 0\.\d{3} ', tables)
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert [(g['name'], g['frames'], g['recordings']) for g in summary['groups']] == [
+        ('photographs', 25, 6),
+        ('rendered', 48, 2),
+    ]
+    # Two of each place, photographs first.
+    assert [p['name'].split('/')[0] for p in summary['pictures']] == ['photographs'] * 12 + [
+        'rendered'
+    ] * 4
+    assert cv2.imread(str(tmp_path / 'overview.png')) is not None
+    assert (tmp_path / 'cloud.ply').is_file()
 
 
 def test_says_at_once_why_the_depth_node_cannot_start(demo, photographs, tmp_path):

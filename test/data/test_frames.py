@@ -197,3 +197,18 @@ def test_files_of_no_kind_that_is_read_are_known(tmp_path):
         tmp_path / 'b.HEIC',
         tmp_path / 'c.gif',
     ]
+
+
+def test_a_frame_says_where_it_was_taken(tmp_path):
+    write_frame(tmp_path / 'a')
+    write_frame(tmp_path / 'b', domain='outdoor')
+    write_frame(tmp_path / 'c', domain='space')
+    frames = FrameFolder(tmp_path)
+    assert (frames.domain_of(0), frames.domain_of(1)) == ('indoor', 'outdoor')
+    with pytest.raises(ValueError, match=r"domain 'space' in .*c/meta.json, expected one of in"):
+        frames.domain_of(2)
+
+
+def test_a_plain_image_is_taken_indoors(tmp_path):
+    write_rgb_png(tmp_path / 'a.png', RGB)
+    assert FrameFolder(tmp_path, hfov_deg=60.0).domain_of(0) == 'indoor'

@@ -149,7 +149,7 @@ def test_parameters_that_are_not_allowed_end_the_node_with_code_1(ros_domain_id,
     assert 'Traceback' not in output
 
 
-@pytest.mark.parametrize('module', ['depth_node', 'scene_camera', 'recorder'])
+@pytest.mark.parametrize('module', ['depth_node', 'frame_camera', 'recorder'])
 @pytest.mark.parametrize(
     ('arguments', 'error'),
     [
@@ -175,7 +175,7 @@ def test_ros_arguments_that_cannot_be_read_end_with_one_line_and_code_2(
 
 PROGRAMS = [
     ['depth_node'],
-    ['scene_camera'],
+    ['frame_camera'],
     ['recorder'],
     ['benchmark.camera', '48', '64'],
     ['benchmark.receiver'],
