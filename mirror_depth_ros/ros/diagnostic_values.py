@@ -28,6 +28,7 @@ def camera_values(snapshot: Snapshot) -> dict[str, str]:
     measured, counts = snapshot.measured, snapshot.measured.counts
     values = {
         'images received': str(counts.received),
+        'images lost on the way': str(counts.lost),
         'images processed': str(counts.processed),
         'images dropped for newer ones': str(counts.dropped),
         'images skipped': str(counts.skipped),

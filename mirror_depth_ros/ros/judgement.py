@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from mirror_depth_ros.ros.measurements import WINDOW_S, Skips
+from mirror_depth_ros.ros.measurements import WINDOW_S, Skips, Summary
 from mirror_depth_ros.ros.observations import (
+    IMAGE_TYPES,
     InputFacts,
     NodeFacts,
     OutputFacts,
@@ -29,6 +30,8 @@ OTHER_CLOCK_S = 60.0
 _STUCK_S = 3.0
 # Of a camera that is a little faster than the model, single images are dropped.
 _SLOW_SHARE = 0.2
+# Single images are lost where nobody can help it, as while a subscription is made.
+_LOST_SHARE = 0.05
 # Of what differs by more than OTHER_CLOCK_S; a year is a Julian one [s].
 _UNITS = {'years': 365.25 * 86400, 'days': 86400, 'hours': 3600, 'minutes': 60}
 
@@ -50,6 +53,7 @@ class Cause(Enum):
     STATE = 'state'
     IMAGE = 'image'
     CAMERA_INFO = 'camera_info'
+    LOST = 'lost'
     CALIBRATION = 'calibration'
     SKIPPED = 'skipped'
     STUCK = 'stuck'
@@ -111,6 +115,8 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
     if _is_silent(snapshot.image, measured.since_image_s, measured.elapsed_s):
         message = _silence(snapshot, 'image', snapshot.image, measured.since_image_s)
         yield Finding(Level.ERROR, Cause.IMAGE, message)
+    else:
+        yield from _find_losses(snapshot.image, measured)
     if not snapshot.has_calibration and _is_silent(snapshot.camera_info, None, measured.elapsed_s):
         message = _silence(snapshot, 'CameraInfo', snapshot.camera_info, None)
         yield Finding(Level.ERROR, Cause.CAMERA_INFO, message)
@@ -152,6 +158,50 @@ def _find_in_state(facts: NodeFacts) -> Iterator[Finding]:
         command = 'configure' if facts.state == 'unconfigured' else 'activate'
         message = f'{facts.state}; to go on: ros2 lifecycle set {facts.node} {command}'
         yield Finding(Level.WARN, Cause.STATE, message)
+
+
+def _find_losses(facts: InputFacts, measured: Summary) -> Iterator[Finding]:
+    """Say which images do not come, and how they would."""
+    losses = measured.losses
+    if losses is None:
+        return
+    n_expected = losses.n_images + losses.n_lost
+    if losses.n_lost > max(1.0, _LOST_SHARE * n_expected):
+        message = (
+            f'{losses.n_lost} of {n_expected} images on {facts.topic} were lost on their way in '
+            f'the last {WINDOW_S:.0f} s: {_loss_remedy(facts)}'
+        )
+        yield Finding(Level.WARN, Cause.LOST, message)
+    # A model that is slower than the camera keeps the node from taking what has come.
+    elif (
+        losses.n_missing > _SLOW_SHARE * (losses.n_images + losses.n_missing)
+        and measured.dropped_share <= _SLOW_SHARE
+    ):
+        message = (
+            f'{losses.n_missing} CameraInfo of the last {WINDOW_S:.0f} s came without their image '
+            f'on {facts.topic}, {losses.n_images} with it: if the camera sends all, '
+            f'{_loss_remedy(facts)}'
+        )
+        yield Finding(Level.OK, Cause.LOST, message)
+
+
+def _loss_remedy(facts: InputFacts) -> str:
+    """Say why images are lost, and what to do."""
+    profile = 'give the camera driver config/fastdds.xml as well'
+    if facts.is_reliable:
+        return f'they are more than can be carried; {profile}, or let it send fewer'
+    if facts.reliability_forced_by:
+        remedy = f'{_give_way(facts)}, and {profile}'
+        return f'{facts.reliability_forced_by} has them sent only once; {remedy}'
+    return f'their publisher sends them only once; {profile}, or let it publish reliably'
+
+
+def _give_way(facts: InputFacts) -> str:
+    """Say how the reliability becomes that of the publishers."""
+    name = facts.reliability_forced_by
+    if name == 'image_reliability':
+        return f'set the parameter {name} to auto'
+    return f'remove the parameter {name}'
 
 
 def _find_shortage(facts: NodeFacts) -> Iterator[Finding]:
@@ -218,19 +268,22 @@ def _silence(snapshot: Snapshot, what: str, facts: InputFacts, since_s: float | 
     lack = f'got no {what} on {topic}'
     if since_s is not None:
         lack += f' for {since_s:.0f} s'
-    if facts.refused_policy:  # by what was overridden: as it is, the node asks for no more
+    if facts.refused_policy:  # by what was forced: as it is, the node asks for no more
         return (
-            f'{lack}: its publisher and this node differ in QoS ({facts.refused_policy}); remove '
-            f'the parameter qos_overrides.{topic}.subscription.{facts.refused_policy}, or change '
-            'the publisher'
+            f'{lack}: its publisher and this node differ in QoS ({facts.refused_policy}); '
+            f'{_give_way(facts)}, or change the publisher'
         )
+    losses = snapshot.measured.losses
+    if what == 'image' and losses is not None and losses.n_lost:
+        return f'{lack}: {losses.n_lost} were lost on their way; {_loss_remedy(facts)}'
     if facts.n_publishers:
         return f'{lack}, though somebody publishes there; see: ros2 topic hz {topic}'
     if facts.alternative:
-        transport = 'compressed' if facts.alternative.endswith('/compressed') else 'raw'
+        transport = 'compressed' if facts.type_name == IMAGE_TYPES['raw'] else 'raw'
+        place = 'there' if facts.alternative == topic else f'on {facts.alternative}'
         return (
-            f'{lack}, but {facts.alternative} is published; set the parameter image_transport to '
-            f'{transport}'
+            f'{lack}, but {transport} images are published {place}; set the parameter '
+            f'image_transport to {transport}'
         )
     name = input_name(snapshot.camera, 'image' if what == 'image' else 'camera_info')
     if facts.other_types:
