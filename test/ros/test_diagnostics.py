@@ -225,12 +225,49 @@ def test_another_transport(make_bench, transport, message_type, published, missi
     bench.user.create_publisher(message_type, published, 1)
     bench.expect(
         ERROR,
-        f'^got no image on {missing}, but {published} is published; set the parameter '
-        f'image_transport to {remedy}$',
+        f'^got no image on {missing}, but {remedy} images are published on {published}; set the '
+        f'parameter image_transport to {remedy}$',
     )
 
 
+@pytest.mark.parametrize(
+    ('transport', 'topic', 'message_type', 'remedy'),
+    [
+        ('raw', '/phone/jpeg', CompressedImage, 'compressed'),
+        ('raw', '/cam/image_raw/compressed', CompressedImage, 'compressed'),
+        ('compressed', '/cam/compressed', Image, 'raw'),
+    ],
+)
+def test_the_type_of_a_topic_decides_not_its_name(
+    make_bench, transport, topic, message_type, remedy
+):
+    bench = make_bench(image_transport=transport, arguments=['-r', f'image:={topic}'])
+    bench.user.create_publisher(message_type, topic, 1)
+    bench.expect(
+        ERROR,
+        f'^got no image on {topic}, but {remedy} images are published there; set the parameter '
+        f'image_transport to {remedy}$',
+    )
+    # What it says is so: in the other transport the topic is the one that is listened to.
+    other = make_bench(
+        image_transport=remedy, arguments=['-r', f'image:={topic}', '-r', '__node:=other']
+    )
+    other.expect(ERROR, f'^got no image on {topic}, though somebody publishes there; see: ros2')
+
+
 def test_an_input_asks_for_more_than_is_offered(make_bench):
+    bench = make_bench(image_reliability='reliable')
+    bench.stream(image_qos=BEST_EFFORT)
+    bench.expect(
+        ERROR,
+        r'^got no image on /image: its publisher and this node differ in QoS \(reliability\); '
+        'set the parameter image_reliability to auto, or change the publisher$',
+    )
+    bench.node.set_parameters([Parameter('image_reliability', value='auto')])
+    bench.expect(OK, '^idle: nobody subscribes$')
+
+
+def test_an_override_asks_for_more_than_is_offered(make_bench):
     override = 'qos_overrides./image.subscription.reliability'
     bench = make_bench(**{override: 'reliable'})
     images = bench.stream(image_qos=BEST_EFFORT)
