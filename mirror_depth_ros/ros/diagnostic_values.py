@@ -33,6 +33,7 @@ def camera_values(snapshot: Snapshot) -> dict[str, str]:
         'images dropped for newer ones': str(counts.dropped),
         'images skipped': str(counts.skipped),
         'images nobody wanted': str(counts.ignored),
+        'CameraInfo without an image, last seconds': str(measured.losses.n_missing),
         'input rate [Hz]': f'{measured.input_hz:.2f}',
         'output rate [Hz]': f'{measured.output_hz:.2f}',
     }

@@ -82,11 +82,11 @@ class Losses:
     """Images of the last seconds that did not come."""
 
     #: Those that came.
-    n_images: int
+    n_images: int = 0
     #: Those that the middleware says it lost.
-    n_lost: int
+    n_lost: int = 0
     #: Those whose CameraInfo came, between two images; 0 where the two are not stamped alike.
-    n_missing: int
+    n_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Summary:
     publishing_age: Percentiles | None = None
     latest: LatestImage | None = None
     skips: Skips | None = None
-    losses: Losses | None = None
+    losses: Losses = Losses()
 
 
 class Stopwatch:
@@ -277,7 +277,7 @@ def _skips(skipped: list[tuple[float, str, str]], *, others_pass: bool) -> Skips
 
 def _losses(
     stamps_ns: list[int], lost: list[tuple[float, int]], announced: list[tuple[float, int]]
-) -> Losses | None:
+) -> Losses:
     n_lost = sum(n_images for _, n_images in lost)
     came = set(stamps_ns) - {0}
     infos = {stamp_ns for _, stamp_ns in announced}
@@ -285,7 +285,7 @@ def _losses(
     if len(came & infos) > len(came) / 2:  # else the camera does not stamp the two alike
         # Between two that came: the CameraInfo of an image comes before it.
         n_missing = len({stamp for stamp in infos - came if min(came) < stamp < max(came)})
-    return Losses(len(stamps_ns), n_lost, n_missing) if n_lost or n_missing else None
+    return Losses(len(stamps_ns), n_lost, n_missing)
 
 
 def _age_s(stamp_ns: int, clock_ns: int) -> float:
