@@ -44,7 +44,8 @@ def find_shortage(
 
 def _segment_bytes(environment: Mapping[str, str]) -> int | None:
     """Return the size that the profile gives each process; None where none gives any [bytes]."""
-    if not environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps').startswith('rmw_fastrtps'):
+    middleware = environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
+    if not middleware.startswith('rmw_fastrtps'):
         return None
     profile = next((environment[name] for name in _PROFILES if environment.get(name)), '')
     try:

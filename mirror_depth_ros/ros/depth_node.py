@@ -159,6 +159,8 @@ class DepthNode(OrderlyLifecycleNode):
 
     def _autostart(self) -> None:
         self._start_timer.cancel()
+        if self.state != 'unconfigured':
+            return  # a manager was faster, and goes on
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
