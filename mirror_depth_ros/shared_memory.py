@@ -36,9 +36,9 @@ def find_shortage(
         return ''
     return (
         f'got {free / 1e6:.1f} MB free in {folder}, expected {needed / 1e6:.1f} MB for the shared '
-        'memory that carries images and clouds: without it they are late or lost; give a container '
-        'more (docker run --shm-size=256m), or clear what ended processes have left there '
-        '(fastdds shm clean)'
+        'memory that carries images and clouds: without it they are late or lost; give a '
+        'container more (docker run --shm-size=256m), or clear what ended processes have left '
+        'there (fastdds shm clean)'
     )
 
 

@@ -13,8 +13,8 @@ class OrderlyLifecycleNode(LifecycleNode):
     the process ends; from Kilted on it answers that the transition failed, as rclcpp does.
 
     One it does not refuse: ``configure`` of a node that is configured. A manager, as that of Nav2,
-    brings its nodes up from the beginning and gives up at the first that refuses. The node that has
-    started itself then goes to where ``configure`` leads, and leaves the rest to the manager.
+    brings its nodes up from the beginning and gives up at the first that refuses. The node that
+    has started itself then goes to where ``configure`` leads, and leaves the rest to the manager.
     """
 
     def _LifecycleNodeMixin__change_state(  # noqa: N802 - the name that rclpy's own mangles to

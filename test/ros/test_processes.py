@@ -88,7 +88,7 @@ def test_a_node_warns_where_shared_memory_is_short(ros_domain_id, run_program, l
     while '--shm-size' not in process.log.read_text():
         assert time.monotonic() < deadline, process.log.read_text()
         time.sleep(0.05)
-    assert '[poor]: got 4.1 MB free in /dev/shm, expected 12.8 MB' in process.log.read_text()
+    assert '[poor]: got 4.1 MB free in /dev/shm, expected 16.1 MB' in process.log.read_text()
 
 
 NODE_AT_WORK = """
