@@ -10,15 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from mirror_depth_ros.ros.measurements import WINDOW_S, Skips, Summary
-from mirror_depth_ros.ros.observations import (
-    IMAGE_TYPES,
-    InputFacts,
-    NodeFacts,
-    OutputFacts,
-    Snapshot,
-    input_name,
-)
+from mirror_depth_ros.ros.input_trouble import describe_losses, describe_silence
+from mirror_depth_ros.ros.measurements import WINDOW_S, Skips
+from mirror_depth_ros.ros.observations import InputFacts, NodeFacts, OutputFacts, Snapshot
 
 #: No image for longer than this means that none comes [s]. The diagnostics add at most a second.
 SILENCE_S = 2.5
@@ -30,8 +24,6 @@ OTHER_CLOCK_S = 60.0
 _STUCK_S = 3.0
 # Of a camera that is a little faster than the model, single images are dropped.
 _SLOW_SHARE = 0.2
-# Single images are lost where nobody can help it, as while a subscription is made.
-_LOST_SHARE = 0.05
 # Of what differs by more than OTHER_CLOCK_S; a year is a Julian one [s].
 _UNITS = {'years': 365.25 * 86400, 'days': 86400, 'hours': 3600, 'minutes': 60}
 
@@ -113,12 +105,12 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
         return
     measured, skips = snapshot.measured, snapshot.measured.skips
     if _is_silent(snapshot.image, measured.since_image_s, measured.elapsed_s):
-        message = _silence(snapshot, 'image', snapshot.image, measured.since_image_s)
+        message = describe_silence(snapshot, 'image', snapshot.image, measured.since_image_s)
         yield Finding(Level.ERROR, Cause.IMAGE, message)
-    else:
-        yield from _find_losses(snapshot.image, measured)
+    elif lost := describe_losses(snapshot.image, measured.losses):
+        yield Finding(Level.WARN, Cause.LOST, lost)
     if not snapshot.has_calibration and _is_silent(snapshot.camera_info, None, measured.elapsed_s):
-        message = _silence(snapshot, 'CameraInfo', snapshot.camera_info, None)
+        message = describe_silence(snapshot, 'CameraInfo', snapshot.camera_info, None)
         yield Finding(Level.ERROR, Cause.CAMERA_INFO, message)
     # A malformed image's size, which the calibration is compared with, says nothing.
     is_malformed = skips is not None and skips.stage == 'decode'
@@ -158,41 +150,6 @@ def _find_in_state(facts: NodeFacts) -> Iterator[Finding]:
         command = 'configure' if facts.state == 'unconfigured' else 'activate'
         message = f'{facts.state}; to go on: ros2 lifecycle set {facts.node} {command}'
         yield Finding(Level.WARN, Cause.STATE, message)
-
-
-def _find_losses(facts: InputFacts, measured: Summary) -> Iterator[Finding]:
-    """Say how many images do not come, and how they would.
-
-    Only what the middleware says it lost proves that: where this process is busy, an image gives
-    way to the next before it is taken, and its CameraInfo does not.
-    """
-    losses = measured.losses
-    if losses.n_lost > max(1.0, _LOST_SHARE * (losses.n_images + losses.n_lost)):
-        n_lost = max(losses.n_lost, losses.n_missing)  # of what never began it knows nothing
-        message = (
-            f'{n_lost} of {losses.n_images + n_lost} images on {facts.topic} were lost on their '
-            f'way in the last {WINDOW_S:.0f} s: {_loss_remedy(facts)}'
-        )
-        yield Finding(Level.WARN, Cause.LOST, message)
-
-
-def _loss_remedy(facts: InputFacts) -> str:
-    """Say why images are lost, and what to do."""
-    profile = 'give the camera driver config/fastdds.xml as well'
-    if facts.is_reliable:
-        return f'they are more than can be carried; {profile}, or let it send fewer'
-    if facts.reliability_forced_by:
-        remedy = f'{_give_way(facts)}, and {profile}'
-        return f'{facts.reliability_forced_by} has them sent only once; {remedy}'
-    return f'their publisher sends them only once; {profile}, or let it publish reliably'
-
-
-def _give_way(facts: InputFacts) -> str:
-    """Say how the reliability becomes that of the publishers."""
-    name = facts.reliability_forced_by
-    if name == 'image_reliability':
-        return f'set the parameter {name} to auto'
-    return f'remove the parameter {name}'
 
 
 def _find_shortage(facts: NodeFacts) -> Iterator[Finding]:
@@ -252,37 +209,6 @@ def _is_silent(topic: InputFacts, since_s: float | None, elapsed_s: float) -> bo
     ):
         return True
     return (elapsed_s if since_s is None else since_s) > SILENCE_S
-
-
-def _silence(snapshot: Snapshot, what: str, facts: InputFacts, since_s: float | None) -> str:
-    topic = facts.topic
-    lack = f'got no {what} on {topic}'
-    if since_s is not None:
-        lack += f' for {since_s:.0f} s'
-    if facts.refused_policy:  # by what was forced: as it is, the node asks for no more
-        return (
-            f'{lack}: its publisher and this node differ in QoS ({facts.refused_policy}); '
-            f'{_give_way(facts)}, or change the publisher'
-        )
-    n_lost = snapshot.measured.losses.n_lost
-    if what == 'image' and n_lost:
-        return f'{lack}: {n_lost} were lost on their way; {_loss_remedy(facts)}'
-    if facts.n_publishers:
-        return f'{lack}, though somebody publishes there; see: ros2 topic hz {topic}'
-    if facts.alternative:
-        transport = 'compressed' if facts.type_name == IMAGE_TYPES['raw'] else 'raw'
-        place = 'there' if facts.alternative == topic else f'on {facts.alternative}'
-        return (
-            f'{lack}, but {transport} images are published {place}; set the parameter '
-            f'image_transport to {transport}'
-        )
-    name = input_name(snapshot.camera, 'image' if what == 'image' else 'camera_info')
-    if facts.other_types:
-        return (
-            f'{lack}: {" and ".join(facts.other_types)} is published there, expected '
-            f'{facts.type_name}; remap {name} to a topic of that type'
-        )
-    return f'{lack}, where nobody publishes; start the camera, or remap {name} to its topic'
 
 
 def _skipped(skips: Skips, device: str) -> str:

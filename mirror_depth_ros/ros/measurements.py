@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mirror_depth_ros.ros.losses import Losses, count_losses
+
 # What happened, with its time first.
 S = TypeVar('S', bound=tuple[Any, ...])
 
@@ -78,18 +80,6 @@ class Skips:
 
 
 @dataclass(frozen=True)
-class Losses:
-    """Images of the last seconds that did not come."""
-
-    #: Those that came.
-    n_images: int = 0
-    #: Those that the middleware says it lost.
-    n_lost: int = 0
-    #: Those whose CameraInfo came, between two images; 0 where the two are not stamped alike.
-    n_missing: int = 0
-
-
-@dataclass(frozen=True)
 class LatestImage:
     """What the header of an image says, whatever became of the image."""
 
@@ -129,7 +119,7 @@ class Summary:
     publishing_age: Percentiles | None = None
     latest: LatestImage | None = None
     skips: Skips | None = None
-    losses: Losses = Losses()
+    losses: Losses = field(default_factory=Losses)
 
 
 class Stopwatch:
@@ -260,7 +250,7 @@ class Measurements:
             publishing_age=Percentiles.of(age_s for _, age_s, _ in processed),
             latest=latest,
             skips=_skips(skipped, others_pass=bool(processed)),
-            losses=_losses([stamp_ns for *_, stamp_ns in received], lost, announced),
+            losses=count_losses([stamp_ns for *_, stamp_ns in received], lost, announced),
         )
 
 
@@ -273,19 +263,6 @@ def _skips(skipped: list[tuple[float, str, str]], *, others_pass: bool) -> Skips
         return None
     _, stage, reason = skipped[-1]
     return Skips(len(skipped), stage, reason, others_pass)
-
-
-def _losses(
-    stamps_ns: list[int], lost: list[tuple[float, int]], announced: list[tuple[float, int]]
-) -> Losses:
-    n_lost = sum(n_images for _, n_images in lost)
-    came = set(stamps_ns) - {0}
-    infos = {stamp_ns for _, stamp_ns in announced}
-    n_missing = 0
-    if len(came & infos) > len(came) / 2:  # else the camera does not stamp the two alike
-        # Between two that came: the CameraInfo of an image comes before it.
-        n_missing = len({stamp for stamp in infos - came if min(came) < stamp < max(came)})
-    return Losses(len(stamps_ns), n_lost, n_missing)
 
 
 def _age_s(stamp_ns: int, clock_ns: int) -> float:

@@ -1,5 +1,6 @@
 from mirror_depth_ros.ros.diagnostic_values import camera_values, diagnostic_values, node_values
-from mirror_depth_ros.ros.measurements import Counts, Losses, Percentiles, Skips, Summary
+from mirror_depth_ros.ros.losses import Losses
+from mirror_depth_ros.ros.measurements import Counts, Percentiles, Skips, Summary
 from mirror_depth_ros.ros.observations import Snapshot
 
 WORKING = Snapshot(

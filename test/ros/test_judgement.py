@@ -12,10 +12,10 @@ from mirror_depth_ros.ros.judgement import (
     judge,
     judge_node,
 )
+from mirror_depth_ros.ros.losses import Losses
 from mirror_depth_ros.ros.measurements import (
     Counts,
     LatestImage,
-    Losses,
     Percentiles,
     Skips,
     Summary,

@@ -3,10 +3,10 @@ import threading
 
 import pytest
 
+from mirror_depth_ros.ros.losses import Losses
 from mirror_depth_ros.ros.measurements import (
     WINDOW_S,
     LatestImage,
-    Losses,
     Measurements,
     Percentiles,
     Skips,
