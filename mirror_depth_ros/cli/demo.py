@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -23,6 +22,7 @@ from mirror_depth_ros.cli.processes import (
     Children,
     interruptible,
     lines_of,
+    module_command,
 )
 from mirror_depth_ros.cli.ros_environment import missing_ros, private_environment
 from mirror_depth_ros.shared_memory import find_shortage
@@ -179,7 +179,7 @@ def _ros_command(
     module: str, remaps: Mapping[str, str], parameters: Mapping[str, Any]
 ) -> list[str]:
     """Return the command line of a node; JSON is the YAML that parameter values are read as."""
-    command = [sys.executable, '-m', f'{_PACKAGE}.{module}', '--ros-args']
+    command = [*module_command(f'{_PACKAGE}.{module}'), '--ros-args']
     for name, target in remaps.items():
         command += ['-r', f'{name}:={target}']
     for name, value in parameters.items():

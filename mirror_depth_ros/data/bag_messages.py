@@ -28,6 +28,8 @@ class Content(Enum):
     COLOUR = 'colour'
     GREY = 'grey'
     DEPTH = 'depth'
+    #: ``mono16``: 16 bits of grey, or the millimetres of older drivers.
+    GREY_OR_DEPTH = 'grey or depth'
 
 
 # REP-118, and mono16 as OpenNI's drivers name millimetres.
@@ -45,7 +47,11 @@ _CONFIG_HEADER = struct.Struct('<iff')
 def content_of(message: Any) -> Content | None:
     """Say what a message shows by its encoding or format; None where it is nothing known."""
     encoding = _encoding_of(message)
-    if encoding in _DEPTH_LAYOUTS or 'compressedDepth' in getattr(message, 'format', ''):
+    if 'compressedDepth' in getattr(message, 'format', ''):
+        return Content.DEPTH
+    if encoding == 'mono16':
+        return Content.GREY_OR_DEPTH
+    if encoding in _DEPTH_LAYOUTS:
         return Content.DEPTH
     if _is_compressed(message):
         is_known = any(codec in message.format.lower() for codec in ('jpeg', 'jpg', 'png'))

@@ -173,7 +173,7 @@ def _camera(values: dict[str, Any]) -> CameraModel:
 
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads(path.read_text(encoding='utf-8'))
+        meta = json.loads(path.read_text(encoding='utf-8-sig'))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f'got {path}, expected JSON: {error}') from error
     if not isinstance(meta, dict):

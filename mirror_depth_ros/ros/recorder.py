@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -22,6 +21,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.ros.decoding import decode_image
 from mirror_depth_ros.ros.fixed_parameters import FixedParameter, declare, parse_arguments
+from mirror_depth_ros.ros.process import start_ros, startup_errors
 from mirror_depth_ros.ros.recording import (
     FrameSpool,
     PhotographAlbum,
@@ -284,15 +284,16 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv if arguments is None else arguments
     purpose = 'Records image, depth and cloud; writes pictures, clouds and figures.'
     parse_arguments(arguments, name='recorder', purpose=purpose, parameters=_PARAMETERS)
-    rclpy.init(args=arguments)
     node = None
     try:
-        node = Recorder()
+        with startup_errors('recorder'):
+            start_ros(arguments)
+            node = Recorder()
         with node.spool:
             return record(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 130
-    except (OSError, ValueError, ParameterException) as error:
+    except (OSError, ValueError) as error:
         print(f'recorder: {error}', file=sys.stderr)
         return 1
     finally:

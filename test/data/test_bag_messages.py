@@ -119,7 +119,7 @@ def test_depth_as_a_plain_png_is_millimetres():
         (SimpleNamespace(encoding='bgr8'), Content.COLOUR),
         (SimpleNamespace(encoding='bayer_rggb8'), Content.COLOUR),
         (SimpleNamespace(encoding='mono8'), Content.GREY),
-        (SimpleNamespace(encoding='mono16'), Content.DEPTH),
+        (SimpleNamespace(encoding='mono16'), Content.GREY_OR_DEPTH),
         (SimpleNamespace(encoding='16UC1'), Content.DEPTH),
         (SimpleNamespace(encoding='32FC1'), Content.DEPTH),
         (SimpleNamespace(encoding='32FC2'), None),
@@ -128,6 +128,8 @@ def test_depth_as_a_plain_png_is_millimetres():
         (SimpleNamespace(format='mono8; jpeg compressed '), Content.GREY),
         (SimpleNamespace(format='16UC1; png compressed '), Content.DEPTH),
         (SimpleNamespace(format='16UC1; compressedDepth'), Content.DEPTH),
+        (SimpleNamespace(format='mono16; png compressed '), Content.GREY_OR_DEPTH),
+        (SimpleNamespace(format='mono16; compressedDepth png'), Content.DEPTH),
         (SimpleNamespace(format='h264'), None),
     ],
 )

@@ -118,6 +118,13 @@ def test_metadata_that_is_no_json_object_is_refused(tmp_path):
             FrameFolder(tmp_path)
 
 
+def test_metadata_may_begin_with_a_byte_order_mark(tmp_path):
+    write_frame(tmp_path / 'a')
+    meta = tmp_path / 'a' / 'meta.json'
+    meta.write_bytes(b'\xef\xbb\xbf' + meta.read_bytes())
+    assert FrameFolder(tmp_path)[0].name == 'a'
+
+
 def test_files_that_are_no_images_are_refused(tmp_path):
     (tmp_path / 'empty.png').write_bytes(b'')
     encoded = cv2.imencode('.png', RGB)[1].tobytes()

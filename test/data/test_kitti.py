@@ -86,6 +86,14 @@ def test_photographs_with_depth_and_calibration(root: Path) -> None:
     assert right.depth[3, 4] == pytest.approx(5130 / 256)
 
 
+def test_a_calibration_may_begin_with_a_byte_order_mark(root: Path) -> None:
+    lines = [line for line in CALIBRATION.splitlines() if '_rect_0' in line]
+    lines.sort(key=lambda line: line[:9] != 'P_rect_02')  # that one first
+    text = '\n'.join(lines)
+    (root / DATE / 'calib_cam_to_cam.txt').write_text(text, encoding='utf-8-sig')
+    assert KittiFolder(root, split='test')[0].camera.fx == 720.0
+
+
 def test_what_has_no_truth_is_left_out_and_counted(root: Path) -> None:
     samples = KittiFolder(root, split='test', with_truth_only=True)
     assert [s.name for s in samples] == [rgb_path(69), rgb_path(69, 'image_03')]
