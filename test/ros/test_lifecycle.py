@@ -288,7 +288,10 @@ def test_a_signal_ends_the_process_in_every_state(ros_domain_id, run_program, re
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == 0, process.log.read_text()
         took_s.append(time.monotonic() - started_s)
-        lines = [line for line in process.log.read_text().splitlines() if '[INFO]' not in line]
+        # A slow machine comes as far as the first findings: nobody publishes images.
+        logged = ('[INFO]', '[WARN]')
+        output = process.log.read_text().splitlines()
+        lines = [line for line in output if not line.startswith(logged)]
         assert lines == [expected], lines
     assert max(took_s) < 10.0  # on a busy machine; the figures say how long it takes
     what = f'{number.name} in each state: {", ".join(STATES)}'
