@@ -132,9 +132,10 @@ class CameraStream:
             self._node,
             self.name,
             transport=self._settings.values.image_transport,
+            reliability=lambda: self._settings.values.image_reliability,
             calibrations=self.calibrations,
+            measurements=self.measurements,
             on_image=self._take_image,
-            refusals=self._refusals,
         )
         self.logger.info(f'listening to {" and ".join(self._inputs.topics)}')
 

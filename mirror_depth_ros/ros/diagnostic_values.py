@@ -28,10 +28,12 @@ def camera_values(snapshot: Snapshot) -> dict[str, str]:
     measured, counts = snapshot.measured, snapshot.measured.counts
     values = {
         'images received': str(counts.received),
+        'images lost on the way': str(counts.lost),
         'images processed': str(counts.processed),
         'images dropped for newer ones': str(counts.dropped),
         'images skipped': str(counts.skipped),
         'images nobody wanted': str(counts.ignored),
+        'CameraInfo without an image, last seconds': str(measured.losses.n_missing),
         'input rate [Hz]': f'{measured.input_hz:.2f}',
         'output rate [Hz]': f'{measured.output_hz:.2f}',
     }

@@ -10,14 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from mirror_depth_ros.ros.input_trouble import describe_losses, describe_silence
 from mirror_depth_ros.ros.measurements import WINDOW_S, Skips
-from mirror_depth_ros.ros.observations import (
-    InputFacts,
-    NodeFacts,
-    OutputFacts,
-    Snapshot,
-    input_name,
-)
+from mirror_depth_ros.ros.observations import InputFacts, NodeFacts, OutputFacts, Snapshot
 
 #: No image for longer than this means that none comes [s]. The diagnostics add at most a second.
 SILENCE_S = 2.5
@@ -51,6 +46,7 @@ class Cause(Enum):
     NAME = 'name'
     IMAGE = 'image'
     CAMERA_INFO = 'camera_info'
+    LOST = 'lost'
     CALIBRATION = 'calibration'
     SKIPPED = 'skipped'
     STUCK = 'stuck'
@@ -118,14 +114,16 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
     # Of images that were skipped a moment ago, the reason is what matters.
     is_silent = _is_silent(snapshot.image, measured.since_image_s, measured.elapsed_s)
     if is_silent and skips is None:
-        message = _silence(snapshot, 'image', snapshot.image, measured.since_image_s)
+        message = describe_silence(snapshot, 'image', snapshot.image, measured.since_image_s)
         yield Finding(Level.ERROR, Cause.IMAGE, message)
+    elif not is_silent and (lost := describe_losses(snapshot.image, measured.losses)):
+        yield Finding(Level.WARN, Cause.LOST, lost)
     if snapshot.assumed_hfov_deg:
         yield Finding(Level.OK, Cause.CALIBRATION, _assumption(snapshot.assumed_hfov_deg))
     elif not snapshot.has_calibration and _is_silent(
         snapshot.camera_info, None, measured.elapsed_s
     ):
-        message = _silence(snapshot, 'CameraInfo', snapshot.camera_info, None)
+        message = describe_silence(snapshot, 'CameraInfo', snapshot.camera_info, None)
         yield Finding(Level.ERROR, Cause.CAMERA_INFO, message)
     # A malformed image's size, which the calibration is compared with, says nothing.
     is_malformed = skips is not None and skips.stage == 'decode'
@@ -235,34 +233,6 @@ def _is_silent(topic: InputFacts, since_s: float | None, elapsed_s: float) -> bo
     ):
         return True
     return (elapsed_s if since_s is None else since_s) > SILENCE_S
-
-
-def _silence(snapshot: Snapshot, what: str, facts: InputFacts, since_s: float | None) -> str:
-    topic = facts.topic
-    lack = f'got no {what} on {topic}'
-    if since_s is not None:
-        lack += f' for {since_s:.0f} s'
-    if facts.refused_policy:  # by what was overridden: as it is, the node asks for no more
-        return (
-            f'{lack}: its publisher and this node differ in QoS ({facts.refused_policy}); remove '
-            f'the parameter qos_overrides.{topic}.subscription.{facts.refused_policy}, or change '
-            'the publisher'
-        )
-    if facts.n_publishers:
-        return f'{lack}, though somebody publishes there; see: ros2 topic hz {topic}'
-    if facts.alternative:
-        transport = 'compressed' if facts.alternative.endswith('/compressed') else 'raw'
-        return (
-            f'{lack}, but {facts.alternative} is published; set the parameter image_transport to '
-            f'{transport}'
-        )
-    name = input_name(snapshot.camera, 'image' if what == 'image' else 'camera_info')
-    if facts.other_types:
-        return (
-            f'{lack}: {" and ".join(facts.other_types)} is published there, expected '
-            f'{facts.type_name}; remap {name} to a topic of that type'
-        )
-    return f'{lack}, where nobody publishes; start the camera, or remap {name} to its topic'
 
 
 def _assumption(hfov_deg: float) -> str:

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mirror_depth_ros.ros.losses import Losses, count_losses
+
 # What happened, with its time first.
 S = TypeVar('S', bound=tuple[Any, ...])
 
@@ -41,6 +43,8 @@ class Counts:
     skipped: int = 0
     #: Not worked on: nobody subscribes, or no CameraInfo has come yet.
     ignored: int = 0
+    #: Lost on the way, as far as the middleware counts them; not among those received.
+    lost: int = 0
     #: Time spent on those processed [s].
     working_s: float = 0.0
 
@@ -115,6 +119,7 @@ class Summary:
     publishing_age: Percentiles | None = None
     latest: LatestImage | None = None
     skips: Skips | None = None
+    losses: Losses = field(default_factory=Losses)
 
 
 class Stopwatch:
@@ -153,7 +158,10 @@ class Measurements:
         self._counts = Counts()
         self._busy_since_s: float | None = None
         self._latest: LatestImage | None = None
-        self._received: deque[tuple[float, float]] = deque(maxlen=_CAPACITY)
+        #: Times, ages and stamps of images; times and numbers of losses; stamps of CameraInfo.
+        self._received: deque[tuple[float, float, int]] = deque(maxlen=_CAPACITY)
+        self._lost: deque[tuple[float, int]] = deque(maxlen=_CAPACITY)
+        self._announced: deque[tuple[float, int]] = deque(maxlen=_CAPACITY)
         self._dropped: deque[tuple[float]] = deque(maxlen=_CAPACITY)
         self._processed: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=_CAPACITY)
         self._skipped: deque[tuple[float, str, str]] = deque(maxlen=_CAPACITY)
@@ -168,8 +176,19 @@ class Measurements:
         """Record that an image has come."""
         with self._lock:
             self._counts.received += 1
-            self._received.append((now_s, image.age_s))
+            self._received.append((now_s, image.age_s, image.stamp_ns))
             self._latest = image
+
+    def announce(self, now_s: float, stamp_ns: int) -> None:
+        """Record that a CameraInfo has come; 0 where its stamp is not set."""
+        with self._lock:
+            self._announced.append((now_s, stamp_ns))
+
+    def lose(self, now_s: float, n_images: int) -> None:
+        """Record that the middleware says it has lost images."""
+        with self._lock:
+            self._counts.lost += n_images
+            self._lost.append((now_s, n_images))
 
     def drop(self, now_s: float) -> None:
         """Record that an image gave way to a newer one."""
@@ -216,6 +235,7 @@ class Measurements:
             last_s = self._received[-1][0] if self._received else None
             received, dropped = _recent(self._received, now_s), _recent(self._dropped, now_s)
             processed, skipped = _recent(self._processed, now_s), _recent(self._skipped, now_s)
+            lost, announced = _recent(self._lost, now_s), _recent(self._announced, now_s)
         n_takeable = len(dropped) + len(processed)
         return Summary(
             counts=counts,
@@ -226,10 +246,11 @@ class Measurements:
             output_hz=_rate_hz(processed),
             dropped_share=len(dropped) / n_takeable if n_takeable else 0.0,
             durations=_percentiles_by_stage([durations for *_, durations in processed]),
-            arrival_age=Percentiles.of(age_s for _, age_s in received),
+            arrival_age=Percentiles.of(age_s for _, age_s, _ in received),
             publishing_age=Percentiles.of(age_s for _, age_s, _ in processed),
             latest=latest,
             skips=_skips(skipped, others_pass=bool(processed)),
+            losses=count_losses([stamp_ns for *_, stamp_ns in received], lost, announced),
         )
 
 

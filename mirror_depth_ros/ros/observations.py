@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from mirror_depth_ros.ros.measurements import Summary
 
+#: What is published in either transport, as the graph names it.
+IMAGE_TYPES = {'raw': 'sensor_msgs/msg/Image', 'compressed': 'sensor_msgs/msg/CompressedImage'}
+
 
 def input_name(camera: str, topic: str) -> str:
     """Return the name by which a camera's input is remapped: ``front/image``, or ``image``.
@@ -37,7 +40,11 @@ class InputFacts:
     other_types: tuple[str, ...] = ()
     #: The QoS policy, such as ``reliability``, for which none of the publishers is heard.
     refused_policy: str = ''
-    #: A topic of the same images in the other transport that somebody publishes.
+    #: Whether what is lost on the way is sent again, and the parameter that says so; empty if the
+    #: publishers do.
+    is_reliable: bool = True
+    reliability_forced_by: str = ''
+    #: A topic where somebody publishes images in the other transport, maybe this one.
     alternative: str = ''
 
 

@@ -25,6 +25,10 @@ class OrderlyLifecycleNode(LifecycleNode):
 
     Configuring may take long. It waits for :meth:`prepare` without keeping the executor from
     diagnostics, parameters and other services, in the state ``configuring``.
+
+    One it does not refuse: ``configure`` of a node that is configured. A manager, as that of Nav2,
+    brings its nodes up from the beginning and gives up at the first that refuses. The node that
+    has started itself then goes to where ``configure`` leads, and leaves the rest to the manager.
     """
 
     def __init__(self, node_name: str, **node_options: Any) -> None:
@@ -73,6 +77,15 @@ class OrderlyLifecycleNode(LifecycleNode):
     def _LifecycleNodeMixin__change_state(  # noqa: N802 - the name that rclpy's own mangles to
         self, transition_id: int
     ) -> TransitionCallbackReturn:
+        state = self.state
+        if transition_id == Transition.TRANSITION_CONFIGURE and state in ('inactive', 'active'):
+            self.get_logger().info(
+                f'got configure while {state}: inactive now, and up to who asked for it; to have '
+                'the node started only once, set autostart to false'
+            )
+            if state == 'inactive':
+                return TransitionCallbackReturn.SUCCESS
+            transition_id = Transition.TRANSITION_DEACTIVATE
         try:
             return super()._LifecycleNodeMixin__change_state(transition_id)
         except Exception as error:  # RCLError, which rclpy does not export

@@ -88,6 +88,12 @@ class DepthParameters:
         choices=('raw', 'compressed'),
         read_only='subscriptions are made for it; restart the node',
     )
+    image_reliability: str = _parameter(
+        'auto',
+        'Subscribe to images as "reliable" or "best_effort"; "auto": reliable where all of their '
+        'publishers are, else best effort.',
+        choices=('auto', 'reliable', 'best_effort'),
+    )
     cameras: tuple[str, ...] = _parameter(
         (),
         'Names of the cameras, each with topics of its own: NAME/image, NAME/camera_info, '

@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from mirror_depth_ros.heap import keep_freed_memory
+from mirror_depth_ros.shared_memory import find_shortage
 from mirror_depth_ros.threads import let_idle_threads_sleep
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -37,10 +38,13 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: s
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     node = None
+    shortage = find_shortage(1, os.environ)  # before this process takes its part
     try:
         with startup_errors(name):
             start_ros(arguments)
             node = make_node()
+        if shortage:
+            node.get_logger().warning(shortage)
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the ways a node is meant to end

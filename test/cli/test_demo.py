@@ -1,6 +1,7 @@
 import json
 import os
 import re
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -90,6 +91,19 @@ def test_says_at_once_why_the_depth_node_cannot_start(demo, photographs, tmp_pat
     assert code == 1
     assert 'The depth node says: not configured' in messages
     assert 'missing.safetensors' in messages
+
+
+def test_warns_where_shared_memory_is_short(demo, photographs, tmp_path, monkeypatch):
+    pytest.importorskip('rclpy')
+    monkeypatch.setattr(os, 'statvfs', lambda _: SimpleNamespace(f_bavail=1000, f_frsize=4096))
+    missing = tmp_path / 'missing.safetensors'
+    code, _, messages = demo(
+        *('--images', photographs, '--fov', 70, '--output', tmp_path / 'out', '--model', missing)
+    )
+    assert code == 1
+    # Three processes with 14 MB each, and what Fast DDS has beside them.
+    assert 'got 4.1 MB free in /dev/shm, expected 48.3 MB for the shared memory' in messages
+    assert 'docker run --shm-size=256m' in messages
 
 
 def test_reports_a_photograph_that_cannot_be_read(demo, photographs, tmp_path):

@@ -1,6 +1,8 @@
 """Configuration files agree with the code that they configure."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +13,7 @@ from sensor_msgs.msg import PointCloud2
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.ros.outputs import OUTPUTS
 from mirror_depth_ros.ros.parameters import DepthParameters
+from mirror_depth_ros.shared_memory import find_shortage
 
 CONFIG = Path(__file__).parents[2] / 'config'
 
@@ -34,12 +37,18 @@ def test_rviz_shows_topics_that_the_node_publishes_and_in_their_types(displays):
         assert display == f'rviz_default_plugins/{published[topic].__name__}'
 
 
-def test_fast_dds_has_shared_memory_for_a_dozen_clouds():
+def test_fast_dds_has_room_for_clouds_and_docker_for_four_processes():
     root = ElementTree.parse(CONFIG / 'fastdds.xml').getroot()
     sizes = [int(e.text) for e in root.iter('{http://www.eprosima.com}segment_size')]
     cloud_bytes = 640 * 480 * 16
-    assert sizes == [64 * 1024 * 1024]
-    assert sizes[0] >= 12 * cloud_bytes
+    assert sizes == [14 * 1024 * 1024]
+    assert sizes[0] >= 2 * cloud_bytes
+    environment = {'FASTDDS_DEFAULT_PROFILES_FILE': str(CONFIG / 'fastdds.xml')}
+    docker = SimpleNamespace(f_bavail=64 * 1024 * 1024, f_frsize=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, 'statvfs', lambda _: docker)
+        assert find_shortage(4, environment) == ''
+        assert find_shortage(5, environment).startswith('got 67.1 MB free in /dev/shm, expected')
 
 
 @pytest.fixture

@@ -315,9 +315,25 @@ def test_qos_serves_every_kind_of_subscriber(rig):
         assert info.topic_type == f'sensor_msgs/msg/{message_type.__name__}'
         assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
         assert info.qos_profile.durability == DurabilityPolicy.VOLATILE
-    for name in ('/image', '/camera_info'):
+    for name in ('/image', '/camera_info'):  # as their publishers
         (info,) = rig.user.get_subscriptions_info_by_topic(name)
-        assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+        assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+
+
+def test_the_reliability_of_images_changes_while_the_node_runs(rig):
+    def asked():
+        infos = rig.user.get_subscriptions_info_by_topic('/image')
+        return [info.qos_profile.reliability for info in infos]
+
+    set_parameters(rig, image_reliability='best_effort')
+    wait(lambda: asked() == [ReliabilityPolicy.BEST_EFFORT])
+    set_parameters(rig, image_reliability='auto')
+    wait(lambda: asked() == [ReliabilityPolicy.RELIABLE])
+    (result,) = rig.node.set_parameters([Parameter('image_reliability', value='perhaps')])
+    assert result.reason == (
+        "got image_reliability 'perhaps', expected one of auto, reliable, best_effort; correct "
+        'the parameter'
+    )
 
 
 def test_qos_can_be_overridden_by_parameters(make_rig):
@@ -330,11 +346,21 @@ def test_qos_can_be_overridden_by_parameters(make_rig):
     assert other.qos_profile.reliability == ReliabilityPolicy.RELIABLE
 
 
-def test_compressed_images_come_from_beside_the_remapped_topic(make_rig):
-    rig = make_rig(image_transport='compressed', arguments=['-r', 'image:=/cam/image_raw'])
+@pytest.mark.parametrize(
+    ('remapped', 'published'),
+    [
+        (['image:=/cam/image_raw'], '/cam/image_raw/compressed'),
+        (['image:=/cam/image_raw/compressed'], '/cam/image_raw/compressed'),
+        (['image:=/phone/jpeg'], '/phone/jpeg'),
+        (['image:=/cam/image_raw', 'image/compressed:=/phone/jpeg'], '/phone/jpeg'),
+    ],
+)
+def test_compressed_images_come_from_where_they_are(make_rig, remapped, published):
+    arguments = [word for rule in remapped for word in ('-r', rule)]
+    rig = make_rig(image_transport='compressed', arguments=arguments)
     wait(lambda: rig.node.state == 'active')
     rig.collect_outputs('depth/image')
-    publisher = rig.user.create_publisher(CompressedImage, '/cam/image_raw/compressed', 10)
+    publisher = rig.user.create_publisher(CompressedImage, published, 10)
     wait(lambda: publisher.get_subscription_count() == 1)
     header = Header(stamp=Time(sec=3), frame_id=FRAME_ID)
     rig.publish_info(info_from_camera(CAMERA, header))

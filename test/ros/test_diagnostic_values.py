@@ -1,4 +1,5 @@
 from mirror_depth_ros.ros.diagnostic_values import camera_values, diagnostic_values, node_values
+from mirror_depth_ros.ros.losses import Losses
 from mirror_depth_ros.ros.measurements import Counts, Percentiles, Skips, Summary
 from mirror_depth_ros.ros.observations import Snapshot
 
@@ -10,7 +11,7 @@ WORKING = Snapshot(
     precision='bf16',
     backend='torch',
     measured=Summary(
-        counts=Counts(received=9, processed=5, dropped=2, skipped=1, ignored=1),
+        counts=Counts(received=9, processed=5, dropped=2, skipped=1, ignored=1, lost=7),
         input_hz=9.996,
         output_hz=5.0,
         durations={
@@ -22,6 +23,7 @@ WORKING = Snapshot(
         },
         arrival_age=Percentiles(0.0125, 0.02),
         publishing_age=Percentiles(0.06, 0.075),
+        losses=Losses(20, n_lost=7, n_missing=4),
         skips=Skips(1, 'decode', 'got 3 bytes', others_pass=True),
     ),
     resident_bytes=512_340_000,
@@ -37,10 +39,12 @@ def test_figures_are_text_with_their_units():
         'precision': 'bf16',
         'backend': 'torch',
         'images received': '9',
+        'images lost on the way': '7',
         'images processed': '5',
         'images dropped for newer ones': '2',
         'images skipped': '1',
         'images nobody wanted': '1',
+        'CameraInfo without an image, last seconds': '4',
         'input rate [Hz]': '10.00',
         'output rate [Hz]': '5.00',
         'decode, p50 [ms]': '1.00',

@@ -12,12 +12,20 @@ from mirror_depth_ros.ros.judgement import (
     judge,
     judge_node,
 )
-from mirror_depth_ros.ros.measurements import Counts, LatestImage, Percentiles, Skips, Summary
+from mirror_depth_ros.ros.losses import Losses
+from mirror_depth_ros.ros.measurements import (
+    Counts,
+    LatestImage,
+    Percentiles,
+    Skips,
+    Summary,
+)
 from mirror_depth_ros.ros.observations import InputFacts, NodeFacts, OutputFacts, Snapshot
 
 SECOND = 1_000_000_000
 IMAGE = InputFacts('/camera/image_raw', 'sensor_msgs/msg/Image', n_publishers=1)
 INFO = InputFacts('/camera/camera_info', 'sensor_msgs/msg/CameraInfo', n_publishers=1)
+LOSSY = replace(IMAGE, is_reliable=False)
 DEPTH = OutputFacts('/mirror_depth/depth/image', n_subscribers=1)
 POINTS = OutputFacts('/mirror_depth/points')
 FLOWING = Summary(
@@ -62,6 +70,12 @@ def without(**facts):
     return replace(SILENT, image=image, has_calibration=True)
 
 
+def losing(image, **losses):
+    """20 images have come on this topic in the last seconds."""
+    counted = Losses(20, **{'n_lost': 0, 'n_missing': 0, **losses})
+    return replace(measured(losses=counted), image=image)
+
+
 def skipping(stage, reason, *, others_pass):
     return measured(skips=Skips(3, stage, reason, others_pass))
 
@@ -96,11 +110,54 @@ FINDINGS = {
         Cause.IMAGE,
     ),
     'refused publisher': (
-        without(n_publishers=1, refused_policy='reliability'),
+        without(
+            n_publishers=1, refused_policy='reliability', reliability_forced_by='image_reliability'
+        ),
         Level.ERROR,
         'got no image on /camera/image_raw: its publisher and this node differ in QoS '
-        '(reliability); remove the parameter '
-        'qos_overrides./camera/image_raw.subscription.reliability, or change the publisher',
+        '(reliability); set the parameter image_reliability to auto, or change the publisher',
+        Cause.IMAGE,
+    ),
+    'lost images': (
+        losing(LOSSY, n_lost=30),
+        Level.WARN,
+        '30 of 50 images on /camera/image_raw were lost on their way in the last 5 s: their '
+        'publisher sends them only once; give the camera driver config/fastdds.xml as well, or '
+        'let it publish reliably',
+        Cause.LOST,
+    ),
+    'more images lost than the middleware knows of': (
+        losing(IMAGE, n_lost=4, n_missing=80),
+        Level.WARN,
+        '80 of 100 images on /camera/image_raw were lost on their way in the last 5 s: they are '
+        'more than can be carried; give the camera driver config/fastdds.xml as well, or let it '
+        'send fewer',
+        Cause.LOST,
+    ),
+    'images lost by the parameter': (
+        losing(replace(LOSSY, reliability_forced_by='image_reliability'), n_lost=30),
+        Level.WARN,
+        '30 of 50 images on /camera/image_raw were lost on their way in the last 5 s: '
+        'image_reliability has them sent only once; set the parameter image_reliability to auto, '
+        'and give the camera driver config/fastdds.xml as well',
+        Cause.LOST,
+    ),
+    'images lost though they are sent again': (
+        losing(IMAGE, n_lost=2),
+        Level.WARN,
+        '2 of 22 images on /camera/image_raw were lost on their way in the last 5 s: they are '
+        'more than can be carried; give the camera driver config/fastdds.xml as well, or let it '
+        'send fewer',
+        Cause.LOST,
+    ),
+    'all images lost': (
+        replace(
+            without(n_publishers=1, is_reliable=False),
+            measured=Summary(elapsed_s=3.0, losses=Losses(0, n_lost=12, n_missing=0)),
+        ),
+        Level.ERROR,
+        'got no image on /camera/image_raw: 12 were lost on their way; their publisher sends them '
+        'only once; give the camera driver config/fastdds.xml as well, or let it publish reliably',
         Cause.IMAGE,
     ),
     'other type': (
@@ -113,15 +170,42 @@ FINDINGS = {
     'other transport': (
         without(alternative='/camera/image_raw/compressed'),
         Level.ERROR,
-        'got no image on /camera/image_raw, but /camera/image_raw/compressed is published; set '
-        'the parameter image_transport to compressed',
+        'got no image on /camera/image_raw, but compressed images are published on '
+        '/camera/image_raw/compressed; set the parameter image_transport to compressed',
         Cause.IMAGE,
     ),
     'raw in place of compressed': (
-        without(topic='/camera/image_raw/compressed', alternative='/camera/image_raw'),
+        without(
+            topic='/camera/image_raw/compressed',
+            type_name='sensor_msgs/msg/CompressedImage',
+            alternative='/camera/image_raw',
+        ),
         Level.ERROR,
-        'got no image on /camera/image_raw/compressed, but /camera/image_raw is published; set '
-        'the parameter image_transport to raw',
+        'got no image on /camera/image_raw/compressed, but raw images are published on '
+        '/camera/image_raw; set the parameter image_transport to raw',
+        Cause.IMAGE,
+    ),
+    'compressed images under any name': (
+        without(
+            topic='/phone/jpeg',
+            alternative='/phone/jpeg',
+            other_types=('sensor_msgs/msg/CompressedImage',),
+        ),
+        Level.ERROR,
+        'got no image on /phone/jpeg, but compressed images are published there; set the '
+        'parameter image_transport to compressed',
+        Cause.IMAGE,
+    ),
+    'raw images under the name of compressed ones': (
+        without(
+            topic='/camera/compressed',
+            type_name='sensor_msgs/msg/CompressedImage',
+            alternative='/camera/compressed',
+            other_types=('sensor_msgs/msg/Image',),
+        ),
+        Level.ERROR,
+        'got no image on /camera/compressed, but raw images are published there; set the '
+        'parameter image_transport to raw',
         Cause.IMAGE,
     ),
     'no calibration': (
@@ -133,7 +217,13 @@ FINDINGS = {
     ),
     'refused calibration': (
         replace(
-            WORKING, has_calibration=False, camera_info=replace(INFO, refused_policy='reliability')
+            WORKING,
+            has_calibration=False,
+            camera_info=replace(
+                INFO,
+                refused_policy='reliability',
+                reliability_forced_by='qos_overrides./camera/camera_info.subscription.reliability',
+            ),
         ),
         Level.ERROR,
         'got no CameraInfo on /camera/camera_info: its publisher and this node differ in QoS '
@@ -345,6 +435,8 @@ ACTIVITIES = {
     ),
     'configuring': (Snapshot(node='/mirror_depth', state='configuring'), 'configuring'),
     'a pause of the camera': (measured(since_image_s=SILENCE_S), 'depth comes at 10.0 Hz'),
+    'a few images lost': (losing(LOSSY, n_lost=1), 'depth comes at 10.0 Hz'),
+    'images given up by a busy process': (losing(LOSSY, n_missing=30), 'depth comes at 10.0 Hz'),
     'nearly late': (aged(LATE_S), 'depth comes at 10.0 Hz'),
     'an image now and then too many': (measured(dropped_share=0.2), 'depth comes at 10.0 Hz'),
     'a CPU that is wanted': (

@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from mirror_depth_ros.ros.losses import Losses
 from mirror_depth_ros.ros.measurements import (
     WINDOW_S,
     LatestImage,
@@ -178,3 +179,35 @@ def test_between_stop_and_start_no_stage_runs():
     stopwatch.stop()
     assert stopwatch.durations == {'decode': 0.5, 'calibrate': 0.25, 'estimate': 2.0}
     assert stopwatch.stage == 'estimate'
+
+
+def test_images_that_do_not_come_are_counted():
+    measurements = Measurements(started_s=0.0)
+    measurements.lose(1.0, 2)
+    for second in range(10, 20):
+        measurements.announce(second, second * SECOND)
+        if second not in (12, 13, 19):  # the image of 19 may be on its way
+            measurements.receive(second, image(second, second))
+    measurements.lose(19.0, 3)
+    losses = measurements.summarise(19.5).losses
+    # Of the last 5 s: 15, 16, 17, 18 have come.
+    assert losses == Losses(4, n_lost=3, n_missing=0)
+    assert measurements.counts.lost == 5
+    measurements = Measurements(started_s=0.0)
+    for second in range(5):
+        measurements.announce(second, (100 + second) * SECOND)
+        measurements.announce(second, (100 + second) * SECOND)  # heard twice
+        if second not in (1, 3):
+            measurements.receive(second, image(100 + second, 100))
+    assert measurements.summarise(4.0).losses == Losses(3, n_lost=0, n_missing=2)
+    assert measurements.summarise(10.0).losses == Losses()
+
+
+def test_nothing_is_missing_where_the_two_are_not_stamped_alike():
+    measurements = Measurements(started_s=0.0)
+    for second in range(5):
+        measurements.announce(second, (100 + second) * SECOND)
+        measurements.receive(second, image(100.5 + second, 100))
+        measurements.announce(second, 0)
+        measurements.receive(second, UNKNOWN)
+    assert measurements.summarise(4.0).losses == Losses(10)

@@ -83,6 +83,26 @@ def test_a_signal_while_pytorch_is_loaded_ends_the_node_with_code_0(ros_domain_i
     assert (process.returncode, lines) == (0, [])
 
 
+NODE_WITHOUT_ROOM = """
+    import os, sys
+    from types import SimpleNamespace
+    from rclpy.node import Node
+    from mirror_depth_ros.ros.process import run_node
+
+    os.statvfs = lambda _: SimpleNamespace(f_bavail=1000, f_frsize=4096)
+    sys.exit(run_node(lambda: Node('poor'), sys.argv, name='poor_node'))
+"""
+
+
+def test_a_node_warns_where_shared_memory_is_short(ros_domain_id, run_program, large_messages):
+    process = run_program(NODE_WITHOUT_ROOM, **large_messages)
+    deadline = time.monotonic() + PATIENCE_S
+    while '--shm-size' not in process.log.read_text():
+        assert time.monotonic() < deadline, process.log.read_text()
+        time.sleep(0.05)
+    assert '[poor]: got 4.1 MB free in /dev/shm, expected 16.1 MB' in process.log.read_text()
+
+
 NODE_AT_WORK = """
     import sys, time
     from types import SimpleNamespace
