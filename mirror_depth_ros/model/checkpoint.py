@@ -21,9 +21,15 @@ from mirror_depth_ros.model.clip import (
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIPS, BUILTIN_MODELS, model_directory
+from mirror_depth_ros.validation import EachByName, Integer, Number, PlainData, check
 from mirror_depth_ros.writers import write_bytes
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
+# Of the facts, what is looked at again; the others need only be plain.
+_FACT_RULES = {
+    'steps': Integer(0, 2**53),
+    'validation': EachByName(Number(-1e12, 1e12)),
+}
 
 
 def save_checkpoint(
@@ -38,11 +44,12 @@ def save_checkpoint(
     :param model: the trainable (unfolded) network.
     :param facts: what a reader should know, such as data and metrics; plain JSON values.
     :param dtype: how the weights are stored.
-    :raises ValueError: for a folded network.
+    :raises ValueError: for a folded network, or facts that are not plain or not finite.
     :raises OSError: if the file cannot be written.
     """
     if model.is_folded:
         raise ValueError('got a folded network, expected one with its mirror; save before fold()')
+    _check_facts(facts or {})
     with torch.no_grad():
         scale, shift = model.condition()
     tensors = {'film_scale': scale, 'film_shift': shift}
@@ -180,9 +187,18 @@ def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tens
         metadata['clip_fingerprint']
         if not (isinstance(config, dict) and isinstance(facts, dict)):
             raise TypeError('expected JSON objects')
-    except (KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, RecursionError, ValueError) as error:
         raise ValueError(f'got {path} with broken metadata ({error!r}); save it again') from error
-    return MirrorDepthConfig.from_dict(config), metadata, tensors
+    try:
+        _check_facts(facts)
+        return MirrorDepthConfig.from_dict(config), metadata, tensors
+    except ValueError as error:
+        raise ValueError(f'{error} (in the metadata of {path})') from error
+
+
+def _check_facts(facts: Mapping[str, Any]) -> None:
+    PlainData()('facts', facts)
+    check(facts, _FACT_RULES, prefix='facts.')
 
 
 def _load_clip(
