@@ -137,9 +137,14 @@ class Several(Rule):
     fewest: int
     #: None: exactly ``fewest``.
     most: int | None = None
+    #: Whether a single item may also stand without a list around it.
+    alone: bool = False
 
     def __call__(self, name: str, value: Any) -> None:
         """Check length and items; errors number the items from 0."""
+        if self.alone and not isinstance(value, (list, tuple)):
+            self.rule(name, value)
+            return
         super().__call__(name, value)
         for number, item in enumerate(value):
             self.rule(f'{name}[{number}]', item)
@@ -155,42 +160,29 @@ class Several(Rule):
 
 @dataclass(frozen=True)
 class ByName(Rule):
-    """A section: values by name, each with a rule of its own, and no other names."""
+    """A section: values by name, each with a rule of its own."""
 
     rules: Mapping[str, Rule]
     #: Names that must be there.
     required: Collection[str] = ()
+    #: What values of other names must be; None: there must be no others.
+    others: Rule | None = None
 
     def __call__(self, name: str, value: Any) -> None:
         """Check names and values."""
         super().__call__(name, value)
-        check_names(value, self.rules, required=self.required, where=name)
-        check(value, self.rules, prefix=f'{name}.')
-
-    def _allows(self, value: Any) -> bool:
-        return isinstance(value, Mapping)
-
-    def __str__(self) -> str:
-        return f'a section with entries of {", ".join(self.rules)}'
-
-
-@dataclass(frozen=True)
-class EachByName(Rule):
-    """A section of any names, whose values all obey one rule."""
-
-    rule: Rule
-
-    def __call__(self, name: str, value: Any) -> None:
-        """Check the values."""
-        super().__call__(name, value)
+        known = value if self.others is not None else self.rules
+        check_names(value, known, required=self.required, where=name)
         for key, item in value.items():
-            self.rule(f'{name}.{key}', item)
+            rule = self.rules.get(key, self.others)
+            assert rule is not None  # check_names has seen to it
+            rule(f'{name}.{key}', item)
 
     def _allows(self, value: Any) -> bool:
         return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
     def __str__(self) -> str:
-        return f'a section whose entries are each {self.rule}'
+        return 'a section of names and values'
 
 
 @dataclass(frozen=True)
@@ -203,14 +195,15 @@ class PlainData(Rule):
     def __call__(self, name: str, value: Any) -> None:
         """Check a value and all that it holds."""
         super().__call__(name, value)
-        if self.levels == 0 and isinstance(value, (Mapping, list, tuple)):
+        if not isinstance(value, (Mapping, list, tuple)):
+            return
+        if self.levels == 0:
             _refuse(name, value, f'at most {_DEEPEST} levels of lists and sections')
         inner = PlainData(self.levels - 1)
         if isinstance(value, Mapping):
-            EachByName(inner)(name, value)
-        elif isinstance(value, (list, tuple)):
-            for number, item in enumerate(value):
-                inner(f'{name}[{number}]', item)
+            ByName({}, others=inner)(name, value)
+        else:
+            Several(inner, 0, len(value))(name, value)
 
     def _allows(self, value: Any) -> bool:
         if isinstance(value, float):

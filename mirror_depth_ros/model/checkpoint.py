@@ -13,23 +13,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.clip import (
-    LOCAL_FOLDER,
-    FrozenTextEncoder,
-    load_clip,
-)
+from mirror_depth_ros.model.clip import FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIPS, BUILTIN_MODELS, model_directory
-from mirror_depth_ros.validation import EachByName, Integer, Number, PlainData, check
+from mirror_depth_ros.validation import ByName, Integer, Number, PlainData
 from mirror_depth_ros.writers import write_bytes
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
 # Of the facts, what is looked at again; the others need only be plain.
-_FACT_RULES = {
-    'steps': Integer(0, 2**53),
-    'validation': EachByName(Number(-1e12, 1e12)),
-}
+_FACTS = ByName(
+    {'steps': Integer(0, 2**53), 'validation': ByName({}, others=Number(-1e12, 1e12))},
+    others=PlainData(),
+)
 
 
 def save_checkpoint(
@@ -49,7 +46,7 @@ def save_checkpoint(
     """
     if model.is_folded:
         raise ValueError('got a folded network, expected one with its mirror; save before fold()')
-    _check_facts(facts or {})
+    _FACTS('facts', facts or {})
     with torch.no_grad():
         scale, shift = model.condition()
     tensors = {'film_scale': scale, 'film_shift': shift}
@@ -190,15 +187,10 @@ def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tens
     except (KeyError, TypeError, RecursionError, ValueError) as error:
         raise ValueError(f'got {path} with broken metadata ({error!r}); save it again') from error
     try:
-        _check_facts(facts)
+        _FACTS('facts', facts)
         return MirrorDepthConfig.from_dict(config), metadata, tensors
     except ValueError as error:
         raise ValueError(f'{error} (in the metadata of {path})') from error
-
-
-def _check_facts(facts: Mapping[str, Any]) -> None:
-    PlainData()('facts', facts)
-    check(facts, _FACT_RULES, prefix='facts.')
 
 
 def _load_clip(

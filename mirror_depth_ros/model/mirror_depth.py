@@ -137,7 +137,8 @@ class MirrorDepthConfig:
                 f'got configuration entries {sorted(values)}, expected exactly {sorted(names)}; '
                 'the file is of another version'
             )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        plain: dict[str, Any] = dict(values)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them."""

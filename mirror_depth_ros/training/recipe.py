@@ -104,7 +104,7 @@ def check_recipe(values: Any) -> None:
     """
     rules = dict(_SECTIONS)
     if isinstance(values, dict) and 'stages' in values:
-        _SECTIONS['stages']('stages', values['stages'])
+        _SECTIONS['stages']('recipe.stages', values['stages'])
         rules |= dict.fromkeys(values['stages'], _ROUND)
     ByName(rules, required=tuple(rules))('recipe', values)
 
