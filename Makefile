@@ -29,7 +29,7 @@ help: ## list the targets
 
 demo: $(STAMP) ## camera -> depth and point cloud over real ROS 2, pictures in demo_output/
 	$(BIN)/mirror_depth demo --seconds $(DEMO_SECONDS) --output $(DEMO_OUTPUT)
-	@echo 'Look into $(DEMO_OUTPUT)/: pictures (PNG), the point cloud (cloud.ply) and summary.json.'
+	@echo 'Look into $(DEMO_OUTPUT)/: pictures (PNG), the point clouds (cloud.ply) and summary.json.'
 
 test: lint ## linters, types, import arrows and all tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)

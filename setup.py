@@ -11,6 +11,7 @@ MANIFEST = ET.parse(Path(__file__).with_name('package.xml')).getroot()
 MAINTAINER = MANIFEST.find('maintainer')
 
 RUNTIME = [
+    'av>=14.2',  # display matrices in frames
     'numpy',
     'opencv-python-headless',
     'torch>=2.2',
@@ -18,6 +19,7 @@ RUNTIME = [
     'safetensors',
     'typer>=0.12.5',
     'rich',
+    'pillow',
     'plyfile',
 ]
 EXTRAS = {
@@ -83,7 +85,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (SHARE, ['package.xml']),
-        *shared_files('launch', 'config', 'resource/models'),
+        *shared_files('launch', 'config', 'resource/models', 'resource/demo'),
     ],
     install_requires=RUNTIME,
     extras_require=EXTRAS,
@@ -91,7 +93,7 @@ setup(
     entry_points={
         'console_scripts': [
             'depth_node = mirror_depth_ros.ros.depth_node:main',
-            'scene_camera = mirror_depth_ros.ros.scene_camera:main',
+            'frame_camera = mirror_depth_ros.ros.frame_camera:main',
             'mirror_depth = mirror_depth_ros.cli.main:main',
         ],
     },

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.lens_models import standard_lens
 
 # An image may differ from its CameraInfo's aspect by rounding of its size, or by this much.
 _ASPECT_TOLERANCE = 0.01
@@ -30,26 +31,19 @@ def camera_from_info(
         another aspect.
     """
     camera = pinhole_from_info(info, rectified=rectified, size=size)
-    if rectified or not is_distorted(info):
+    if rectified:
         return camera
-    # Zeros of whatever number say no more than none.
-    distortion = tuple(map(float, info.d)) if any(info.d) else ()
-    return replace(camera, distortion_model=info.distortion_model, distortion=distortion)
+    model, coefficients = lens_of(info)
+    return replace(camera, distortion_model=model, distortion=coefficients)
 
 
 def pinhole_from_info(info: Any, *, rectified: bool, size: tuple[int, int] | None) -> CameraModel:
-    """Return the camera that P, or K, describes; the lens has no part in it."""
-    if not np.any(info.k):
-        raise ValueError(
-            'got a CameraInfo whose K is all zero, expected intrinsics: the camera is '
-            'uncalibrated; calibrate it (package camera_calibration) or set its calibration file'
-        )
-    if rectified and not has_projection(info):
-        raise ValueError(
-            f'got a CameraInfo whose P has focal lengths {info.p[0]} and {info.p[5]}, expected '
-            'the projection of rectified images; set parameter rectified to false if the images '
-            'are not rectified'
-        )
+    """Return the camera that P, or K, describes; the lens and the other matrix have no part in it.
+
+    :raises ValueError: if that matrix is not filled in, or the image has another aspect.
+    """
+    if not (has_projection(info) if rectified else has_intrinsics(info)):
+        raise ValueError(_lack(info, rectified=rectified))
     matrix = np.reshape(info.p, (3, 4)) if rectified else np.reshape(info.k, (3, 3))
     camera = CameraModel(
         width=info.width,
@@ -88,14 +82,45 @@ def is_same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return within_a_pixel or abs(scale_x / scale_y - 1) <= _ASPECT_TOLERANCE
 
 
-def is_distorted(info: Any) -> bool:
-    """Say whether D matters: all zeros mean no distortion, but a fisheye lens remains one."""
-    return info.distortion_model == 'equidistant' or any(info.d)
+def lens_of(info: Any) -> tuple[str, tuple[float, ...]]:
+    """Return the lens model and its coefficients, see :func:`lens_models.standard_lens`."""
+    return standard_lens(info.distortion_model, info.d)
+
+
+def is_uncalibrated(info: Any, *, rectified: bool) -> bool:
+    """Say whether nothing is known of the camera: K is not filled in, nor P where it counts."""
+    return not has_intrinsics(info) and not (rectified and has_projection(info))
+
+
+def has_intrinsics(info: Any) -> bool:
+    """Say whether K is filled in (REP-104: all zeros mean an uncalibrated camera)."""
+    return bool(np.any(info.k))
 
 
 def has_projection(info: Any) -> bool:
     """Say whether P is filled in; some drivers set but its last element."""
     return bool(info.p[0] > 0 and info.p[5] > 0)
+
+
+def _lack(info: Any, *, rectified: bool) -> str:
+    """Say which matrix is not filled in, and what to do."""
+    if has_intrinsics(info):
+        return (
+            f'got a CameraInfo whose P has focal lengths {info.p[0]} and {info.p[5]}, expected '
+            'the projection of rectified images; set parameter rectified to false if the images '
+            'are not rectified'
+        )
+    reason = (
+        'got a CameraInfo whose K is all zero, expected intrinsics: the camera is uncalibrated; '
+        'calibrate it (package camera_calibration) or set its calibration file; or tell the node '
+        'its horizontal field of view as parameter hfov_deg'
+    )
+    if not has_projection(info):
+        return reason
+    return (
+        f'{reason}; P is filled in: if the images are rectified, set parameter rectified to true '
+        '(in a recording, the name of their topic says rect)'
+    )
 
 
 def _crop(camera: CameraModel, info: Any) -> CameraModel:

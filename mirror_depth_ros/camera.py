@@ -15,13 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Numbers of coefficients that each ``CameraInfo.distortion_model`` may have.
-DISTORTION_COEFFICIENTS = {
-    '': (0,),
-    'plumb_bob': (0, 4, 5),
-    'rational_polynomial': (0, 8, 12, 14),
-    'equidistant': (0, 4),
-}
+from mirror_depth_ros.lens_models import check_lens
 
 # A ray counts as found when it projects back to within this distance of its pixel. Beyond a lens's
 # valid field the distortion polynomials fold over and OpenCV's iteration ends anywhere.
@@ -66,19 +60,7 @@ class CameraModel:
             raise ValueError(
                 f'got a principal point cx={self.cx}, cy={self.cy}, expected finite pixels'
             )
-        if self.distortion_model not in DISTORTION_COEFFICIENTS:
-            raise ValueError(
-                f'got distortion model {self.distortion_model!r}, expected one of '
-                f'{sorted(DISTORTION_COEFFICIENTS)}; rectify the images first (image_proc)'
-            )
-        counts = DISTORTION_COEFFICIENTS[self.distortion_model]
-        if len(self.distortion) not in counts:
-            raise ValueError(
-                f'got {len(self.distortion)} coefficients for {self.distortion_model!r}, expected '
-                f'{" or ".join(map(str, counts))}'
-            )
-        if not all(map(math.isfinite, self.distortion)):
-            raise ValueError(f'got distortion {self.distortion}, expected finite coefficients')
+        check_lens(self.distortion_model, self.distortion)
 
     @classmethod
     def from_fov(cls, width: int, height: int, hfov_deg: float) -> CameraModel:

@@ -15,6 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.grey_levels import GreyLevels
+from mirror_depth_ros.picture_file import PictureError, decode_pixels
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -32,7 +35,7 @@ class Layout:
     minimum: int = 1
     #: Rows of data for one row of the image.
     rows: float = 1.0
-    #: Whether every cv_bridge since Humble knows the encoding.
+    #: Whether every cv_bridge since Humble knows the encoding, and converts it as we do.
     in_cv_bridge: bool = True
 
 
@@ -45,7 +48,8 @@ _LAYOUTS = {
     'rgba8': Layout(4, cv2.COLOR_RGBA2RGB),
     'bgra8': Layout(4, cv2.COLOR_BGRA2RGB),
     'mono8': Layout(1, cv2.COLOR_GRAY2RGB),
-    'mono16': Layout(2, cv2.COLOR_GRAY2RGB, 'u2'),
+    # cv_bridge takes all 16 bits for used, which makes 12 of them black.
+    'mono16': Layout(2, cv2.COLOR_GRAY2RGB, 'u2', in_cv_bridge=False),
     'bayer_rggb8': Layout(1, cv2.COLOR_BayerBG2RGB, minimum=3),
     'bayer_bggr8': Layout(1, cv2.COLOR_BayerRG2RGB, minimum=3),
     'bayer_gbrg8': Layout(1, cv2.COLOR_BayerGR2RGB, minimum=3),
@@ -65,9 +69,12 @@ _NO_PICTURE = ('16UC1', '32FC1')
 ENCODINGS = tuple(_LAYOUTS)
 
 
-def decode_image(message: Any, *, bridge: Any = None) -> NDArray[np.uint8]:
+def decode_image(
+    message: Any, *, bridge: Any = None, levels: GreyLevels | None = None
+) -> NDArray[np.uint8]:
     """Return the picture of an ``Image`` as RGB.
 
+    :param levels: what is known of the camera's 16-bit pictures; None: of this picture alone.
     :param bridge: a ``cv_bridge.CvBridge`` to convert in OpenCV's place where it can.
     :returns: uint8 ``[H, W, 3]``. For ``rgb8`` this is a view of the message, not a copy.
     :raises ValueError: for an unknown encoding, an impossible size or step, or missing data.
@@ -87,7 +94,7 @@ def decode_image(message: Any, *, bridge: Any = None) -> NDArray[np.uint8]:
         # cv_bridge's Python reads only rows of whole pixels and this machine's byte order.
         if bridge is not None and layout.in_cv_bridge and native and whole_pixels:
             return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding='rgb8'))
-        return _convert(pixels, message, layout.code)
+        return _convert(pixels, message, layout.code, levels or GreyLevels())
     except Exception as error:  # cv2.error, CvBridgeError: neither derives from ValueError
         raise ValueError(
             f'got a {message.width} x {message.height} image in {message.encoding} that cannot be '
@@ -95,13 +102,14 @@ def decode_image(message: Any, *, bridge: Any = None) -> NDArray[np.uint8]:
         ) from error
 
 
-def decode_compressed(message: Any) -> NDArray[np.uint8]:
+def decode_compressed(message: Any, *, levels: GreyLevels | None = None) -> NDArray[np.uint8]:
     """Return the picture of a JPEG or PNG ``CompressedImage`` as RGB, uint8 ``[H, W, 3]``.
 
     ``format`` is a codec or, as compressed_image_transport writes it, the encoding that the image
     had and after a semicolon ``CODEC compressed ENCODING`` with that of the compressed picture: a
     mosaic is still one, and a picture in ``rgb8`` has red where the codec expects blue.
 
+    :param levels: what is known of the camera's 16-bit pictures; None: of this picture alone.
     :raises ValueError: if the data is empty or no picture, or its encoding is not one of pictures.
     """
     encoding, _, compressed = (part.strip() for part in message.format.partition(';'))
@@ -114,28 +122,28 @@ def decode_compressed(message: Any) -> NDArray[np.uint8]:
         mosaic = _decompress(message, cv2.IMREAD_UNCHANGED)
         if mosaic.ndim == 2:
             return _demosaic(mosaic, encoding)
-    picture = _decompress(message, cv2.IMREAD_COLOR)
+    picture = _decompress(message, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if picture.dtype == np.uint16:
+        picture = (levels or GreyLevels()).convert(picture)
     if compressed.endswith('compressed rgb8'):
         return picture
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _decompress(message: Any, flags: int) -> NDArray[Any]:
-    """Return the pixels that a codec holds, ``[H, W]`` or ``[H, W, 3]`` in the codec's order."""
-    data = np.frombuffer(message.data, np.uint8)
+    """Return the pixels that a codec holds, ``[H, W]`` or ``[H, W, 3]`` in the codec's order.
+
+    They are as stored: CameraInfo describes the sensor's own orientation, whatever EXIF says.
+    """
+    data = bytes(message.data)
     try:
-        is_whole = data.size and not _is_cut_jpeg(data.tobytes())
-        # CameraInfo describes the sensor's own orientation: EXIF must not turn the picture.
-        pixels = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if is_whole else None
-    except cv2.error:  # a header that claims more pixels than OpenCV takes
-        pixels = None
-    if pixels is None:
+        return decode_pixels(data, flags)
+    except PictureError as error:
         raise ValueError(
-            f'got {data.size} bytes of format {message.format!r} that are no picture, expected '
-            'a whole JPEG or PNG; check the publisher (compressedDepth and theora are other '
-            'transports)'
-        )
-    return pixels
+            f'got {len(data)} bytes of format {message.format!r} that are no picture, expected '
+            f'a whole JPEG or PNG: it {error}; check the publisher (compressedDepth and theora '
+            'are other transports)'
+        ) from error
 
 
 def _demosaic(mosaic: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
@@ -155,16 +163,6 @@ def _demosaic(mosaic: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
             f'{layout.minimum} x {layout.minimum}; check the camera driver'
         )
     return cv2.cvtColor(mosaic, layout.code)
-
-
-def _is_cut_jpeg(data: bytes) -> bool:
-    """Whether a JPEG ends before its end (ITU T.81, B.1.1.3): OpenCV 4 makes the rest grey.
-
-    Within a scan, no byte 255 is followed by one of these; the thumbnail's come before it.
-    """
-    end_of_image, start_of_scan = b'\xff\xd9', b'\xff\xda'
-    is_jpeg = data.startswith(b'\xff\xd8')
-    return is_jpeg and data.rfind(end_of_image) < data.rfind(start_of_scan)
 
 
 def view_pixels(message: Any, layout: Layout) -> NDArray[Any]:
@@ -214,8 +212,9 @@ def _check_sizes(message: Any, layout: Layout) -> None:
         )
 
 
-def _convert(pixels: NDArray[Any], message: Any, code: int) -> NDArray[np.uint8]:
+def _convert(
+    pixels: NDArray[Any], message: Any, code: int, levels: GreyLevels
+) -> NDArray[np.uint8]:
     if message.encoding == 'mono16':
-        # The whole 16-bit range, rounded: what cv_bridge does.
-        pixels = cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=255 / 65535)
+        pixels = levels.convert(pixels.astype(np.uint16))
     return cv2.cvtColor(pixels, code)

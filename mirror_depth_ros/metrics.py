@@ -51,14 +51,7 @@ def depth_metrics(
             f'got a prediction of shape {prediction.shape}, expected {truth.shape} as the truth '
             'has; resize the prediction first'
         )
-    valid = (truth > min_depth) & (truth < max_depth)
-    if mask is not None:
-        valid &= mask
-    if not valid.any():
-        raise ValueError(
-            f'got no pixel with {min_depth} < truth < {max_depth} m, expected at least one; '
-            'check the unit and the scale of the ground truth'
-        )
+    valid = counted_pixels(truth, max_depth=max_depth, min_depth=min_depth, mask=mask)
     p = np.nan_to_num(prediction[valid].astype(np.float64), nan=min_depth, posinf=max_depth)
     g = truth[valid].astype(np.float64)
     if median_scaling:
@@ -78,6 +71,31 @@ def depth_metrics(
         'delta2': float(np.mean(ratio < 1.25**2)),
         'delta3': float(np.mean(ratio < 1.25**3)),
     }
+
+
+def counted_pixels(
+    truth: NDArray[np.floating],
+    *,
+    max_depth: float,
+    min_depth: float = 1e-3,
+    mask: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """Return where ``min_depth < truth < max_depth`` and ``mask`` holds, ``[H, W]``.
+
+    :param truth: metres along Z, ``[H, W]``; 0, NaN and infinity mean no truth.
+    :raises ValueError: if that is nowhere.
+    """
+    counted = (truth > min_depth) & (truth < max_depth)
+    if mask is not None:
+        counted &= mask
+    if not counted.any():
+        known = truth[np.isfinite(truth) & (truth > 0)]
+        extent = f'{known.min():.4g} to {known.max():.4g} m' if known.size else 'no depth at all'
+        raise ValueError(
+            f'got no pixel with {min_depth} < truth < {max_depth} m where it counts, in a truth '
+            f'of {extent}, expected at least one; check the unit and the scale of the ground truth'
+        )
+    return counted
 
 
 def mean_metrics(per_image: Iterable[Mapping[str, float]]) -> dict[str, float]:

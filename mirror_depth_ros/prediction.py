@@ -74,11 +74,12 @@ def predict_media(
     estimator: Estimator,
     media: Sequence[Medium],
     settings: PredictionSettings,
-    camera_of: CameraOf,
+    camera_of: CameraOf | None,
 ) -> Iterator[Prediction | Failure]:
     """Estimate the depth of all media and write it; one that fails does not stop the others.
 
-    :param camera_of: the camera of a picture that does not say which took it.
+    :param camera_of: the camera of a picture that does not say which took it; None: by the focal
+        length in its EXIF data.
     :raises ValueError: before anything is written, if a result would replace an input.
     :raises OSError: if a result cannot be written.
     """

@@ -16,6 +16,8 @@ _BEYOND_RANGE_BRIGHTNESS = 0.45
 # An error of this size and above has the strongest colour (|p - g| / g).
 _MAX_RELATIVE_ERROR = 0.5
 _LABEL_HEIGHT_PX = 26
+_TITLE_HEIGHT_PX = 36
+_TITLE_COLOUR = (32, 48, 80)
 # Colours span 0.3 to 10 m indoors, and in proportion outdoors.
 _NEAREST_COLOUR = 0.03
 # Below this share of valid pixels a truth is a lidar's: its points are drawn thicker.
@@ -109,6 +111,30 @@ def side_by_side(
             columns.append(np.full((height + _LABEL_HEIGHT_PX, gap, 3), 255, np.uint8))
         columns.append(_labelled(label, rgb, height))
     return np.concatenate(columns, axis=1)
+
+
+def titled_rows(
+    sections: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], *, gap: int = 4
+) -> NDArray[np.uint8]:
+    """Return pictures below each other, sections of them below their titles.
+
+    :param sections: title and RGB uint8 pictures ``[H, W, 3]`` of each.
+    :param gap: rows between pictures [pixels].
+    :returns: RGB uint8 ``[H', W', 3]``, as wide as the widest picture.
+    :raises ValueError: without any picture.
+    """
+    pictures = [picture for _, rows in sections for picture in rows]
+    if not pictures:
+        raise ValueError('got no pictures, expected at least one')
+    width = max(picture.shape[1] for picture in pictures)
+    parts = []
+    for title, rows in sections:
+        strip = np.full((_TITLE_HEIGHT_PX, width, 3), _TITLE_COLOUR, np.uint8)
+        white = (255, 255, 255)
+        cv2.putText(strip, title, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, white, 1, cv2.LINE_AA)
+        parts.append(strip)
+        parts += [np.pad(row, ((0, gap), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    return np.concatenate(parts)
 
 
 def comparison(

@@ -41,6 +41,7 @@ _OPTIONAL = {
     'launch_ros': 'needs launch_ros: source a ROS 2 installation',
     'open_clip': 'no model loads without it: pip install open_clip_torch',
     'safetensors': 'no model loads without it: pip install safetensors',
+    'av': 'videos need it: pip install av',
     'plyfile': 'point clouds need it: pip install plyfile',
     **dict.fromkeys(
         ('onnx', 'onnxruntime', 'onnxscript', 'openvino'), _EXTRA.format('accelerate')

@@ -91,3 +91,36 @@ def test_only_raw_images_need_a_lens_model_that_is_known(make_info):
     assert camera_from_info(info, rectified=True).fx == 480.0
     with pytest.raises(ValueError, match="got distortion model 'double_sphere', expected one of"):
         camera_from_info(info, rectified=False)
+
+
+@pytest.mark.parametrize(
+    ('model', 'd', 'expected'),
+    [
+        ('plumb_bob', [-0.3, 0.1, 0.001, -0.002, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 4),
+        ('radtan', [-0.3, 0.1, 0.001, -0.002, 0.0, 0.0], 4),
+        ('rational_polynomial', [-0.3, 0.1, 0.001, -0.002, 0.0], 5),
+    ],
+)
+def test_coefficients_and_names_as_others_write_them(make_info, model, d, expected):
+    camera = camera_from_info(make_info(distortion_model=model, d=d), rectified=False)
+    assert camera.distortion == (-0.3, 0.1, 0.001, -0.002, 0.0)[:expected]
+    usual = camera_from_info(make_info(), rectified=False)
+    np.testing.assert_array_equal(camera.rays, usual.rays)
+
+
+def test_a_fisheye_lens_by_another_name_with_zeros_is_no_pinhole(make_info):
+    k = [400.0, 0.0, 320.0, 0.0, 400.0, 240.0, 0.0, 0.0, 1.0]
+    for name in ('fisheye', 'Kannala_Brandt4'):
+        info = make_info(distortion_model=name, d=[0.0] * 5, k=k)
+        ray = camera_from_info(info, rectified=False).rays[240, 520]
+        assert ray == pytest.approx((np.tan(0.5), 0.0), abs=1e-5)  # 200 / 400 = 0.5 rad
+
+
+def test_rectified_images_need_no_k(make_info):
+    info = make_info(k=[0.0] * 9, distortion_model='', d=[])
+    assert intrinsics(camera_from_info(info, rectified=True)) == (640, 480, 480, 480, 320, 240)
+    with pytest.raises(
+        ValueError,
+        match='K is all zero, expected .*; P is filled in: if the images are rectified, set param',
+    ):
+        camera_from_info(info, rectified=False)

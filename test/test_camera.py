@@ -181,7 +181,7 @@ def test_back_projection_fills_a_strided_array_and_carries_invalid_depth():
         ({'distortion_model': 'kb8'}, "got distortion model 'kb8', expected one of"),
         (
             {'distortion_model': 'plumb_bob', 'distortion': (0.1,)},
-            "got 1 coefficients for 'plumb_bob', expected 0 or 4 or 5",
+            "got 1 coefficients for 'plumb_bob', expected 0, 4, 5, 8, 12 or 14",
         ),
         (
             {'distortion_model': 'equidistant', 'distortion': (0, 0, math.nan, 0)},

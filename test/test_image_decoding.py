@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.image_decoding import decode_compressed, decode_image
 
 H, W = 5, 7  # odd and not square, so that a transposition shows
@@ -48,6 +49,16 @@ def test_mono16_scales_its_whole_range_in_either_byte_order(make_image, is_bigen
     stored = values.astype('>u2' if is_bigendian else '<u2')
     image = make_image(stored, 'mono16', padding=1, is_bigendian=is_bigendian)
     assert decode_image(image)[0, :, 0].tolist() == expected
+
+
+def test_mono16_of_a_12_bit_camera_is_not_black_and_does_not_jump(make_image):
+    levels = GreyLevels()
+    bright = np.linspace(0, 4095, H * W).astype(np.uint16).reshape(H, W)
+    first = decode_image(make_image(bright, 'mono16'), levels=levels)
+    assert (first.min(), first.max()) == (0, 255)
+    second = decode_image(make_image(bright // 8, 'mono16'), levels=levels)
+    assert second.max() == 32  # 511 * 255 / 4095 = 31.8
+    assert levels.description == '12 of 16 bits'
 
 
 @pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
@@ -175,6 +186,26 @@ def test_a_png_that_claims_more_pixels_than_opencv_takes_is_refused(rgb):
     data = data[:12] + header + struct.pack('>I', zlib.crc32(header)) + data[33:]
     with pytest.raises(ValueError, match='that are no picture'):
         decode_compressed(SimpleNamespace(format='png', data=data))
+
+
+def test_a_small_png_of_many_pixels_is_refused_before_they_are_unpacked(rgb, monkeypatch):
+    data = compressed(rgb, '.png', 'png').data.tobytes()
+    header = b'IHDR' + struct.pack('>II', 20_000, 9000) + data[24:29]
+    data = data[:12] + header + struct.pack('>I', zlib.crc32(header)) + data[33:]
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('pixels were unpacked'))
+    with pytest.raises(ValueError, match='no picture, .*: it holds more than 178956970 pixels'):
+        decode_compressed(SimpleNamespace(format='png', data=data))
+
+
+@pytest.mark.parametrize('form', ['mono16; png compressed ', 'png'])
+def test_a_png_of_12_bits_is_not_black(form):
+    values = np.linspace(0, 4095, H * W).astype(np.uint16).reshape(H, W)
+    data = cv2.imencode('.png', values)[1].ravel()
+    levels = GreyLevels()
+    decoded = decode_compressed(SimpleNamespace(format=form, data=data), levels=levels)
+    assert decoded.shape == (H, W, 3)
+    assert (decoded.min(), decoded.max()) == (0, 255)
+    assert levels.description == '12 of 16 bits'
 
 
 @pytest.mark.parametrize(('suffix', 'off_by'), [('.png', 0), ('.jpg', 4)])

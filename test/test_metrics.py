@@ -80,7 +80,10 @@ def test_each_image_counts_the_same():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r'shape \(3, 5\), expected \(5, 3\)'):
         depth_metrics(np.ones((3, 5)), np.ones((5, 3)), max_depth=10.0)
-    with pytest.raises(ValueError, match=r'no pixel with 0.001 < truth < 10.0 m'):
-        depth_metrics(np.ones((3, 5)), np.full((3, 5), 5000.0), max_depth=10.0)
+    truth = np.array([[900.0, 0.0, 5000.0], [np.nan, np.inf, 1200.0]])
+    for wrong, extent in ((truth, '900 to 5000 m'), (np.zeros((2, 3)), 'no depth at all')):
+        message = f'no pixel with 0.001 < truth < 10.0 m where it counts, in a truth of {extent}, '
+        with pytest.raises(ValueError, match=f'{message}expected at least one; check the unit'):
+            depth_metrics(np.ones((2, 3)), wrong, max_depth=10.0)
     with pytest.raises(ValueError, match='got no images'):
         mean_metrics([])

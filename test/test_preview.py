@@ -10,6 +10,7 @@ from mirror_depth_ros.preview import (
     colorize_error,
     colorize_relative_error,
     side_by_side,
+    titled_rows,
 )
 
 
@@ -81,3 +82,21 @@ def test_panels_that_are_no_pictures_are_refused():
         side_by_side([])
     with pytest.raises(ValueError, match=r"got float64 \(3, 5\) for panel 'depth'"):
         side_by_side([('depth', np.ones((3, 5)))])
+
+
+def test_sections_stand_below_their_titles():
+    red, blue = np.zeros((5, 21, 3), np.uint8), np.zeros((3, 9, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 200, 200
+    page = titled_rows([('first', [red, red]), ('second', [blue])], gap=2)
+    # Titles of 36 rows; 5 + 2 rows twice, then 3 + 2.
+    assert page.shape == (36 + 14 + 36 + 5, 21, 3)
+    assert (page[36:41] == red).all()
+    assert (page[43:48] == red).all()
+    assert (page[86:89, :9] == blue).all()
+    assert (page[86:89, 9:] == 0).all()
+    assert len(np.unique(page[:36].reshape(-1, 3), axis=0)) > 1  # something is written there
+
+
+def test_a_page_needs_a_picture():
+    with pytest.raises(ValueError, match='got no pictures, expected at least one'):
+        titled_rows([('empty', [])])

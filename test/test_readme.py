@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -44,17 +43,6 @@ def test_every_output_is_listed() -> None:
 
     listed = re.findall(r'^\| out \| `([^`]+)` \| sensor_msgs/(\w+)', README, re.MULTILINE)
     assert sorted(listed) == sorted((o.topic, o.message_type.__name__) for o in OUTPUTS)
-
-
-def test_launch_arguments() -> None:
-    tree = ast.parse((ROOT / 'launch' / 'depth.launch.py').read_text(encoding='utf-8'))
-    (table,) = (
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == 'ARGUMENTS'
-    )
-    assert isinstance(table, ast.Dict)
-    assert list(rows('On a robot')) == [ast.literal_eval(key) for key in table.keys if key]
 
 
 @pytest.mark.parametrize('page', [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mirror_depth_ros.cli.processes import Child, Children, interruptible
+from mirror_depth_ros.cli.processes import Child, Children, interruptible, module_command
 from mirror_depth_ros.cli.ros_environment import private_environment
 
 _PACKAGE = 'mirror_depth_ros.ros.benchmark'
@@ -23,7 +22,7 @@ def measure_packing(height: int, width: int, *, rounds: int) -> dict[str, dict[s
 
     :raises ChildFailedError: if that process fails.
     """
-    command = [sys.executable, '-m', f'{_PACKAGE}.packing', str(height), str(width), str(rounds)]
+    command = [*module_command(f'{_PACKAGE}.packing'), str(height), str(width), str(rounds)]
     with (
         TemporaryDirectory(prefix='mirror_depth_') as folder,
         interruptible(),
@@ -75,11 +74,11 @@ def measure_node(
             others = [
                 children.start(
                     name,
-                    [sys.executable, '-m', f'{_PACKAGE}.{module}', *arguments, *topics],
+                    [*module_command(f'{_PACKAGE}.{module}'), *arguments, *topics],
                 )
                 for name, (module, *arguments) in commands.items()
             ]
-            command = [sys.executable, '-m', f'{_PACKAGE}.receiver', '--ros-args']
+            command = [*module_command(f'{_PACKAGE}.receiver'), '--ros-args']
             receiver = children.start(
                 'receiver', [*command, *receiver_topics], read_output=True, write_input=True
             )

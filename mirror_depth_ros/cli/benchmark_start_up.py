@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mirror_depth_ros.cli.processes import ChildFailedError, Children, interruptible, lines_of
+from mirror_depth_ros.cli.processes import (
+    ChildFailedError,
+    Children,
+    interruptible,
+    lines_of,
+    module_command,
+)
 from mirror_depth_ros.cli.ros_environment import private_environment
 
 # What the node says once it is active.
@@ -41,7 +46,7 @@ def measure(model: str, rounds: int, *, advance: Callable[[], None]) -> dict[str
 
 def _help_s() -> float:
     started = time.perf_counter()
-    command = [sys.executable, '-m', 'mirror_depth_ros.cli.main', '--help']
+    command = [*module_command('mirror_depth_ros.cli.main'), '--help']
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - started
 
@@ -51,7 +56,7 @@ def _node_active_s(model: str) -> float:
 
     :raises ChildFailedError: if it ends before.
     """
-    command = [sys.executable, '-m', 'mirror_depth_ros.ros.depth_node', '--ros-args']
+    command = [*module_command('mirror_depth_ros.ros.depth_node'), '--ros-args']
     command += ['-p', f'model:={model}']
     with TemporaryDirectory(prefix='mirror_depth_') as folder, interruptible():
         environment = private_environment(os.environ, Path(folder))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mirror_depth_ros.cli.benchmark_node import ask
-from mirror_depth_ros.cli.processes import Children, interruptible
+from mirror_depth_ros.cli.processes import Children, interruptible, module_command
 from mirror_depth_ros.cli.ros_environment import (
     find_config,
     private_environment,
@@ -77,7 +76,7 @@ def _receive(
         takers = {
             reliability: children.start(
                 reliability,
-                [sys.executable, '-m', f'{_PACKAGE}.taker', reliability, message],
+                [*module_command(f'{_PACKAGE}.taker'), reliability, message],
                 read_output=True,
                 write_input=True,
                 environment=environments[1],
@@ -86,7 +85,7 @@ def _receive(
         }
         sender = children.start(
             'sender',
-            [sys.executable, '-m', f'{_PACKAGE}.sender'],
+            module_command(f'{_PACKAGE}.sender'),
             read_output=True,
             write_input=True,
             environment=environments[0],

@@ -1,13 +1,11 @@
-"""``mirror_depth demo``: a camera, the depth node and a recorder as processes over real DDS."""
+"""``mirror_depth demo``: a camera that plays frames, the node and a recorder over real DDS."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +21,7 @@ from mirror_depth_ros.cli.processes import (
     Children,
     interruptible,
     lines_of,
+    module_command,
 )
 from mirror_depth_ros.cli.ros_environment import missing_ros, private_environment
 
@@ -30,26 +29,22 @@ _PACKAGE = 'mirror_depth_ros.ros'
 _CAMERA, _NODE = '/camera', '/mirror_depth'
 
 
-class Kind(str, Enum):
-    """Kinds of scenes."""
-
-    INDOOR = 'indoor'
-    OUTDOOR = 'outdoor'
-
-
 def demo(
     seconds: float = typer.Option(10.0, min=0.5, help='How long to record, once depth arrives.'),
     output: Path = typer.Option(Path('demo_output'), help='Folder for pictures, cloud, figures.'),
-    scene: Kind = typer.Option(
-        Kind.INDOOR, help='What is seen; figures and colours reach 10 m indoors, 80 m outdoors.'
+    images: Path | None = typer.Option(
+        None, help='Play the photographs of this folder instead of the recording brought along.'
     ),
-    seed: int | None = typer.Option(
-        None, help='The first of eight scenes; test scenes begin at 11000000.'
-    ),
-    images: Path | None = typer.Option(None, help='Play the photographs of this folder instead.'),
     fov: float | None = typer.Option(
         None,
         help='Field of view of photographs without meta.json, along the longer side (degrees).',
+    ),
+    max_depth: float | None = typer.Option(
+        None,
+        min=0.5,
+        max=1000.0,
+        help='Where figures and colours end (m): 10 by default, 80 for frames that are '
+        '"outdoor" by their meta.json.',
     ),
     model: Model = 'builtin',
     device: Device = 'auto',
@@ -58,25 +53,25 @@ def demo(
     rate: float = typer.Option(10.0, min=0.1, max=120.0, help='Frames per second of the camera.'),
     json_file: JsonFile = None,
 ) -> None:
-    """Turn a simulated camera, or photographs, into metric depth through the real ROS 2 node."""
-    from mirror_depth_ros.protocols import PROTOCOLS  # loads NumPy
-
-    max_depth = PROTOCOLS[scene.value].max_depth
+    """Turn photographs and a rendered video, or your own, into metric depth through ROS 2."""
     console = Console(stderr=True)
     output = output.absolute()
+    left_out: list[Path] = []
     logs = output / 'logs'
     try:
         if (remedy := missing_ros()) is not None:
             raise ValueError(remedy)
         if images is not None:
             images = images.absolute()
-            _check_images(images, fov)
+            left_out = _check_images(images, fov)
         _make_folder(logs)
-        source = {'images': str(images), 'fov': fov or 0.0} if images else {}
+        frames = {'images': str(images or ''), 'fov': fov or 0.0}
+        # Of one's own photographs each; of the package's, two of each place.
+        n_pictures = 0 if images else 2
         commands = {
-            'camera': _camera(source, scene.value, seed, rate),
-            'depth node': _depth_node(model, device, precision, backend, max_depth),
-            'recorder': _recorder(source, output, seconds, max_depth),
+            'camera': _camera(frames, rate),
+            'depth node': _depth_node(model, device, precision, backend),
+            'recorder': _recorder(frames, output, seconds, n_pictures, max_depth or 0.0),
         }
         environment = private_environment(os.environ, logs)
         with interruptible(), Children(logs, environment) as children:
@@ -87,7 +82,7 @@ def demo(
         if not (output / 'summary.json').is_file():
             recorder.check_success()
         summary = json.loads((output / 'summary.json').read_text(encoding='utf-8'))
-        Console().print(_table(summary, output))
+        _show_tables(summary, output)
         if json_file is not None:
             shutil.copyfile(output / 'summary.json', json_file)
     except KeyboardInterrupt:
@@ -98,13 +93,19 @@ def demo(
         _fail(
             console, f'no depth came for {", ".join(summary["missing"])}; see the logs in {logs}'
         )
+    if left_out:
+        names = ', '.join(path.name for path in left_out)
+        _fail(console, f'left out: {names}: no images that are read; convert them')
 
 
-def _check_images(folder: Path, fov: float | None) -> None:
-    """Refuse a folder that is no camera before any process starts."""
+def _check_images(folder: Path, fov: float | None) -> list[Path]:
+    """Refuse a folder that is no camera before any process starts.
+
+    :returns: its files that may be pictures, but of no kind that is read.
+    """
     from mirror_depth_ros.data.frames import FrameFolder  # loads OpenCV
 
-    FrameFolder(folder, hfov_deg=fov)
+    return FrameFolder(folder, hfov_deg=fov).left_out
 
 
 def _make_folder(folder: Path) -> None:
@@ -116,26 +117,19 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _camera(source: Mapping[str, Any], scene: str, seed: int | None, rate: float) -> list[str]:
-    # One room says little of a model; the figures are those of several, none of them chosen.
-    tour = {} if source else {'n_scenes': 8, 'n_frames': 104}
-    parameters = {'rate_hz': rate, 'scene': scene, **tour, **source}
-    if seed is not None:
-        parameters['seed'] = seed
-    if source:
-        parameters['hold'] = True  # no photograph is skipped, however slow the model is
+def _camera(frames: Mapping[str, Any], rate: float) -> list[str]:
+    # No frame is skipped, however slow the model is.
+    parameters = {**frames, 'rate_hz': rate, 'hold': True}
     remaps = {
         'image': f'{_CAMERA}/image_raw',
         'camera_info': f'{_CAMERA}/camera_info',
         'true_depth': f'{_CAMERA}/true_depth',
         'depth/camera_info': f'{_NODE}/depth/camera_info',
     }
-    return _ros_command('scene_camera', remaps, parameters)
+    return _ros_command('frame_camera', remaps, parameters)
 
 
-def _depth_node(
-    model: str, device: str, precision: str, backend: str, max_depth: float
-) -> list[str]:
+def _depth_node(model: str, device: str, precision: str, backend: str) -> list[str]:
     is_file = os.sep in model or Path(model).exists()
     parameters = {
         'model': str(Path(model).absolute()) if is_file else model,
@@ -144,27 +138,25 @@ def _depth_node(
         'backend': backend,
         # Every pixel is compared with the truth; none counts as the worst depth.
         'edge_filter': 0.0,
-        'preview_min_depth': 0.03 * max_depth,
-        'preview_max_depth': max_depth,
+        'preview_max_depth': 80.0,  # rooms and streets with one range of colours
     }
     remaps = {'image': f'{_CAMERA}/image_raw', 'camera_info': f'{_CAMERA}/camera_info'}
     return _ros_command('depth_node', remaps, parameters)
 
 
 def _recorder(
-    source: Mapping[str, Any], output: Path, seconds: float, max_depth: float
+    frames: Mapping[str, Any], output: Path, seconds: float, n_pictures: int, max_depth: float
 ) -> list[str]:
     parameters = {
+        **frames,
         'output': str(output),
         'seconds': seconds,
+        'pictures': n_pictures,
         'max_depth': max_depth,
         'status': True,
-        **source,
     }
     remaps = {
         'image': f'{_CAMERA}/image_raw',
-        'camera_info': f'{_CAMERA}/camera_info',
-        'true_depth': f'{_CAMERA}/true_depth',
         'depth/image': f'{_NODE}/depth/image',
         'depth/preview': f'{_NODE}/depth/preview',
         'points': f'{_NODE}/points',
@@ -176,7 +168,7 @@ def _ros_command(
     module: str, remaps: Mapping[str, str], parameters: Mapping[str, Any]
 ) -> list[str]:
     """Return the command line of a node; JSON is the YAML that parameter values are read as."""
-    command = [sys.executable, '-m', f'{_PACKAGE}.{module}', '--ros-args']
+    command = [*module_command(f'{_PACKAGE}.{module}'), '--ros-args']
     for name, target in remaps.items():
         command += ['-r', f'{name}:={target}']
     for name, value in parameters.items():
@@ -214,27 +206,31 @@ def _describe(status: Mapping[str, Any], camera: Child) -> str:
             return f'waiting for the camera: {camera.last_message()}'
         return 'waiting for the depth node'
     if status['stage'] == 'recording':
-        missing = f', {status["missing"]} photographs to come' if status['missing'] else ''
+        missing = f', {status["missing"]} frames to come' if status['missing'] else ''
         return f'recording: {status["frames"]} frames{missing}'
     return 'writing pictures'
 
 
-def _table(summary: Mapping[str, Any], output: Path) -> Table:
-    def show(value: float | None, unit: str = '') -> str:
-        return 'no truth' if value is None else f'{value:.3g}{unit}'
-
-    latency = summary['latency_ms']
+def _show_tables(summary: Mapping[str, Any], output: Path) -> None:
+    """Print what was measured, and where the pictures are."""
+    console, latency = Console(), summary['latency_ms']
+    figures = Table('', 'frames', 'Abs Rel', 'delta < 1.25', 'Abs Rel, median scaled')
+    figures.title = 'Against true depth'
+    for group in summary['groups']:
+        values = [group[name] for name in ('abs_rel', 'delta1', 'abs_rel_median_scaled')]
+        cells = ['no truth' if value is None else f'{value:.3f}' for value in values]
+        figures.add_row(group['name'], str(group['frames']), *cells)
+    console.print(figures)
     table = Table(title='Depth through ROS 2', show_header=False)
     table.add_column()
     table.add_column(overflow='fold')  # a path that is cut short helps nobody
     table.add_row('images received', str(summary['frames_published']))
-    table.add_row('depth images', f'{summary["frames_processed"]} ({show(summary["fps"])} per s)')
+    per_second = '' if summary['fps'] is None else f' ({summary["fps"]:.3g} per s)'
+    table.add_row('depth images', f'{summary["frames_processed"]}{per_second}')
     table.add_row('latency', f'p50 {latency["p50"]:.0f} ms, p95 {latency["p95"]:.0f} ms')
-    table.add_row('Abs Rel (smaller is better)', show(summary['abs_rel']))
-    table.add_row('delta < 1.25 (larger is better)', show(summary['delta1']))
     table.add_row('pictures', f'{output / "overview.png"}')
     table.add_row('point cloud', f'{output / "cloud.ply"}')
-    return table
+    console.print(table)
 
 
 def _fail(console: Console, message: str, *, status: int = 1) -> NoReturn:

@@ -31,7 +31,9 @@ def evaluate(
         ...,
         metavar='DATA',
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
-        'scenes:outdoor; a part of one with [FROM:TO] behind it, such as [:80%] or [10:20].',
+        'scenes:outdoor; a part of one with [FROM:TO] behind it, such as [:80%] or [10:20]. '
+        'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info '
+        'and tolerance_s.',
     ),
     model: Model = 'builtin',
     clip_weights: ClipWeights = None,
@@ -81,6 +83,8 @@ def evaluate(
     - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
 
     - `mirror_depth evaluate --data 'frames:recordings/kitchen[80%:]'`
+
+    - `mirror_depth evaluate --data 'bag:drive,image=/left/image,tolerance_s=0.04[80%:]'`
 
     - `mirror_depth evaluate --data nyu:nyu_depth_v2_labeled.mat`
 

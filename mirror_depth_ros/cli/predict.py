@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +47,11 @@ def predict(
     Writes `NAME_depth.png` (16-bit millimetres, 0 = invalid), `NAME_preview.png` (red is near,
     blue is far) and `NAME.ply` (a coloured cloud in metres) for each image; for a video, a folder
     of them. Metric depth needs the camera: give `--fov` (a phone's main camera has about 65
-    degrees) or `--focal`. Folders with a `meta.json` bring their own, and are measured against
-    their `depth.png`.
+    degrees) or `--focal`. Without them, the focal length in the EXIF data of each image is taken.
+    Folders with a `meta.json` bring their own, and are measured against their `depth.png`.
+
+    Images and videos are turned upright as they say. The exit code is 1 if any input failed, or a
+    file in a folder is of no kind that is read.
 
     For example:
 
@@ -66,8 +69,9 @@ def predict(
 
     console = Console(stderr=True)
     settings = PredictionSettings(output, max_depth=max_depth, ply=ply, every=every)
-    media = find_media(inputs, excluded=output)
-    camera_of = _cameras(fov, focal, media)
+    left_out: list[Path] = []
+    media = find_media(inputs, excluded=output, left_out=left_out)
+    camera_of = _cameras(fov, focal, media, console)
     with console.status('loading the model'):
         from mirror_depth_ros.estimator import DepthEstimator
 
@@ -84,19 +88,27 @@ def predict(
         'backend': estimator.backend,
         'max_depth_m': max_depth,
         **summarize(predictions, failures),
+        'left_out': list(map(str, left_out)),
     }
     if json_file is not None:
         write_json(json_file, summary)
     _print_result(predictions, output)
+    for path in left_out:
+        console.print(
+            f'left out: {path}: no image or video that is read; convert it', markup=False
+        )
     if failures:
         console.print(f'{len(failures)} of {len(media)} inputs failed', style='red')
+    if failures or left_out:
         raise typer.Exit(1)
 
 
-def _cameras(fov: float | None, focal: float | None, media: list[Medium]) -> CameraOf:
-    """Return what gives pictures without intrinsics their camera."""
+def _cameras(
+    fov: float | None, focal: float | None, media: Sequence[Medium], console: Console
+) -> CameraOf | None:
+    """Return what gives pictures without intrinsics their camera; None: their EXIF data do."""
     from mirror_depth_ros.camera import CameraModel
-    from mirror_depth_ros.data.media import Kind
+    from mirror_depth_ros.data.media import centred_camera
 
     if fov is not None and focal is not None:
         raise ValueError('got --fov and --focal, expected one of them')
@@ -105,24 +117,46 @@ def _cameras(fov: float | None, focal: float | None, media: list[Medium]) -> Cam
         return lambda width, height: CameraModel.from_longer_side(width, height, fov)
     if focal is not None:
         CameraModel(1, 1, focal, focal, 0.0, 0.0)
-        return lambda width, height: CameraModel(
-            width, height, focal, focal, (width - 1) / 2, (height - 1) / 2
+        return lambda width, height: centred_camera(width, height, focal)
+    for focal_mm, n_images in _focal_lengths(media).items():
+        console.print(
+            f'camera of {n_images} image{"s" * (n_images > 1)} by EXIF data: a focal length of '
+            f'{focal_mm:g} mm in 35-mm film',
+            markup=False,
         )
+    return None
+
+
+def _focal_lengths(media: Sequence[Medium]) -> Counter[float]:
+    """Count the images by the focal length of their EXIF data [mm in 35-mm film].
+
+    :raises ValueError: for a video, or an image that does not say.
+    """
+    from mirror_depth_ros.data.media import Kind
+
+    counts: Counter[float] = Counter()
     for medium in media:
-        if medium.kind is not Kind.FRAME:
+        if medium.kind is Kind.FRAME:
+            continue
+        try:
+            focal = medium.focal_length()
+        except (ValueError, OSError):
+            continue  # it is named when its turn comes
+        if focal is None:
             raise ValueError(
-                f'got {medium.path} without intrinsics, expected to know its camera; give --fov '
-                '(field of view along the longer side in degrees, about 65 for a phone) or '
-                '--focal (pixels)'
+                f'got {medium.path} without intrinsics, expected meta.json or a focal length in '
+                'EXIF data; give --fov (field of view along the longer side in degrees, about 65 '
+                'for a phone) or --focal (pixels)'
             )
-    return partial(CameraModel.from_fov, hfov_deg=math.nan)  # never asked: frames have cameras
+        counts[focal.film_mm] += 1
+    return counts
 
 
 def _run(
     estimator: DepthEstimator,
     media: list[Medium],
     settings: PredictionSettings,
-    camera_of: CameraOf,
+    camera_of: CameraOf | None,
     console: Console,
 ) -> list[Prediction | Failure]:
     """Predict everything below a progress bar; name what failed as it fails."""

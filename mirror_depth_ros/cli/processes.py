@@ -23,6 +23,19 @@ _TRACEBACK_END = re.compile(r'\w*(Error|Exception|Interrupt|Exit|Warning): ')
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+def module_command(module: str) -> list[str]:
+    """Return the command that runs a module of ours with this interpreter.
+
+    As ``python -m`` does, but without the working directory, where a file would stand for any
+    module of its name; Python 3.10 has no ``-P``.
+    """
+    code = (
+        'import sys; sys.path[:] = filter(None, sys.path); '
+        f'import runpy; runpy.run_module({module!r}, run_name="__main__")'
+    )
+    return [sys.executable, '-c', code]
+
+
 class ChildFailedError(RuntimeError):
     """A child process ended too early, or with an error."""
 

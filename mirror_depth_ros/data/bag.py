@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.calibration import (
     camera_from_info,
+    has_intrinsics,
     has_projection,
     is_same_aspect,
     resize_camera,
@@ -22,19 +24,20 @@ from mirror_depth_ros.calibration import (
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_topics import find_topics
+from mirror_depth_ros.data.bag_topics import (
+    check_registration,
+    find_topics,
+    registration_remedy,
+    to_add,
+)
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.lazy_sequence import LazySequence
 
 T = TypeVar('T')
 
 # So many of the images without a depth image are named one by one.
 _NAMED = 10
-
-_REMEDY = (
-    'record depth that is registered to the images (depth_registered/image of depth_image_proc, '
-    'aligned_depth_to_color of a RealSense), or say which topic has it as depth'
-)
 
 _log = logging.getLogger(__name__)
 
@@ -111,10 +114,11 @@ class BagFrames(LazySequence[DepthSample]):
         self._reader = BagReader(path)
         #: Where image, depth and camera come from.
         self.topics = find_topics(self._reader, image=image, depth=depth, camera_info=camera_info)
-        self._check_registration()
+        check_registration(self._reader, self.topics)
         index = self._read_index()
         self._cameras = list(dict.fromkeys(info.camera for info in index.infos))
         self._pairs = self._pair(index, tolerance_s)
+        self._levels = GreyLevels()
         #: How many images have no depth image within the tolerance, and are left out.
         self.unmatched = len(index.images) - len(self._pairs)
 
@@ -124,7 +128,8 @@ class BagFrames(LazySequence[DepthSample]):
     def item(self, index: int) -> DepthSample:
         """Read an image and its depth."""
         pair, topics = self._pairs[index], self.topics
-        rgb = self._decode(decode_colour, topics.image, pair.image)
+        decode = partial(decode_colour, levels=self._levels)
+        rgb = self._decode(decode, topics.image, pair.image)
         depth = self._decode(decode_depth, topics.depth, pair.depth)
         height, width = rgb.shape[:2]
         with self._naming(topics.image, pair.image.stamp_ns):
@@ -135,18 +140,6 @@ class BagFrames(LazySequence[DepthSample]):
         """Return the image's number in the recording and its stamp [s]."""
         pair = self._pairs[index]
         return f'{pair.number:06d}-{_seconds(pair.image.stamp_ns)}'
-
-    def _check_registration(self) -> None:
-        """Raise where the first messages show that depth is in another frame than the images."""
-        topics = self.topics
-        image, depth = (self._reader.first(topic) for topic in (topics.image, topics.depth))
-        frame, depth_frame = image.header.frame_id, depth.header.frame_id
-        if frame != depth_frame and not topics.is_registered:
-            raise ValueError(
-                f'got depth in frame {depth_frame!r} on {topics.depth} and images in frame '
-                f'{frame!r} on {topics.image} in {self._reader.path}, expected one frame; '
-                f'{_REMEDY}'
-            )
 
     def _read_index(self) -> _Index:
         """Go through the recording once, and keep no image of it."""
@@ -174,11 +167,12 @@ class BagFrames(LazySequence[DepthSample]):
     def _camera(self, info: Any) -> CameraModel:
         """Return the camera of a CameraInfo, at the size that it speaks of."""
         is_rectified = self.topics.is_rectified
-        if is_rectified and np.any(info.k) and not has_projection(info):
+        if is_rectified and has_intrinsics(info) and not has_projection(info):
             raise ValueError(
                 f'got a CameraInfo without focal lengths in P for images on {self.topics.image}, '
-                'which are rectified by that name, expected their projection; say which topic has '
-                'it as camera_info, or take images that are not rectified'
+                'which are rectified by that name, expected their projection; where another topic '
+                f'has it, {to_add(self._reader, "camera_info", ["TOPIC"])}, or take images that '
+                'are not rectified'
             )
         return camera_from_info(info, rectified=is_rectified)
 
@@ -188,30 +182,35 @@ class BagFrames(LazySequence[DepthSample]):
         stamps = _stamps(images)
         depth_of, info_of = _nearest(stamps, _stamps(depths)), _nearest(stamps, _stamps(infos))
         off_ns = np.abs(stamps - _stamps(depths)[depth_of])
-        is_near = off_ns <= round(tolerance_s * 1e9)
+        is_near = off_ns <= _nanoseconds(tolerance_s)
         if not is_near.any():
+            # Enough for most: at the recording's ends an image may have no depth at all.
+            enough_s = math.ceil(np.percentile(off_ns, 90) / 1e6) / 1000
             raise ValueError(
                 f'got no image on {self.topics.image} with depth on {self.topics.depth} within '
                 f'{tolerance_s} s in {self._reader.path}: the nearest are '
-                f'{off_ns.min() / 1e9:.3f} to {off_ns.max() / 1e9:.3f} s off, expected stamps of '
-                'one clock; correct the stamps, or allow more as tolerance_s'
+                f'{_range(off_ns)} s off, expected stamps of one clock; correct the stamps, or to '
+                f'allow that, {to_add(self._reader, "tolerance_s", [f"{enough_s:.3f}"])}'
             )
         if not is_near.all():
-            self._report([images[i] for i in np.flatnonzero(~is_near)], len(images), tolerance_s)
+            self._report(images, off_ns, tolerance_s)
         numbers = {camera: number for number, camera in enumerate(self._cameras)}
         return [
             _Pair(int(i), images[i], depths[depth_of[i]], numbers[infos[info_of[i]].camera])
             for i in np.flatnonzero(is_near)
         ]
 
-    def _report(self, left_out: list[_Times], total: int, tolerance_s: float) -> None:
+    def _report(self, images: list[_Times], off_ns: NDArray[np.int64], tolerance_s: float) -> None:
         """Name in the log the images that have no depth."""
-        names = ', '.join(_seconds(image.stamp_ns) for image in left_out[:_NAMED])
+        left_out = np.flatnonzero(off_ns > _nanoseconds(tolerance_s))
+        names = ', '.join(_seconds(images[i].stamp_ns) for i in left_out[:_NAMED])
         if len(left_out) > _NAMED:
             names += f' and {len(left_out) - _NAMED} more'
+        where = (len(left_out), len(images), self.topics.image, self._reader.path)
         _log.warning(
-            'left out %d of the %d images on %s in %s, which have no depth within %s s: %s',
-            *(len(left_out), total, self.topics.image, self._reader.path, tolerance_s, names),
+            'left out %d of the %d images on %s in %s, which have no depth within %s s but %s s '
+            'off (,tolerance_s= allows more): %s',
+            *(*where, tolerance_s, _range(off_ns[left_out]), names),
         )
 
     def _decode(self, decode: Callable[[Any], T], topic: str, times: _Times) -> T:
@@ -230,7 +229,8 @@ class BagFrames(LazySequence[DepthSample]):
             expected = 'its size' if not self.topics.is_registered else 'its size or aspect'
             raise ValueError(
                 f'got depth of {depth_width} x {depth_height} pixels on {self.topics.depth} and '
-                f'an image of {width} x {height}, expected {expected}; {_REMEDY}'
+                f'an image of {width} x {height}, expected {expected}; '
+                f'{registration_remedy(self._reader)}'
             )
         # Nearest: between two depths there is nothing. Exact: with the pixels' centres in place.
         return cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -256,6 +256,15 @@ def _nearest(stamps: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np
     before = (after - 1).clip(min=0)
     is_before = np.abs(stamps - others[before]) <= np.abs(stamps - others[after])
     return np.where(is_before, before, after)
+
+
+def _nanoseconds(tolerance_s: float) -> int:
+    return round(tolerance_s * 1e9)
+
+
+def _range(off_ns: NDArray[np.int64]) -> str:
+    """Return the least and the greatest of some times as text [s]."""
+    return f'{off_ns.min() / 1e9:.3f} to {off_ns.max() / 1e9:.3f}'
 
 
 def _seconds(stamp_ns: int) -> str:

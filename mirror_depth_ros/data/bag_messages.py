@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.image_decoding import (
     ENCODINGS,
     Layout,
@@ -20,6 +21,7 @@ from mirror_depth_ros.image_decoding import (
     decode_image,
     view_pixels,
 )
+from mirror_depth_ros.picture_file import PictureError, decode_pixels
 
 
 class Content(Enum):
@@ -28,6 +30,8 @@ class Content(Enum):
     COLOUR = 'colour'
     GREY = 'grey'
     DEPTH = 'depth'
+    #: ``mono16``: 16 bits of grey, or the millimetres of older drivers.
+    GREY_OR_DEPTH = 'grey or depth'
 
 
 # REP-118, and mono16 as OpenNI's drivers name millimetres.
@@ -45,7 +49,11 @@ _CONFIG_HEADER = struct.Struct('<iff')
 def content_of(message: Any) -> Content | None:
     """Say what a message shows by its encoding or format; None where it is nothing known."""
     encoding = _encoding_of(message)
-    if encoding in _DEPTH_LAYOUTS or 'compressedDepth' in getattr(message, 'format', ''):
+    if 'compressedDepth' in getattr(message, 'format', ''):
+        return Content.DEPTH
+    if encoding == 'mono16':
+        return Content.GREY_OR_DEPTH
+    if encoding in _DEPTH_LAYOUTS:
         return Content.DEPTH
     if _is_compressed(message):
         is_known = any(codec in message.format.lower() for codec in ('jpeg', 'jpg', 'png'))
@@ -56,12 +64,14 @@ def content_of(message: Any) -> Content | None:
     return Content.GREY if encoding.startswith('mono') else Content.COLOUR
 
 
-def decode_colour(message: Any) -> NDArray[np.uint8]:
+def decode_colour(message: Any, *, levels: GreyLevels | None = None) -> NDArray[np.uint8]:
     """Return a picture as RGB, uint8 ``[H, W, 3]``, an array of its own.
 
+    :param levels: what is known of the camera's 16-bit images; None: of this one alone.
     :raises ValueError: for an unknown encoding, or data that are damaged.
     """
-    rgb = decode_compressed(message) if _is_compressed(message) else decode_image(message)
+    decode = decode_compressed if _is_compressed(message) else decode_image
+    rgb = decode(message, levels=levels)
     return np.require(rgb, requirements=['C', 'O', 'W'])
 
 
@@ -123,12 +133,17 @@ def _decompress(message: Any) -> NDArray[Any]:
 
 def _decode_png(data: bytes, data_format: str) -> NDArray[np.uint16]:
     """Return a PNG of 16 bits, ``[H, W]``."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if image is None or image.dtype != np.uint16 or image.ndim != 2:
-        got = f'{len(data)} bytes' if image is None else f'an image {image.dtype} {image.shape}'
+    expected = 'expected a 16-bit PNG of one channel; check the publisher'
+    try:
+        image = decode_pixels(data, cv2.IMREAD_UNCHANGED)
+    except PictureError as error:
         raise ValueError(
-            f'got {got} as depth in format {data_format!r}, expected a 16-bit PNG of one channel; '
-            'check the publisher'
+            f'got {len(data)} bytes as depth in format {data_format!r}, which {error}, {expected}'
+        ) from error
+    if image.dtype != np.uint16 or image.ndim != 2:
+        raise ValueError(
+            f'got an image {image.dtype} {image.shape} as depth in format {data_format!r}, '
+            f'{expected}'
         )
     return image
 

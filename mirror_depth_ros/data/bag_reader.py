@@ -10,6 +10,13 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
+# What Zstandard's frames begin with (RFC 8878); no serialised message does.
+_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+
+
+class _CompressedMessageError(ValueError):
+    """A message is compressed, and the recording does not say so."""
+
 
 class BagReader:
     """A recording: a folder with ``metadata.yaml``, or one ``.db3`` or ``.mcap`` file.
@@ -49,7 +56,8 @@ class BagReader:
         :param topics: some of :attr:`topics`.
         :param start_ns: the earliest time of recording [ns].
         :param stop_ns: the time of recording [ns] before which to stop.
-        :raises ValueError: where the recording is damaged.
+        :raises ValueError: where the recording is damaged, or its messages are compressed and only
+            its folder says so.
         """
         reader = self._reader()
         wanted = [connection for connection in reader.connections if connection.topic in topics]
@@ -57,7 +65,11 @@ class BagReader:
             return
         try:
             for connection, log_ns, data in reader.messages(wanted, start_ns, stop_ns):
+                if bytes(data[:4]) == _ZSTD_MAGIC:
+                    raise _compressed_message(self.path)
                 yield connection.topic, log_ns, reader.deserialize(data, connection.msgtype)
+        except _CompressedMessageError:
+            raise
         except Exception as error:  # of rosbags, APSW, lz4, zstd, struct: they share no base class
             raise _unreadable(self.path, error) from error
 
@@ -118,6 +130,11 @@ def _check_path(path: Path) -> None:
             f'got {path}, a recording of ROS 1, expected one of ROS 2; convert it with '
             'rosbags-convert --src FILE.bag --dst FOLDER'
         )
+    elif path.suffix == '.zstd':  # as rosbag2 names them
+        raise ValueError(
+            f'got {path}, a compressed file of a recording, expected the folder with its '
+            f'metadata.yaml; give {path.parent}, or unpack the file (zstd -d)'
+        )
     elif path.suffix not in ('.db3', '.mcap'):
         raise ValueError(
             f'got {path}, expected a rosbag2 recording: its folder, or a .db3 or .mcap file'
@@ -148,6 +165,17 @@ def _lacks_index(reader: Any) -> bool:
     files = getattr(storage, 'storages', [storage])
     return any(
         getattr(file, 'chunks', None) == [] and file.metadata.message_count for file in files
+    )
+
+
+def _compressed_message(path: Path) -> _CompressedMessageError:
+    if path.is_dir():
+        remedy = 'set compression_format: zstd and compression_mode: MESSAGE in it'
+    else:
+        remedy = f'give its folder {path.parent}'
+    return _CompressedMessageError(
+        f'got {path}, whose messages are compressed one by one, expected the recording with the '
+        f'metadata.yaml that says so; {remedy}'
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mirror_depth_ros.data.bag_messages import Content, content_of
 from mirror_depth_ros.data.bag_reader import BagReader
@@ -41,18 +42,21 @@ class BagTopics:
 def find_topics(
     reader: BagReader, *, image: str | None, depth: str | None, camera_info: str | None
 ) -> BagTopics:
-    """Find the topics that are not given, by type, encoding and name.
+    """Find the topics that are not given, by type, encoding, frame and name.
 
     An image in colour goes before one in grey, an uncompressed before a compressed of the same
-    name, registered depth before other depth. The camera's topic is the one beside the image's.
+    name; depth in the image's own frame before other depth, then what is registered by its name.
+    ``mono16`` is depth where the topic's name says so. The camera's topic is the one beside the
+    image's.
 
     :raises ValueError: if a topic is missing or of another type, or several are left.
     """
-    contents = {
-        topic: content_of(reader.first(topic))
+    first = {
+        topic: reader.first(topic)
         for topic, kind in reader.topics.items()
         if kind in (_RAW, _COMPRESSED) and None in (image, depth)
     }
+    contents = {topic: _content(topic, message) for topic, message in first.items()}
     if image is None:
         by_content = [
             [topic for topic, content in contents.items() if content is wanted]
@@ -60,18 +64,73 @@ def find_topics(
         ]
         candidates = _without_copies(reader, by_content[0] or by_content[1])
         image = _only(reader, 'image', candidates)
-    if depth is None:
-        candidates = [topic for topic, content in contents.items() if content is Content.DEPTH]
-        candidates = _without_copies(reader, candidates)
-        candidates = _prefer(candidates, _names_registration)
-        candidates = _prefer(candidates, lambda topic: 'depth' in topic.lower())
-        depth = _only(reader, 'depth', candidates)
     _check_type(reader, 'image', image, (_RAW, _COMPRESSED))
+    if depth is None:
+        frame = first[image].header.frame_id
+        candidates = [topic for topic, content in contents.items() if content is Content.DEPTH]
+        candidates = _without_copies(reader, [topic for topic in candidates if topic != image])
+        candidates = _prefer(candidates, lambda topic: first[topic].header.frame_id == frame)
+        candidates = _prefer(candidates, _names_registration)
+        candidates = _prefer(candidates, _names_depth)
+        depth = _only(reader, 'depth', candidates)
     _check_type(reader, 'depth', depth, (_RAW, _COMPRESSED))
     if camera_info is None:
         camera_info = _beside(reader, image)
     _check_type(reader, 'camera_info', camera_info, (_CAMERA_INFO,))
     return BagTopics(image, depth, camera_info)
+
+
+def check_registration(reader: BagReader, topics: BagTopics) -> None:
+    """Refuse depth whose first message is in another frame than the first image.
+
+    A topic that is named so may have registered depth in a frame of its own, but not in that of
+    other images: it is registered to those.
+
+    :raises ValueError: for such depth.
+    """
+    image, depth = (reader.first(topic) for topic in (topics.image, topics.depth))
+    frame, depth_frame = image.header.frame_id, depth.header.frame_id
+    if frame == depth_frame:
+        return
+    others = [
+        topic
+        for topic, kind in reader.topics.items()
+        if kind in (_RAW, _COMPRESSED)
+        and content_of(message := reader.first(topic)) is Content.COLOUR
+        and message.header.frame_id == depth_frame
+    ]
+    if others or not topics.is_registered:
+        raise ValueError(
+            f'got depth in frame {depth_frame!r} on {topics.depth} and images in frame {frame!r} '
+            f'on {topics.image} in {reader.path}, expected one frame; '
+            f'{registration_remedy(reader, others)}'
+        )
+
+
+def registration_remedy(reader: BagReader, images: Sequence[str] = ()) -> str:
+    """Say how to come by registered depth.
+
+    :param images: topics of what the depth is registered to.
+    """
+    if images:
+        return f'where that depth is registered to others, {to_add(reader, "image", images)}'
+    return (
+        'record depth that is registered to the images (depth_registered/image of '
+        'depth_image_proc, aligned_depth_to_color of a RealSense), or where another topic has it, '
+        f'{to_add(reader, "depth", ["TOPIC"])}'
+    )
+
+
+def _content(topic: str, message: Any) -> Content | None:
+    """Say what a topic shows; its name decides where its encoding does not."""
+    content = content_of(message)
+    if content is Content.GREY_OR_DEPTH:
+        return Content.DEPTH if _names_depth(topic) else Content.GREY
+    return content
+
+
+def _names_depth(topic: str) -> bool:
+    return 'depth' in topic.lower()
 
 
 def _names_registration(topic: str) -> bool:
@@ -96,12 +155,12 @@ def _only(reader: BagReader, argument: str, candidates: list[str]) -> str:
         return candidates[0]
     if candidates:
         raise ValueError(
-            f'got {len(candidates)} topics in {reader.path} that may be the {argument}: '
-            f'{", ".join(candidates)}, expected one; say which as {argument}'
+            f'got {len(candidates)} topics in {reader.path} that may be the {argument}, expected '
+            f'one; {to_add(reader, argument, candidates)}'
         )
     raise ValueError(
         f'got no topic in {reader.path} that may be the {argument}, expected one; it holds '
-        f'{_list(reader)}; record it too, or say which it is as {argument}'
+        f'{_list(reader)}; record it too, or {to_add(reader, argument, ["TOPIC"])}'
     )
 
 
@@ -114,11 +173,16 @@ def _beside(reader: BagReader, image: str) -> str:
         if reader.topics.get(topic) == _CAMERA_INFO:
             return topic
     others = [topic for topic, kind in reader.topics.items() if kind == _CAMERA_INFO]
+    remedy = f', or {to_add(reader, "camera_info", others)}' if others else ''
     raise ValueError(
         f'got {reader.path} with images on {image} and no {" or ".join(beside)}, expected their '
-        f'CameraInfo; record it too, or say which it is as camera_info (there is '
-        f'{", ".join(others) or "none"})'
+        f'CameraInfo; record it too{remedy}'
     )
+
+
+def to_add(reader: BagReader, option: str, values: Sequence[str]) -> str:
+    """Return the remedy of an error: what to add to a data set's name, as an imperative."""
+    return f'add {" or ".join(f",{option}={value}" for value in values)} to bag:{reader.path}'
 
 
 def _check_type(reader: BagReader, argument: str, topic: str, kinds: tuple[str, ...]) -> None:

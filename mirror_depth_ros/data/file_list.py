@@ -35,7 +35,7 @@ def read_file_list(path: str | os.PathLike[str]) -> list[ListedFrame]:
     :raises ValueError: naming the line that is malformed, or for a list without lines.
     """
     try:
-        lines = Path(path).read_text(encoding='utf-8').splitlines()
+        lines = Path(path).read_text(encoding='utf-8-sig').splitlines()  # a BOM is no path
     except FileNotFoundError as error:
         raise FileNotFoundError(f'got {path}, expected a file list; check the path') from error
     except UnicodeDecodeError as error:

@@ -15,11 +15,22 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.lazy_sequence import LazySequence
+from mirror_depth_ros.picture_file import PictureError, decode_pixels
 from mirror_depth_ros.validation import ByName, Integer, Number, OrNone, PlainData, Text
 
 #: Files with these suffixes are images.
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
+
+# Files that lie beside pictures without being any: tables, notes, clouds, and what systems leave.
+_COMPANION_SUFFIXES = frozenset(
+    {'.csv', '.db', '.ini', '.json', '.md', '.npy', '.npz', '.ply', '.txt', '.xml', '.xmp'}
+    | {'.yaml', '.yml'}
+)
+
+#: Where photographs are taken; names of :data:`mirror_depth_ros.protocols.PROTOCOLS`.
+DOMAINS = ('indoor', 'outdoor')
 
 _META_NAME = 'meta.json'
 _CAMERA = {
@@ -56,9 +67,11 @@ class FrameFolder(LazySequence[DepthSample]):
 
     Two layouts are understood. ``ROOT/.../FRAME/{rgb.png|rgb.jpg, depth.png, meta.json}``, nested
     as deep as one likes: ``meta.json`` holds ``camera`` (fx, fy, cx, cy, width, height),
-    ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth) and, for frames
-    with other file names, ``rgb`` and ``depth``. Or plain image files in ``ROOT``, which need
-    ``hfov_deg``. Other files are skipped with a log message.
+    ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth), ``domain``
+    (``indoor``, the default, or ``outdoor``) and, for frames with other file names, ``rgb`` and
+    ``depth``. These are read as stored, which is what their intrinsics belong to. Or plain image
+    files in ``ROOT``, which need ``hfov_deg``, and are turned upright as their EXIF data say.
+    Other files are skipped with a log message.
 
     :param hfov_deg: field of view of plain images along their longer side [degrees].
     :raises FileNotFoundError: if the folder does not exist.
@@ -72,7 +85,10 @@ class FrameFolder(LazySequence[DepthSample]):
                 f'got {self.root}, expected a folder of images; check the path'
             )
         self._hfov_deg = hfov_deg
-        self._frames = _find_frames(self.root)
+        self._levels = GreyLevels()
+        #: Files in the folder that may be pictures, but of no kind that is read.
+        self.left_out: list[Path] = []
+        self._frames = _find_frames(self.root, self.left_out)
         if not self._frames:
             raise ValueError(
                 f'got no image in {self.root}, expected FRAME/meta.json folders or files of '
@@ -98,8 +114,8 @@ class FrameFolder(LazySequence[DepthSample]):
         """Open a photograph."""
         frame = self._frames[index]
         if frame.meta is not None:
-            return _read_frame(frame.name, frame.image, frame.meta)
-        rgb = read_rgb(frame.image)
+            return _read_frame(frame, frame.meta, self._levels)
+        rgb = read_rgb(frame.image, upright=True, levels=self._levels)
         assert self._hfov_deg is not None  # the constructor has seen to it
         camera = CameraModel.from_longer_side(rgb.shape[1], rgb.shape[0], self._hfov_deg)
         return DepthSample(rgb, None, camera, frame.name)
@@ -108,17 +124,48 @@ class FrameFolder(LazySequence[DepthSample]):
         """Return the sample's path below the folder."""
         return self._frames[index].name
 
+    def domain_of(self, index: int) -> str:
+        """Return where a photograph was taken: ``indoor``, unless its meta.json says otherwise.
 
-def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read an image file as RGB uint8 ``[H, W, 3]``, turned upright as its EXIF data say.
+        :raises ValueError: for a domain that there is not.
+        """
+        meta = self._frames[index].meta
+        domain = 'indoor' if meta is None else _read_meta(meta).get('domain', 'indoor')
+        if domain not in DOMAINS:
+            raise ValueError(
+                f'got domain {domain!r} in {meta}, expected one of {", ".join(DOMAINS)}'
+            )
+        return str(domain)
 
+
+def is_companion(path: Path) -> bool:
+    """Whether a file that is no image is none by its suffix either: nothing is missing without."""
+    return path.suffix.lower() in _COMPANION_SUFFIXES
+
+
+def read_rgb(
+    path: str | os.PathLike[str], *, upright: bool = False, levels: GreyLevels | None = None
+) -> NDArray[np.uint8]:
+    """Read an image file as RGB uint8 ``[H, W, 3]``.
+
+    :param upright: turn it as its EXIF data say; otherwise it is as stored, which is what
+        intrinsics and depth images belong to.
+    :param levels: what is known of the camera's 16-bit images; None: of this one alone. What it
+        finds is logged.
     :raises FileNotFoundError: if there is no such file.
-    :raises ValueError: if it cannot be decoded.
+    :raises ValueError: if it is no whole image of 8 or 16 bits, or too large.
     """
-    image = _decode(path, cv2.IMREAD_COLOR)
-    if image is None:
+    try:
+        image = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, upright=upright)
+    except PictureError as error:
         raise ValueError(
-            f'got {path}, which OpenCV cannot decode, expected an image; is it damaged or renamed?'
+            f'got {path}, which {error}, expected a whole image; copy or convert it again'
+        ) from error
+    if image.dtype == np.uint16:
+        image = _to_8_bits(image, path, levels or GreyLevels())
+    elif image.dtype != np.uint8:
+        raise ValueError(
+            f'got {path} of {image.dtype}, expected an image of 8 or 16 bits; convert it'
         )
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -128,19 +175,28 @@ def read_depth(path: str | os.PathLike[str], scale: float) -> NDArray[np.float32
 
     :param scale: metres per unit.
     :raises FileNotFoundError: if there is no such file.
-    :raises ValueError: if it is no 16-bit image of one channel.
+    :raises ValueError: if it is no whole 16-bit image of one channel.
     """
-    image = _decode(path, cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16 or image.ndim != 2:
-        got = 'no image' if image is None else f'{image.dtype} {image.shape}'
-        raise ValueError(f'got {got} in {path}, expected a 16-bit PNG of one channel')
+    try:
+        image = _decode(path, cv2.IMREAD_UNCHANGED)
+    except PictureError as error:
+        raise ValueError(
+            f'got {path}, which {error}, expected a 16-bit PNG of one channel'
+        ) from error
+    if image.dtype != np.uint16 or image.ndim != 2:
+        raise ValueError(
+            f'got {image.dtype} {image.shape} in {path}, expected a 16-bit PNG of one channel'
+        )
     depth = image.astype(np.float32) * np.float32(scale)
     depth[image == 0] = np.nan
     return depth
 
 
-def _find_frames(root: Path) -> list[_Frame]:
-    """Return all frames below ``root`` and plain images in it, sorted by name."""
+def _find_frames(root: Path, left_out: list[Path]) -> list[_Frame]:
+    """Return all frames below ``root`` and plain images in it, sorted by name.
+
+    :param left_out: is given the files in it that may be pictures, but of no kind that is read.
+    """
     frames = []
     for meta in sorted(root.rglob(_META_NAME)):
         image = _image_beside(meta)
@@ -153,6 +209,8 @@ def _find_frames(root: Path) -> list[_Frame]:
             frames.append(_Frame(path.name, path, None))
         else:
             _log.warning('skipped %s: not an image by its suffix', path)
+            if not is_companion(path):
+                left_out.append(path)
     return frames
 
 
@@ -169,7 +227,7 @@ def _image_beside(meta: Path) -> Path:
     )
 
 
-def _read_frame(name: str, image: Path, meta_path: Path) -> DepthSample:
+def _read_frame(frame: _Frame, meta_path: Path, levels: GreyLevels) -> DepthSample:
     meta = _read_meta(meta_path)
     try:
         _META('meta', meta)
@@ -178,19 +236,19 @@ def _read_frame(name: str, image: Path, meta_path: Path) -> DepthSample:
     camera = CameraModel(**{name: meta['camera'][name] for name in _CAMERA})
     depth_path = meta_path.parent / meta.get('depth', 'depth.png')
     if not depth_path.is_file():
-        return DepthSample(read_rgb(image), None, camera, name)
+        return DepthSample(read_rgb(frame.image, levels=levels), None, camera, frame.name)
     if meta.get('depth_scale') is None:
         raise ValueError(
             f'got {meta_path} without depth_scale, expected the metres per unit of '
             f'{depth_path.name}; add it'
         )
     depth = read_depth(depth_path, meta['depth_scale'])
-    return DepthSample(read_rgb(image), depth, camera, name)
+    return DepthSample(read_rgb(frame.image, levels=levels), depth, camera, frame.name)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads(path.read_text(encoding='utf-8'))
+        meta = json.loads(path.read_text(encoding='utf-8-sig'))
     except (ValueError, RecursionError) as error:
         raise ValueError(f'got {path}, expected JSON: {error}') from error
     if not isinstance(meta, dict):
@@ -198,10 +256,16 @@ def _read_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def _decode(path: str | os.PathLike[str], flags: int) -> NDArray[Any] | None:
-    """Return the image in a file, None where it holds none."""
-    data = np.fromfile(path, np.uint8)
-    try:
-        return cv2.imdecode(data, flags)
-    except cv2.error:  # an empty file, or one that claims an absurd size
-        return None
+def _decode(path: str | os.PathLike[str], flags: int, *, upright: bool = False) -> NDArray[Any]:
+    return decode_pixels(Path(path).read_bytes(), flags, upright=upright)
+
+
+def _to_8_bits(
+    image: NDArray[np.uint16], path: str | os.PathLike[str], levels: GreyLevels
+) -> NDArray[np.uint8]:
+    """Return an image of 16 bits in 8, and say in the log where that means something new."""
+    before = levels.description
+    converted = levels.convert(image)
+    if levels.description != before:
+        _log.warning('values of %s fill %s', path, levels.description)
+    return converted

@@ -123,7 +123,8 @@ def _calibrated(path: Path, frame: ListedFrame, width: int, height: int) -> Came
 
     :raises ValueError: if it does not hold that camera, or for images of another size.
     """
-    entries = dict(line.split(':', 1) for line in path.read_text().splitlines() if ':' in line)
+    lines = path.read_text(encoding='utf-8-sig').splitlines()
+    entries = dict(line.split(':', 1) for line in lines if ':' in line)
     camera = re.search(r'image_0(\d)', frame.rgb)
     number = camera[1] if camera else '?'
     try:

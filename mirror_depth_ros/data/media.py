@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
-import cv2
-import numpy as np
-
 from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.data.frames import IMAGE_SUFFIXES, FrameFolder, read_rgb
+from mirror_depth_ros.data.frames import IMAGE_SUFFIXES, FrameFolder, is_companion, read_rgb
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.grey_levels import GreyLevels
+from mirror_depth_ros.picture_file import FocalLength, PictureError, read_focal_length
 
 #: Files with these suffixes are videos.
 VIDEO_SUFFIXES = frozenset({'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm'})
@@ -41,54 +40,74 @@ class Medium:
     kind: Kind
     #: Unlike every other medium's, whatever their folders: a relative path without a suffix.
     name: str
+    #: What is known of the camera's 16-bit images; those of one folder share it.
+    levels: GreyLevels = field(default_factory=GreyLevels, compare=False, repr=False)
 
     def count(self, every: int = 1) -> int:
         """Return how many samples to expect; a video's own figure is not always right."""
         if self.kind is not Kind.VIDEO:
             return 1
-        frames = int(cv2.VideoCapture(str(self.path)).get(cv2.CAP_PROP_FRAME_COUNT))
-        return max(1, -(-frames // every))
+        from mirror_depth_ros.data.video_file import count_frames  # loads FFmpeg
 
-    def samples(self, camera_of: CameraOf, *, every: int = 1) -> Iterator[DepthSample]:
-        """Open it and yield its samples.
+        return -(-count_frames(self.path) // every)
 
-        :param camera_of: gives the camera where the medium does not.
+    def focal_length(self) -> FocalLength | None:
+        """Return the focal length in an image's EXIF data; None without one, and for a video.
+
+        :raises ValueError: if it is no image.
+        :raises OSError: if it cannot be read.
+        """
+        if self.kind is not Kind.IMAGE:
+            return None
+        try:
+            with self.path.open('rb') as file:
+                return read_focal_length(file)
+        except PictureError as error:
+            raise ValueError(f'got {self.path}, which {error}, expected an image') from error
+
+    def samples(self, camera_of: CameraOf | None, *, every: int = 1) -> Iterator[DepthSample]:
+        """Open it and yield its samples, images and videos turned upright as they say.
+
+        :param camera_of: gives the camera where the medium does not; None: by the focal length in
+            an image's EXIF data.
         :param every: take only each ``every``-th frame of a video, from the first.
-        :raises ValueError: if it cannot be decoded or its metadata is wrong.
+        :raises ValueError: if it cannot be decoded or its metadata is wrong; at the end of a video
+            of which something is missing.
         :raises OSError: if it cannot be read.
         """
         if self.kind is Kind.FRAME:
             yield replace(FrameFolder(self.path)[0], name=self.name)
         elif self.kind is Kind.IMAGE:
-            rgb = read_rgb(self.path)
-            yield DepthSample(rgb, None, camera_of(rgb.shape[1], rgb.shape[0]), self.name)
+            rgb = read_rgb(self.path, upright=True, levels=self.levels)
+            camera = (camera_of or self._camera_by_exif)(rgb.shape[1], rgb.shape[0])
+            yield DepthSample(rgb, None, camera, self.name)
         else:
-            yield from self._video_samples(camera_of, every)
+            from mirror_depth_ros.data.video_file import read_frames  # loads FFmpeg
 
-    def _video_samples(self, camera_of: CameraOf, every: int) -> Iterator[DepthSample]:
-        video = cv2.VideoCapture(str(self.path))
-        try:
-            index = -1
-            while video.grab():
-                index += 1
-                if index % every == 0:
-                    decoded, bgr = video.retrieve()
-                    if not decoded:
-                        raise ValueError(f'could not decode frame {index} of {self.path}')
-                    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-                    camera = camera_of(rgb.shape[1], rgb.shape[0])
-                    yield DepthSample(rgb, None, camera, f'{self.name}/{index:06d}')
-            if index < 0:
-                raise ValueError(
-                    f'got no frame from {self.path}, expected a video that OpenCV can decode; '
-                    'is it damaged? ffmpeg can convert it'
-                )
-        finally:
-            video.release()
+            for index, rgb in read_frames(self.path, every=every):
+                camera = (camera_of or self._camera_by_exif)(rgb.shape[1], rgb.shape[0])
+                yield DepthSample(rgb, None, camera, f'{self.name}/{index:06d}')
+
+    def _camera_by_exif(self, width: int, height: int) -> CameraModel:
+        focal = self.focal_length()
+        if focal is None:
+            raise ValueError(
+                f'got {self.path} without a focal length in its EXIF data, expected to know its '
+                'camera; give its field of view'
+            )
+        return centred_camera(width, height, focal.pixels)
+
+
+def centred_camera(width: int, height: int, focal_px: float) -> CameraModel:
+    """Return a camera of square pixels whose principal point is the image's centre."""
+    return CameraModel(width, height, focal_px, focal_px, (width - 1) / 2, (height - 1) / 2)
 
 
 def find_media(
-    paths: Iterable[str | os.PathLike[str]], *, excluded: Path | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    excluded: Path | None = None,
+    left_out: list[Path] | None = None,
 ) -> list[Medium]:
     """Return all media at these paths, folders searched to their depth, in a fixed order.
 
@@ -96,55 +115,80 @@ def find_media(
     same name.
 
     :param excluded: a folder that is not searched, such as the one that results go to.
+    :param left_out: is given the files of folders that are of no kind that is read, but those that
+        lie beside pictures without being any, such as ``notes.txt``.
     :raises FileNotFoundError: for a path at which nothing lies.
     :raises ValueError: for a file that is neither image nor video, or a folder without any.
     """
     found: list[tuple[Path, Kind, PurePosixPath]] = []
+    others: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found += _in_folder(path, excluded.resolve() if excluded else None)
+            found += _in_folder(path, excluded.resolve() if excluded else None, others)
         elif path.is_file():
-            found.append((path, _kind(path), PurePosixPath(path.stem)))
+            kind = _kind(path)
+            if kind is None:
+                raise ValueError(
+                    f'got {path}, expected an image or a video, a file of {_ALL_SUFFIXES_TEXT}; '
+                    'convert it'
+                )
+            found.append((path, kind, PurePosixPath(path.stem)))
         else:
             raise FileNotFoundError(f'got {path}, expected an image, a video or a folder of them')
     names = _distinct_names([(wanted, kind) for _, kind, wanted in found])
-    return [Medium(path, kind, name) for (path, kind, _), name in zip(found, names)]
+    if left_out is not None:
+        left_out += others
+    levels = {path.parent: GreyLevels() for path, *_ in found}
+    return [
+        Medium(path, kind, name, levels[path.parent])
+        for (path, kind, _), name in zip(found, names)
+    ]
 
 
-def _in_folder(folder: Path, excluded: Path | None) -> list[tuple[Path, Kind, PurePosixPath]]:
-    """Return a folder's media with the names they would like."""
-    media = []
-    for path, kind in _search(folder, excluded):
+def _in_folder(
+    folder: Path, excluded: Path | None, others: list[Path]
+) -> list[tuple[Path, Kind, PurePosixPath]]:
+    """Return a folder's media with the names they would like.
+
+    :param others: is given the files that are none.
+    """
+    media, unread = [], []
+    for path in _search(folder, excluded):
+        kind = Kind.FRAME if path.is_dir() else _kind(path)
+        if kind is None:
+            unread.append(path)
+            continue
         name = PurePosixPath(folder.resolve().name, path.relative_to(folder).as_posix())
         media.append((path, kind, name if kind is Kind.FRAME else name.with_suffix('')))
+    others += [path for path in unread if not is_companion(path)]
     if not media:
+        instead = f' but {", ".join(path.name for path in unread[:3])}' if unread else ''
         raise ValueError(
-            f'got no image or video in {folder}, expected files of {_ALL_SUFFIXES_TEXT}'
+            f'got no image or video in {folder}{instead}, expected files of {_ALL_SUFFIXES_TEXT}'
         )
     return media
 
 
-def _search(folder: Path, excluded: Path | None) -> Iterator[tuple[Path, Kind]]:
-    """Yield media below a folder, by name, without what is hidden."""
+def _search(folder: Path, excluded: Path | None) -> Iterator[Path]:
+    """Yield the frames and files below a folder, by name, without what is hidden."""
     if (folder / 'meta.json').is_file():
-        yield folder, Kind.FRAME
+        yield folder
         return
     for path in sorted(folder.iterdir()):
         if path.name.startswith('.') or (excluded and path.resolve() == excluded):
             continue
         if path.is_dir():
             yield from _search(path, excluded)
-        elif path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-            yield path, _kind(path)
+        else:
+            yield path
 
 
-def _kind(path: Path) -> Kind:
+def _kind(path: Path) -> Kind | None:
+    """Return what a file is by its suffix; None: nothing that is read."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return Kind.IMAGE
-    if suffix in VIDEO_SUFFIXES:
-        return Kind.VIDEO
-    raise ValueError(f'got {path}, expected an image or a video, a file of {_ALL_SUFFIXES_TEXT}')
+    return Kind.VIDEO if suffix in VIDEO_SUFFIXES else None
 
 
 def _distinct_names(wanted: list[tuple[PurePosixPath, Kind]]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
+from typing import Any
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.kitti import KittiFolder
@@ -20,6 +21,10 @@ FORMS = (
     'nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
     'scenes:outdoor, or a part of one such as frames:FOLDER[:80%]'
 )
+
+# No topic has a comma in its name, and what is no option may belong to the folder's.
+_OPTIONS = re.compile(r'(?P<path>.+?)(?P<options>(?:,[A-Za-z_]+=[^,]*)+)')
+_OPTION_NAMES = ('image', 'depth', 'camera_info', 'tolerance_s')
 
 # As in TensorFlow Datasets: numbers or percentages, negative ones counted from the end.
 _PERCENTAGE = r'(?:100(?:\.0+)?|[0-9]{1,2}(?:\.[0-9]+)?)%'
@@ -46,11 +51,15 @@ def open_data(specification: str, *, scene_count: int, split: str = 'test') -> D
     in their order, after ``scene_count`` and without what has no true depth. A file or folder
     whose own name ends in such brackets is opened whole.
 
+    Between a recording and its part may stand arguments of :class:`BagFrames`, such as
+    ``bag:FOLDER,image=/left/image,tolerance_s=0.04[80%:]``.
+
     :param specification: one of :data:`FORMS`.
     :param scene_count: how many scenes of the split to take.
     :param split: ``train`` or ``test``; recordings and frame folders have no splits and are given
         whole.
-    :raises ValueError: for another form, a folder without images, or a part that is none.
+    :raises ValueError: for another form, a folder without images, or a part or an option that is
+        none.
     :raises FileNotFoundError: for a file or folder that does not exist.
     """
     kind, _, where = specification.partition(':')
@@ -112,6 +121,47 @@ def _bound(text: str, count: int) -> int:
     return floor(share * count + Fraction(1, 2))
 
 
+def _recording_options(where: str) -> tuple[str, dict[str, Any]]:
+    """Return the path of a recording, and what stands behind it as arguments."""
+    match = _OPTIONS.fullmatch(where)
+    if match is None or Path(where).exists():
+        return where, {}
+    path, written = match['path'], match['options']
+    brackets = _BRACKETS.fullmatch(path)
+    if brackets is not None and not Path(path).exists():
+        raise ValueError(
+            'got a part before the options of a recording, expected it behind them; write '
+            f'bag:{brackets["whole"]}{written}{brackets["part"]}'
+        )
+    options: dict[str, Any] = {}
+    for name, _, value in (option.partition('=') for option in written[1:].split(',')):
+        if name not in _OPTION_NAMES:
+            raise ValueError(
+                f'got option {name!r} of a recording, expected one of {", ".join(_OPTION_NAMES)}; '
+                f'correct bag:{where}'
+            )
+        if name in options:
+            raise ValueError(
+                f'got option {name!r} of a recording twice, expected it once; correct bag:{where}'
+            )
+        if not value:
+            raise ValueError(
+                f'got no value for option {name!r} of a recording, expected one; correct '
+                f'bag:{where}'
+            )
+        options[name] = _tolerance(value) if name == 'tolerance_s' else value
+    return path, options
+
+
+def _tolerance(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ValueError(
+            f'got tolerance_s={value!r}, expected seconds such as 0.04; correct it'
+        ) from error
+
+
 def _open_whole(
     kind: str, where: str, specification: str, *, scene_count: int, split: str
 ) -> DataSet:
@@ -126,7 +176,8 @@ def _open_whole(
     if kind == 'bag':
         from mirror_depth_ros.data.bag import BagFrames
 
-        frames = BagFrames(where)
+        path, options = _recording_options(where)
+        frames = BagFrames(path, **options)
         return DataSet(frames, 'indoor', frames.unmatched)
     if kind == 'frames':
         return DataSet(FrameFolder(where), 'indoor')

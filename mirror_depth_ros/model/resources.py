@@ -30,6 +30,15 @@ def recipe_directory() -> Path:
     return _find(Path('config') / 'train', holding='nyu.yaml', what='recipes')
 
 
+def demo_directory() -> Path:
+    """Return the folder of the recording that the demo plays.
+
+    :raises FileNotFoundError: if the installation lacks it.
+    """
+    folder = Path('resource') / 'demo'
+    return _find(folder, holding='photographs', what='recording of the demo')
+
+
 def _find(folder: Path, *, holding: str, what: str) -> Path:
     """Return a folder of the source tree or, installed, below ``share/mirror_depth_ros``.
 

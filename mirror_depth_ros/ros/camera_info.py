@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,10 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.calibration import (
     camera_from_info,
+    has_intrinsics,
     has_projection,
-    is_distorted,
+    is_uncalibrated,
+    lens_of,
     pinhole_from_info,
 )
 from mirror_depth_ros.camera import CameraModel
@@ -35,22 +38,27 @@ def info_from_camera(camera: CameraModel, header: Header) -> CameraInfo:
 def info_for_image(info: CameraInfo, header: Header, width: int, height: int) -> CameraInfo:
     """Return what a ``CameraInfo`` says of an image of this size, with no binning and no ROI left.
 
-    K and P are rescaled, D and R hold as they are, so the lens model may be any; P is K where the
-    camera has none.
+    K and P are rescaled, R holds as it is, and the lens too, by the name that consumers know. P is
+    K where the camera has none; K is P, without distortion, where it is the only one.
 
     :raises ValueError: if the camera is uncalibrated, or the image has another aspect.
     """
-    raw = pinhole_from_info(info, rectified=False, size=(width, height))
-    result = info_from_camera(raw, header)
-    if is_distorted(info):
-        result.distortion_model, result.d = info.distortion_model, info.d
+    size = (width, height)
+    if not has_intrinsics(info) and has_projection(info):
+        result = info_from_camera(pinhole_from_info(info, rectified=True, size=size), header)
+    else:
+        result = info_from_camera(pinhole_from_info(info, rectified=False, size=size), header)
+        model, coefficients = lens_of(info)
+        if model:
+            result.distortion_model = model
+            result.d = list(coefficients) or [0.0] * 4  # a fisheye lens without any
+        if has_projection(info) and np.any(info.r):
+            result.r = info.r
     if has_projection(info):
-        rectified = pinhole_from_info(info, rectified=True, size=(width, height))
+        rectified = pinhole_from_info(info, rectified=True, size=size)
         offset = np.reshape(info.p, (3, 4))[:, 3]  # -f * baseline of a stereo pair's right camera
         scale = (rectified.fx / info.p[0], rectified.fy / info.p[5], 1.0)
         result.p = np.column_stack([rectified.matrix, offset * scale]).ravel()
-        if np.any(info.r):
-            result.r = info.r
     return result
 
 
@@ -60,7 +68,7 @@ class Calibration:
 
     #: The camera at the image's size; the same object as long as the calibration is the same.
     camera: CameraModel
-    #: The message it comes from.
+    #: The message it comes from, or one that says what is assumed.
     info: CameraInfo
 
 
@@ -86,25 +94,46 @@ class CalibrationTracker:
         """Whether no ``CameraInfo`` has come yet."""
         return not self._recent
 
-    def find(self, header: Header, width: int, height: int, *, rectified: bool) -> Calibration:
+    def lacks_intrinsics(self, *, rectified: bool) -> bool:
+        """Say whether the latest ``CameraInfo`` says nothing of the camera, or none has come."""
+        with self._lock:
+            return not self._recent or is_uncalibrated(self._recent[-1], rectified=rectified)
+
+    def find(
+        self, header: Header, width: int, height: int, *, rectified: bool, hfov_deg: float = 0.0
+    ) -> Calibration:
         """Return an image's calibration: that of the same stamp if there is one, or the latest.
 
+        :param hfov_deg: horizontal field of view of a pinhole camera to assume where nothing is
+            known of the camera; 0: assume none [degrees].
         :raises ValueError: if no ``CameraInfo`` has come yet, or as :func:`camera_from_info`.
         """
         with self._lock:
             recent = list(self._recent)
-        if not recent:
+        same_stamp = (info for info in reversed(recent) if info.header.stamp == header.stamp)
+        info = next(same_stamp, recent[-1] if recent else None)
+        if hfov_deg and (info is None or is_uncalibrated(info, rectified=rectified)):
+            key = (width, height, hfov_deg)
+            camera = self._remember(key, lambda: CameraModel.from_fov(width, height, hfov_deg))
+            return Calibration(camera, info_from_camera(camera, header))
+        if info is None:
             raise ValueError(
                 'got an image before any CameraInfo, expected the camera to publish both; check '
                 'that camera_info is remapped to its topic'
             )
-        same_stamp = (info for info in reversed(recent) if info.header.stamp == header.stamp)
-        info = next(same_stamp, recent[-1])
-        key = (_fingerprint(info), width, height, rectified)
+        return Calibration(
+            self._remember(
+                (_fingerprint(info), width, height, rectified),
+                lambda: camera_from_info(info, rectified=rectified, size=(width, height)),
+            ),
+            info,
+        )
+
+    def _remember(self, key: tuple[object, ...], make: Callable[[], CameraModel]) -> CameraModel:
+        """Return the camera of last time, with its rays, unless something has changed."""
         if self._camera is None or key != self._key:
-            self._camera = camera_from_info(info, rectified=rectified, size=(width, height))
-            self._key = key
-        return Calibration(self._camera, info)
+            self._camera, self._key = make(), key
+        return self._camera
 
     def find_error(self, size: tuple[int, int] | None, *, rectified: bool) -> str:
         """Return why the latest ``CameraInfo`` describes no camera; empty if it does or none came.

@@ -13,8 +13,10 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.inputs import CameraInputs
+from mirror_depth_ros.ros.judgement import SILENCE_S
 from mirror_depth_ros.ros.measurements import LatestImage, Measurements
 from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.observations import NodeFacts, Snapshot, private_name
@@ -56,7 +58,10 @@ class CameraStream:
         self.logger = node.get_logger().get_child(name) if name else node.get_logger()
         #: Since the last :meth:`listen`.
         self.calibrations = CalibrationTracker()
-        self.measurements = Measurements(time.monotonic())
+        self._listening_since_s = time.monotonic()
+        self.measurements = Measurements(self._listening_since_s)
+        #: What is known of 16-bit images.
+        self.levels = GreyLevels()
         self._node = node
         self._settings = settings
         self._on_image = on_image
@@ -88,7 +93,17 @@ class CameraStream:
     def wants_images(self) -> bool:
         """Whether depth can be made of images, and whether anybody asks for it."""
         is_asked = self.scale.wants_image or bool(self.wanted_outputs())
-        return is_asked and not self.calibrations.is_empty
+        return is_asked and (not self.calibrations.is_empty or bool(self.assumed_hfov_deg))
+
+    @property
+    def assumed_hfov_deg(self) -> float:
+        """The field of view that is assumed; 0 where none is, as a calibration says it [deg]."""
+        values, calibrations = self._settings.values, self.calibrations
+        if not values.hfov_deg or not calibrations.lacks_intrinsics(rectified=values.rectified):
+            return 0.0
+        # For as long as one may still come, nothing is assumed that it would contradict.
+        elapsed_s = time.monotonic() - self._listening_since_s
+        return values.hfov_deg if not calibrations.is_empty or elapsed_s > SILENCE_S else 0.0
 
     def wanted_outputs(self) -> list[tuple[Output, Publisher, MessageMemory]]:
         """Return those that somebody subscribes to, each with the memory for its messages."""
@@ -108,9 +123,11 @@ class CameraStream:
     # Listening
 
     def listen(self) -> None:
-        """Subscribe; measurements and calibrations begin anew."""
+        """Subscribe; what is known of the images begins anew."""
         self.calibrations = CalibrationTracker()
-        self.measurements = Measurements(time.monotonic())
+        self._listening_since_s = time.monotonic()
+        self.measurements = Measurements(self._listening_since_s)
+        self.levels = GreyLevels()
         self._inputs = CameraInputs(
             self._node,
             self.name,
@@ -152,18 +169,21 @@ class CameraStream:
         """Return what the diagnostics judge, with the facts of the node."""
         measured = self.measurements.summarise(time.monotonic())
         image, camera_info = (None, None) if self._inputs is None else self._inputs.observe()
+        values, assumed_hfov_deg = self._settings.values, self.assumed_hfov_deg
+        size = None if measured.latest is None else measured.latest.size
         return Snapshot(
             **vars(facts),
             camera=self.name,
             image=image,
             camera_info=camera_info,
             has_calibration=not self.calibrations.is_empty,
-            calibration_error=self.calibrations.find_error(
-                None if measured.latest is None else measured.latest.size,
-                rectified=self._settings.values.rectified,
-            ),
+            assumed_hfov_deg=assumed_hfov_deg,
+            calibration_error=''
+            if assumed_hfov_deg
+            else self.calibrations.find_error(size, rectified=values.rectified),
             outputs=tuple(
                 observe_output(self._node, p, self._refusals) for _, p, _ in self._outputs
             ),
             measured=measured,
+            grey_levels=self.levels.description,
         )

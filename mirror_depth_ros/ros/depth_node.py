@@ -8,30 +8,39 @@ therefore drops old images in place of queueing them.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 from typing import Any, cast
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
 from mirror_depth_ros.memory_fallback import FrugalEstimator, free_caches
+from mirror_depth_ros.ros.background import Background
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.decoding import decoder_name
 from mirror_depth_ros.ros.depth_node_help import parse_arguments
 from mirror_depth_ros.ros.diagnostics import Diagnostics
-from mirror_depth_ros.ros.frame_worker import FrameWorker, describe_error
+from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker, describe_error
 from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.observations import NodeFacts
 from mirror_depth_ros.ros.orderly_lifecycle import OrderlyLifecycleNode
+from mirror_depth_ros.ros.overrides import QOS_PREFIX, warn_of_unknown
 from mirror_depth_ros.ros.parameters import ParameterServer
-from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator
+from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator, warm_up
 from mirror_depth_ros.ros.process import run_node
 
-# How long the process waits for the images at hand when it ends; ros2 launch waits 5 s.
+# How long to wait for the images at hand when the node is deactivated: a model that takes longer
+# is stuck, and who asked for it waits for an answer.
+_STOP_TIMEOUT_S = 5.0
+# The same when the process ends; ros2 launch waits 5 s.
 _EXIT_TIMEOUT_S = 2.0
+_LOADER_NAME = 'model_loader'
 
 
 class DepthNode(OrderlyLifecycleNode):
@@ -52,6 +61,9 @@ class DepthNode(OrderlyLifecycleNode):
         #: One without a name, unless the parameter names them; none until the parameters are read.
         self.cameras: tuple[CameraStream, ...] = ()
         self._worker: FrameWorker | None = None
+        #: One that did not end in time and may still be at work with the model.
+        self._stuck: FrameWorker | None = None
+        self._loading: Background[FrugalEstimator] | None = None
         self._enabled = True
         self._failure = ''
         # Not the node's clock: with use_sim_time that stands still until a simulator runs.
@@ -72,47 +84,63 @@ class DepthNode(OrderlyLifecycleNode):
             self, self.cameras, self._observe, clock=self._steady_clock
         )
         self.create_service(SetBool, '~/enable', self._on_enable)
+        warn_of_unknown(self)
         if self._settings.values.autostart:
-            self._start_timer = self.create_timer(0.0, self._autostart, clock=self._steady_clock)
-
-    @property
-    def state(self) -> str:
-        """The label of the lifecycle state: ``unconfigured``, ``inactive``, ``active``, ..."""
-        return self._state_machine.current_state[1]
+            self._start_timer = self.create_timer(
+                0.0,
+                self._autostart,
+                # A coroutine: until it ends, the others of its group would wait.
+                callback_group=ReentrantCallbackGroup(),
+                clock=self._steady_clock,
+            )
 
     # Lifecycle
 
+    async def prepare(self) -> None:
+        """Load the model in a thread of its own."""
+        self._failure = ''
+        self._loading = Background(self._load, node=self, name=_LOADER_NAME)
+        await self._loading.wait()
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the model and make the publishers."""
-        values = self._settings.values
-        started = time.monotonic()
+        """Take the model, or load it if that has not been done, and make the publishers."""
+        loading, self._loading = self._loading, None
         try:
-            self._estimator = FrugalEstimator(
-                self._load_estimator(
-                    values.model,
-                    device=values.device,
-                    precision=values.precision,
-                    clip_weights=values.clip_weights or None,
-                    backend=values.backend,
-                )
-            )
+            self._estimator = self._load() if loading is None else loading.result()
             for camera in self.cameras:
                 camera.create_outputs()
-            decoder_name()  # now, not when the first image waits for it
         except Exception as error:  # whatever is wrong: the node stays, to be tried again
             self._release()
             return self._fail('configure', error)
         self._failure = ''
-        self.get_logger().info(
-            f'model {values.model} on {self._estimator.device} in {self._estimator.precision} '
-            f'by {self._estimator.backend}, loaded in {time.monotonic() - started:.1f} s'
-        )
         return super().on_configure(state)
+
+    def _load(self) -> FrugalEstimator:
+        """Return the model, ready for the first image."""
+        values, started = self._settings.values, time.monotonic()
+        estimator = FrugalEstimator(
+            self._load_estimator(
+                values.model,
+                device=values.device,
+                precision=values.precision,
+                clip_weights=values.clip_weights or None,
+                backend=values.backend,
+            )
+        )
+        warm_up(estimator)
+        decoder_name()  # now, not when the first image waits for it
+        if self.context.ok():
+            self.get_logger().info(
+                f'model {values.model} on {estimator.device} in {estimator.precision} by '
+                f'{estimator.backend}, loaded in {time.monotonic() - started:.1f} s'
+            )
+        return estimator
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and listen to the cameras."""
         result = super().on_activate(state)
         try:
+            self._check_model_is_free()
             self._worker = FrameWorker(
                 estimator=cast(FrugalEstimator, self._estimator),  # inactive means configured
                 settings=self._settings,
@@ -125,10 +153,11 @@ class DepthNode(OrderlyLifecycleNode):
             self._stop()
             return self._fail('activate', error)
         self._failure = ''
+        warn_of_unknown(self, prefix=QOS_PREFIX)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening and finish the image at hand."""
+        """Stop listening and finish the image at hand, if the model does so in time."""
         self._stop()
         return super().on_deactivate(state)
 
@@ -157,10 +186,24 @@ class DepthNode(OrderlyLifecycleNode):
         self._stop(timeout_s=_EXIT_TIMEOUT_S)
         super().destroy_node()
 
-    def _autostart(self) -> None:
+    async def _autostart(self) -> None:
         self._start_timer.cancel()
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        if self.state != 'unconfigured':
+            return  # a manager was faster, and goes on
+        if await self.configure() == TransitionCallbackReturn.SUCCESS and not self.is_managed:
             self.trigger_activate()
+
+    def _check_model_is_free(self) -> None:
+        """Refuse to give the model to a second thread.
+
+        :raises ValueError: while one has it that did not stop in time.
+        """
+        if self._stuck is not None and self._stuck.is_at_work:
+            raise ValueError(
+                'got a model that is still at work on an image from before, expected it to be '
+                'free; wait, or clean the node up and configure it, which loads the model anew'
+            )
+        self._stuck = None
 
     def _fail(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         """Say why a transition cannot be made; the node stays as it is, to be asked again."""
@@ -187,9 +230,12 @@ class DepthNode(OrderlyLifecycleNode):
         """Return what the diagnostics judge, beside the cameras."""
         values, estimator = self._settings.values, self._estimator
         device = '' if estimator is None else str(estimator.device)
+        own = (self.get_name(), self.get_namespace())
         return NodeFacts(
             node=self.get_fully_qualified_name(),
             state=self.state,
+            # Itself is among them, once the graph knows it.
+            n_namesakes=max(0, self.get_node_names_and_namespaces().count(own) - 1),
             failure=self._failure,
             enabled=self._enabled,
             model=values.model,
@@ -206,14 +252,21 @@ class DepthNode(OrderlyLifecycleNode):
 
     def _stop(self, *, timeout_s: float | None = None) -> None:
         """End what on_activate began, as far as it came."""
+        timeout_s = _STOP_TIMEOUT_S if timeout_s is None else timeout_s
         for camera in self.cameras:
             camera.stop_listening()
         if self._worker is None:
             return
         worker, self._worker = self._worker, None
-        worker.stop(timeout_s=timeout_s)
+        if not worker.stop(timeout_s=timeout_s):
+            self._stuck = worker
         if not self.context.ok():
             return  # the process is ending: nothing can be logged any more
+        if self._stuck is not None:
+            self.get_logger().error(
+                f'the model is still at work on an image after {timeout_s:g} s and was left to '
+                'it: nothing of it will be published; if it never ends, start the node again'
+            )
         for camera in self.cameras:
             camera.log_counts()
 
@@ -221,7 +274,8 @@ class DepthNode(OrderlyLifecycleNode):
         """Undo on_configure, as far as it came."""
         for camera in self.cameras:
             camera.destroy_outputs()
-        self._estimator = None
+        # A thread that is stuck keeps its own, which is freed when it ends.
+        self._estimator = self._stuck = None
         free_caches()
         self._failure = ''
 
@@ -230,7 +284,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the process's exit code."""
     arguments = sys.argv if arguments is None else arguments
     parse_arguments(arguments)
-    return run_node(DepthNode, arguments, name='depth_node')
+    code = run_node(DepthNode, arguments, name='depth_node')
+    if {thread.name for thread in threading.enumerate()} & {WORKER_NAME, _LOADER_NAME}:
+        # The interpreter would stop it midway in the code of a library, which may end in an abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == '__main__':

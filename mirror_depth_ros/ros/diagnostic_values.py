@@ -39,6 +39,7 @@ def camera_values(snapshot: Snapshot) -> dict[str, str]:
         values |= _milliseconds(stage, measured.durations.get(stage))
     values |= _milliseconds('image age when it comes', _credible(measured.arrival_age))
     values |= _milliseconds('image age when depth goes out', _credible(measured.publishing_age))
+    values['values of 16-bit images fill'] = snapshot.grey_levels or 'none came'
     values['last skipped because'] = (
         'none was' if measured.skips is None else measured.skips.reason
     )

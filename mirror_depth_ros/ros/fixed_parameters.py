@@ -10,6 +10,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from mirror_depth_ros.ros.overrides import take_integers_for_doubles, warn_of_unknown
 from mirror_depth_ros.ros.process import own_arguments
 
 
@@ -29,10 +30,14 @@ class FixedParameter:
 def declare(node: Node, parameters: Sequence[FixedParameter]) -> dict[str, Any]:
     """Declare the parameters at a node and return their values by name.
 
+    Integers are taken for doubles; values for names that are none of them are warned about.
+
     :raises rclpy.exceptions.ParameterException: for a value of a wrong type or outside its range.
     """
+    take_integers_for_doubles(node, (p.name for p in parameters if isinstance(p.default, float)))
     for parameter in parameters:
         node.declare_parameter(parameter.name, parameter.default, _descriptor(parameter))
+    warn_of_unknown(node)
     return {p.name: node.get_parameter(p.name).value for p in parameters}
 
 

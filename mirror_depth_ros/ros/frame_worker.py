@@ -20,8 +20,11 @@ from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.decoding import decoder_name
 from mirror_depth_ros.ros.mailbox import Worker
 from mirror_depth_ros.ros.measurements import Stopwatch
-from mirror_depth_ros.ros.parameters import ParameterServer
+from mirror_depth_ros.ros.parameters import DepthParameters, ParameterServer
 from mirror_depth_ros.ros.pipeline import CameraImage, DepthFrame, make_frame, read_image
+
+#: Of the thread.
+WORKER_NAME = 'depth_worker'
 
 _ERROR_PERIOD_S = 5.0
 
@@ -32,6 +35,8 @@ class _Job:
 
     camera: CameraStream
     message: Image | CompressedImage
+    #: The parameters of when its work began: a change meanwhile is for the next image.
+    values: DepthParameters
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
 
@@ -55,8 +60,9 @@ class FrameWorker:
         self._clock = clock
         self._context = context
         self._announced: set[CameraStream] = set()
+        self._is_abandoned = False
         self._worker: Worker[CameraStream, Image | CompressedImage] = Worker(
-            self._process, name='depth_worker'
+            self._process, name=WORKER_NAME
         )
 
     def put(self, camera: CameraStream, message: Image | CompressedImage) -> None:
@@ -64,13 +70,25 @@ class FrameWorker:
         if self._worker.mailbox.put(camera, message):
             camera.measurements.drop(time.monotonic())
 
-    def stop(self, *, timeout_s: float | None = None) -> None:
-        """Finish the images at hand and end the thread, or give up waiting for it."""
-        self._worker.stop(timeout_s=timeout_s)
+    def stop(self, *, timeout_s: float) -> bool:
+        """Finish the images at hand and end the thread, or give up waiting for it.
+
+        Of images that were given up, nothing is published.
+
+        :returns: whether the thread ended within the time.
+        """
+        self._is_abandoned = not self._worker.stop(timeout_s=timeout_s)
+        return not self._is_abandoned
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the thread still has the estimator."""
+        return self._worker.is_alive
 
     def _process(self, messages: dict[CameraStream, Image | CompressedImage]) -> None:
         """Publish what is wanted of the images; whatever is wrong, the next have their turn."""
-        jobs = [_Job(camera, message) for camera, message in messages.items()]
+        values = self._settings.values
+        jobs = [_Job(camera, message, values) for camera, message in messages.items()]
         for job in jobs:
             job.camera.measurements.begin(time.monotonic())
         images: dict[_Job, CameraImage] = {}
@@ -81,17 +99,25 @@ class FrameWorker:
                 else:
                     job.camera.measurements.ignore()
         for job, depth in self._estimate(images).items():
+            if self._is_abandoned:
+                return
             with self._skipping_on_error(job):
                 self._publish(job, images[job], depth)
 
     def _read(self, job: _Job) -> CameraImage:
+        levels = job.camera.levels
+        taken_for = levels.description
         image = read_image(
             job.message,
             calibrations=job.camera.calibrations,
-            rectified=self._settings.values.rectified,
+            levels=levels,
+            rectified=job.values.rectified,
+            hfov_deg=job.values.hfov_deg,
             stopwatch=job.stopwatch,
         )
         job.stopwatch.stop()
+        if levels.description != taken_for:
+            job.camera.logger.info(f'values of the 16-bit images fill {levels.description}')
         return image
 
     def _estimate(self, images: Mapping[_Job, CameraImage]) -> dict[_Job, NDArray[np.float32]]:
@@ -121,9 +147,9 @@ class FrameWorker:
     def _publish(self, job: _Job, image: CameraImage, depth: NDArray[np.float32]) -> None:
         camera = job.camera
         job.stopwatch.start('publish')
-        frame = make_frame(image, depth, self._settings.values)
+        frame = make_frame(image, depth, job.values)
         for output, publisher, memory in camera.wanted_outputs():
-            publisher.publish(output.encode(frame, self._settings.values, memory))
+            publisher.publish(output.encode(frame, job.values, memory))
         job.stopwatch.stop()
         camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(
@@ -145,7 +171,7 @@ class FrameWorker:
 
     def _skip(self, job: _Job, error: Exception) -> None:
         """Record and log that an image came to nothing."""
-        if not self._context.ok():
+        if self._is_abandoned or not self._context.ok():
             return  # the process is ending: nothing can be published or logged any more
         reason = describe_error(error)
         job.camera.measurements.skip(time.monotonic(), stage=job.stopwatch.stage, reason=reason)

@@ -48,6 +48,7 @@ class Cause(Enum):
     """What a finding is about."""
 
     STATE = 'state'
+    NAME = 'name'
     IMAGE = 'image'
     CAMERA_INFO = 'camera_info'
     CALIBRATION = 'calibration'
@@ -90,7 +91,12 @@ def judge(snapshot: Snapshot) -> Judgement:
 
 def judge_node(facts: NodeFacts, n_cameras: int) -> Judgement:
     """Say what is wrong with a node of which every camera is judged on its own."""
-    findings = [*_find_in_state(facts), *_find_shortage(facts), *_find_pause(facts)]
+    findings = [
+        *_find_in_state(facts),
+        *_find_namesakes(facts),
+        *_find_shortage(facts),
+        *_find_pause(facts),
+    ]
     return _weigh(findings, f'{facts.state}, for {n_cameras} camera{"s" * (n_cameras != 1)}')
 
 
@@ -106,12 +112,19 @@ def _weigh(found: Iterable[Finding], activity: str) -> Judgement:
 def _find(snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.state != 'active' or snapshot.image is None or snapshot.camera_info is None:
         yield from _find_in_state(snapshot)
+        yield from _find_namesakes(snapshot)
         return
     measured, skips = snapshot.measured, snapshot.measured.skips
-    if _is_silent(snapshot.image, measured.since_image_s, measured.elapsed_s):
+    # Of images that were skipped a moment ago, the reason is what matters.
+    is_silent = _is_silent(snapshot.image, measured.since_image_s, measured.elapsed_s)
+    if is_silent and skips is None:
         message = _silence(snapshot, 'image', snapshot.image, measured.since_image_s)
         yield Finding(Level.ERROR, Cause.IMAGE, message)
-    if not snapshot.has_calibration and _is_silent(snapshot.camera_info, None, measured.elapsed_s):
+    if snapshot.assumed_hfov_deg:
+        yield Finding(Level.OK, Cause.CALIBRATION, _assumption(snapshot.assumed_hfov_deg))
+    elif not snapshot.has_calibration and _is_silent(
+        snapshot.camera_info, None, measured.elapsed_s
+    ):
         message = _silence(snapshot, 'CameraInfo', snapshot.camera_info, None)
         yield Finding(Level.ERROR, Cause.CAMERA_INFO, message)
     # A malformed image's size, which the calibration is compared with, says nothing.
@@ -128,6 +141,7 @@ def _find(snapshot: Snapshot) -> Iterator[Finding]:
             f'on {snapshot.device}; wait if it is the first one, else start the node again'
         )
         yield Finding(Level.WARN, Cause.STUCK, message)
+    yield from _find_namesakes(snapshot)
     yield from _find_shortage(snapshot)
     for output in snapshot.outputs:
         if output.n_refused:
@@ -152,6 +166,16 @@ def _find_in_state(facts: NodeFacts) -> Iterator[Finding]:
         command = 'configure' if facts.state == 'unconfigured' else 'activate'
         message = f'{facts.state}; to go on: ros2 lifecycle set {facts.node} {command}'
         yield Finding(Level.WARN, Cause.STATE, message)
+
+
+def _find_namesakes(facts: NodeFacts) -> Iterator[Finding]:
+    if facts.n_namesakes:
+        message = (
+            f'got {facts.n_namesakes + 1} nodes of the name {facts.node}, expected one: each '
+            'output comes from all of them; end the others, or name this one -r __node:=NAME. One '
+            'that was killed is listed for some seconds more'
+        )
+        yield Finding(Level.WARN, Cause.NAME, message)
 
 
 def _find_shortage(facts: NodeFacts) -> Iterator[Finding]:
@@ -239,6 +263,13 @@ def _silence(snapshot: Snapshot, what: str, facts: InputFacts, since_s: float | 
             f'{facts.type_name}; remap {name} to a topic of that type'
         )
     return f'{lack}, where nobody publishes; start the camera, or remap {name} to its topic'
+
+
+def _assumption(hfov_deg: float) -> str:
+    return (
+        f'the camera is not calibrated: its images are assumed to be {hfov_deg:g} degrees wide '
+        '(parameter hfov_deg), without distortion; calibrate it for depth of true scale'
+    )
 
 
 def _skipped(skips: Skips, device: str) -> str:

@@ -72,7 +72,12 @@ class Worker(Generic[K, T]):
         """
         self.mailbox.close()
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return not self.is_alive
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         while (items := self.mailbox.take()) is not None:

@@ -199,3 +199,35 @@ def _bytes_of(pixels: NDArray[Any], memory: MessageMemory | None) -> array.array
     data = (memory or MessageMemory()).take(pixels.nbytes)
     np.copyto(np.frombuffer(data, pixels.dtype).reshape(pixels.shape), pixels)
     return data
+
+
+def depth_array(message: Image) -> NDArray[np.float32]:
+    """Return the metres of a 32FC1 image, ``[H, W]``, as a view.
+
+    :raises ValueError: for another encoding.
+    """
+    if message.encoding != '32FC1':
+        raise ValueError(f'got a depth image of {message.encoding!r}, expected 32FC1 [m]')
+    kind = np.dtype('>f4' if message.is_bigendian else '<f4')
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    return rows[:, : 4 * message.width].view(kind)
+
+
+def cloud_array(message: PointCloud2) -> NDArray[Any]:
+    """Return an organised cloud as records ``x, y, z, rgb``, ``[H, W]``, as a view.
+
+    :raises ValueError: if a field is missing.
+    """
+    offsets = {field.name: field.offset for field in message.fields}
+    names = ['x', 'y', 'z', 'rgb']
+    if not offsets.keys() >= set(names):
+        raise ValueError(f'got a cloud with the fields {sorted(offsets)}, expected {names}')
+    kind = np.dtype(
+        {
+            'names': names,
+            'formats': ['>f4' if message.is_bigendian else '<f4'] * 4,
+            'offsets': [offsets[name] for name in names],
+            'itemsize': message.point_step,
+        }
+    )
+    return np.frombuffer(message.data, kind).reshape(message.height, message.width)

@@ -60,6 +60,8 @@ class NodeFacts:
     #: Full name of the node, and the label of its lifecycle state.
     node: str
     state: str
+    #: How many other nodes have the same full name.
+    n_namesakes: int = 0
     #: Why the node could not be configured or activated, with what to do; empty where it was.
     failure: str = ''
     #: False while paused by ``~/enable``.
@@ -96,5 +98,9 @@ class Snapshot(NodeFacts):
     #: Whether a CameraInfo has come, and why the latest does not describe the images' camera.
     has_calibration: bool = False
     calibration_error: str = ''
+    #: The field of view that is assumed in its place; 0 where none is [degrees].
+    assumed_hfov_deg: float = 0.0
     outputs: tuple[OutputFacts, ...] = ()
     measured: Summary = field(default_factory=Summary)
+    #: What the values of 16-bit images were taken for; empty before the first of them.
+    grey_levels: str = ''

@@ -1,8 +1,20 @@
-"""A lifecycle node that a wrong order does not end."""
+"""A lifecycle node that a wrong order does not end, and that answers while it is configured."""
 
 from __future__ import annotations
 
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from typing import Any
+
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.lifecycle import (
+    LifecycleNode,
+    LifecycleNodeMixin,
+    LifecycleState,
+    TransitionCallbackReturn,
+)
+from rclpy.node import Node
+from rclpy.task import Future
 
 
 class OrderlyLifecycleNode(LifecycleNode):
@@ -10,7 +22,53 @@ class OrderlyLifecycleNode(LifecycleNode):
 
     Up to Jazzy, rclpy lets the error of ``activate`` before ``configure`` out of the executor, and
     the process ends; from Kilted on it answers that the transition failed, as rclcpp does.
+
+    Configuring may take long. It waits for :meth:`prepare` without keeping the executor from
+    diagnostics, parameters and other services, in the state ``configuring``.
     """
+
+    def __init__(self, node_name: str, **node_options: Any) -> None:
+        Node.__init__(self, node_name, **node_options)
+        # A group of its own: until a coroutine has its answer, those of its group wait.
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        self._configured: Future | None = None
+        #: Whether somebody has asked for ``configure``, who then decides what follows.
+        self.is_managed = False
+
+    @property
+    def state(self) -> str:
+        """The label of the lifecycle state: ``unconfigured``, ``inactive``, ``active``, ..."""
+        return self._state_machine.current_state[1]
+
+    async def prepare(self) -> None:
+        """Do what takes long before :meth:`on_configure` is called; it must not raise."""
+
+    async def configure(self) -> TransitionCallbackReturn:
+        """Configure; who calls this while it is under way gets the same result."""
+        if self._configured is not None:
+            return await self._configured
+        state_id, label = self._state_machine.current_state
+        self._state_machine.trigger_transition_by_id(Transition.TRANSITION_CONFIGURE, True)
+        self._configured = configured = Future()
+        await self.prepare()
+        result = self.on_configure(LifecycleState(state_id=state_id, label=label))
+        self._state_machine.trigger_transition_by_label(result.to_label(), True)
+        self._configured = None
+        configured.set_result(result)
+        return result
+
+    async def _LifecycleNodeMixin__on_change_state(  # noqa: N802 - what rclpy's own mangles to
+        self, request: ChangeState.Request, response: ChangeState.Response
+    ) -> ChangeState.Response:
+        transition = request.transition
+        is_configure = transition.label == 'configure' or (
+            not transition.label and transition.id == Transition.TRANSITION_CONFIGURE
+        )
+        self.is_managed |= is_configure
+        if is_configure and self.state in ('unconfigured', 'configuring'):
+            response.success = await self.configure() == TransitionCallbackReturn.SUCCESS
+            return response
+        return super()._LifecycleNodeMixin__on_change_state(request, response)
 
     def _LifecycleNodeMixin__change_state(  # noqa: N802 - the name that rclpy's own mangles to
         self, transition_id: int
@@ -18,9 +76,8 @@ class OrderlyLifecycleNode(LifecycleNode):
         try:
             return super()._LifecycleNodeMixin__change_state(transition_id)
         except Exception as error:  # RCLError, which rclpy does not export
-            state = self._state_machine.current_state[1]
             self.get_logger().error(
-                f'got transition {transition_id}, which is none from the state {state} ({error}); '
-                f'see: ros2 lifecycle list {self.get_fully_qualified_name()}'
+                f'got transition {transition_id}, which is none from the state {self.state} '
+                f'({error}); see: ros2 lifecycle list {self.get_fully_qualified_name()}'
             )
             return TransitionCallbackReturn.ERROR

@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter
 
 from mirror_depth_ros.depth_range import OUT_OF_RANGE
 from mirror_depth_ros.nav_points import CLEAR_RANGE, DECIMATION, EDGE_FILTER
+from mirror_depth_ros.ros.overrides import as_double, take_integers_for_doubles
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ class DepthParameters:
         False,
         'The images are rectified: P of camera_info describes them, in place of K and D.',
     )
+    hfov_deg: float = _parameter(
+        0.0,
+        'Horizontal field of view of a camera without calibration, from edge to edge of its '
+        'images; used only while camera_info has no intrinsics or does not come; 0: none [deg].',
+        limits=(0.0, 179.0),
+    )
     depth_scale: float = _parameter(
         1.0,
         'What the depth of the model is multiplied by; ~/calibrate_scale finds and sets it.',
@@ -177,6 +184,8 @@ class ParameterServer:
         :raises rclpy.exceptions.ParameterException: for one of a wrong type or outside its range.
         """
         defaults = DepthParameters()
+        self._doubles = {f.name for f in fields(defaults) if isinstance(f.default, float)}
+        take_integers_for_doubles(node, self._doubles)
         values = {
             name: _declare(node, name, getattr(defaults, name), spec)
             for name, spec in parameter_specs().items()
@@ -185,6 +194,12 @@ class ParameterServer:
         self.values = DepthParameters(**values)
         self._is_configured = is_configured
         node.add_on_set_parameters_callback(self._set)
+        if hasattr(node, 'add_pre_set_parameters_callback'):  # from Iron on
+            node.add_pre_set_parameters_callback(self._as_declared)
+
+    def _as_declared(self, parameters: list[Parameter]) -> list[Parameter]:
+        """Make doubles of integers where rclpy would refuse their type."""
+        return [as_double(p) if p.name in self._doubles else p for p in parameters]
 
     def _set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Take over all of the changes, or none and say why."""

@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.depth_range import apply_range
 from mirror_depth_ros.flying_pixels import flying_pixels
+from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.heap import without_garbage_collection
 from mirror_depth_ros.image_decoding import decode_compressed
 from mirror_depth_ros.interfaces import Estimator
@@ -19,6 +20,9 @@ from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
 from mirror_depth_ros.ros.decoding import decode_image
 from mirror_depth_ros.ros.measurements import Stopwatch
 from mirror_depth_ros.ros.parameters import DepthParameters
+
+# Height and width of what most cameras send [pixels].
+_USUAL_IMAGE = (480, 640)
 
 
 class EstimatorLoader(Protocol):
@@ -76,25 +80,39 @@ def load_estimator(
     )
 
 
+def warm_up(estimator: Estimator) -> None:
+    """Let a GPU load and choose its kernels now, not when the first image waits for them."""
+    if str(estimator.device) == 'cpu':
+        return  # where the first image takes hardly longer than the next
+    height, width = _USUAL_IMAGE
+    estimator.estimate(np.zeros((height, width, 3), np.uint8), float(width))
+
+
 def read_image(
     message: Image | CompressedImage,
     *,
     calibrations: CalibrationTracker,
+    levels: GreyLevels,
     rectified: bool,
+    hfov_deg: float,
     stopwatch: Stopwatch,
 ) -> CameraImage:
     """Decode an image and find its calibration.
 
+    :param levels: what is known of the camera's 16-bit images.
     :param rectified: which of its matrices describe the camera.
+    :param hfov_deg: field of view to assume where nothing is known of the camera; 0: none [deg].
     :param stopwatch: times the stages; where something raises, it says which one did.
     :raises ValueError: for a malformed image or a calibration that does not fit it.
     """
     stopwatch.start('decode')
-    is_raw = isinstance(message, Image)
-    rgb = decode_image(message) if is_raw else decode_compressed(message)
+    decode = decode_image if isinstance(message, Image) else decode_compressed
+    rgb = decode(message, levels=levels)
     stopwatch.start('calibrate')
     height, width = rgb.shape[:2]
-    calibration = calibrations.find(message.header, width, height, rectified=rectified)
+    calibration = calibrations.find(
+        message.header, width, height, rectified=rectified, hfov_deg=hfov_deg
+    )
     return CameraImage(message.header, rgb, calibration)
 
 

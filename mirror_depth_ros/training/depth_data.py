@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.specification import DataSet, open_data
 from mirror_depth_ros.lazy_sequence import LazySequence
+from mirror_depth_ros.metrics import counted_pixels
 from mirror_depth_ros.model.conv_encoder import ImageEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.protocols import Protocol, named_protocol
@@ -65,7 +68,8 @@ class DepthData(lightning.LightningDataModule):
 
         Args:
             train: Data to train on, such as nyu:FOLDER, kitti:FOLDER, bag:FOLDER or frames:FOLDER,
-                or a part of it, frames:FOLDER[:50%].
+                or a part of it, frames:FOLDER[:50%]; bag:FOLDER,image=TOPIC,depth=TOPIC where a
+                recording has several cameras.
             val: Data to validate on. By default the test split of NYU and KITTI, other scenes, or
                 the last fifth of a recording, which is then not trained on.
             protocol: What counts in validation, a protocol of mirror_depth evaluate; by default
@@ -115,20 +119,17 @@ class DepthData(lightning.LightningDataModule):
         pictures = TrainingPictures(
             self.train_set.samples, usable['train'], self._augmentation, (height, width)
         )
+        val_data = ValidationPictures(self.val_set.samples, usable['val'], self.protocol, network)
+        val_data[0]  # depth in another unit should not cost the encoding of everything
         self._train_data = pictures
         if self._is_cached:
             encoder = network.image_encoder.to(trainer.strategy.root_device)
             variants = FixedVariants(pictures, self._variants, seed=self._options['seed'])
-            name = _fingerprint(variants, encoder, self._augmentation)
-            if trainer.local_rank == 0:
-                cache_pictures(variants, encoder, folder / 'features' / name)
-            trainer.strategy.barrier('features')
-            self._train_data = ByNumber(
-                cache_pictures(variants, encoder, folder / 'features' / name)
-            )
-        self._val_data = ValidationPictures(
-            self.val_set.samples, usable['val'], self.protocol, network
-        )
+            name = _fingerprint(self.names[0], variants, encoder, self._augmentation)
+            cache = partial(cache_pictures, variants, encoder, folder / 'features' / name)
+            self._once('features', cache)
+            self._train_data = ByNumber(cache())
+        self._val_data = val_data
         trainer.lightning_module.max_depth = self.protocol.max_depth
         devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
         rank_zero_only(print)(
@@ -188,6 +189,18 @@ class DepthData(lightning.LightningDataModule):
         assert self._val_data is not None  # setup() was called
         return self._val_data.sample(number * max(1, len(self._val_data) // 4))
 
+    def _once(self, name: str, make: Callable[[], object]) -> None:
+        """Let one process make what all will read; on disks of their own, one of each machine.
+
+        :param make: does nothing where that is there already.
+        """
+        trainer = self.trainer
+        assert trainer is not None  # setup() has seen to it
+        for is_maker in (trainer.global_rank == 0, trainer.local_rank == 0):
+            if is_maker:
+                make()
+            trainer.strategy.barrier(name)
+
     def _usable(self, folder: Path) -> dict[str, list[int]]:
         """Return the numbers of the samples that can be opened, by split.
 
@@ -199,10 +212,13 @@ class DepthData(lightning.LightningDataModule):
         if not self._options['skip_broken']:
             return {split: [*range(len(data.samples))] for split, data in sets.items()}
         note, names = folder / 'broken.json', dict(zip(sets, self.names))
-        if self.trainer.local_rank == 0 and not _is_about(note, names):
-            found = {split: _broken(data, split) for split, data in sets.items()}
-            write_json(note, {'data': names, **found})
-        self.trainer.strategy.barrier('broken')
+
+        def look_through() -> None:
+            if not _is_about(note, names):
+                found = {split: _broken(data, split) for split, data in sets.items()}
+                write_json(note, {'data': names, **found})
+
+        self._once('broken', look_through)
         broken, usable = json.loads(note.read_text()), {}
         for split, data in sets.items():
             left_out = {entry['number'] for entry in broken[split]}
@@ -303,15 +319,15 @@ class ValidationPictures(Dataset[Picture]):
         sample = self._samples[self._usable[index]]
         whole = to_picture(sample)
         height, width = whole.size
-        counted = torch.from_numpy(self._protocol.mask(height, width))
-        counted = counted & (whole.depth > 0) & (whole.depth < self._protocol.max_depth)
-        if not counted.any():
+        mask, max_depth = self._protocol.mask(height, width), self._protocol.max_depth
+        try:
+            counted = counted_pixels(whole.depth[0].numpy(), max_depth=max_depth, mask=mask)
+        except ValueError as error:
             raise ValueError(
-                f'got {sample.name} without true depth where the protocol {self._protocol.name} '
-                'counts, expected some in every image to validate on; leave the image out, or '
-                'choose another --data.protocol'
-            )
-        whole = whole._replace(depth=whole.depth.where(counted, torch.nan))
+                f'{sample.name}: {error}, leave the image out, or choose another --data.protocol '
+                f'than {self._protocol.name}'
+            ) from error
+        whole = whole._replace(depth=whole.depth.where(torch.from_numpy(counted), torch.nan))
         seen = cut(whole, self._protocol.input_window(height, width))
         return resize(seen, self._network_size(*seen.size))._replace(depth=seen.depth)
 
@@ -349,11 +365,14 @@ def _broken(data: DataSet, split: str) -> list[dict[str, Any]]:
 
 
 def _fingerprint(
-    variants: FixedVariants, encoder: ImageEncoder, augmentation: Augmentation
+    data: str, variants: FixedVariants, encoder: ImageEncoder, augmentation: Augmentation
 ) -> str:
-    """Return a name for the features of these variants, by all that they depend on."""
+    """Return a name for the features of these variants, by all that they depend on.
+
+    :param data: the data set's name: two cameras of a recording share the names of their images.
+    """
     pictures = variants.pictures
-    parts: list[object] = [encoder.fingerprint(), encoder.taps, pictures.size, augmentation]
+    parts: list[object] = [data, encoder.fingerprint(), encoder.taps, pictures.size, augmentation]
     parts += [variants.variants, variants.seed]
     parts += [*map(pictures.name_of, range(len(pictures)))]
     return hashlib.sha256('\n'.join(map(str, parts)).encode()).hexdigest()[:16]

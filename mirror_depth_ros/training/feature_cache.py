@@ -23,6 +23,7 @@ from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder, ImageEncoder
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
+from mirror_depth_ros.training.made_apart import made_apart
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.row_file import RowFile, RowWriter
 from mirror_depth_ros.writers import write_bytes
@@ -109,20 +110,19 @@ def cache_scenes(
     """
     if path.exists():
         return RowFile(path)
-    unfinished = path.with_suffix('.unfinished')
     shape = (2 * len(scenes), *_feature_shape(encoder, scenes.rgb.shape[1:3]))
-    cache = RowWriter(unfinished, np.uint16, shape)
-    for start in track(range(0, len(scenes), _BATCH), 'encoding'):
-        rgb = torch.from_numpy(scenes.rgb[start : start + _BATCH].copy()).permute(0, 3, 1, 2)
-        with torch.random.fork_rng(devices=[]):
-            relit = []
-            for number, image in enumerate(rgb.flip(-1), start):
-                torch.manual_seed(number)  # as it is wherever a batch begins
-                relit.append(mirrored.relight(image))
-        pairs = torch.stack([rgb, torch.stack(relit)], dim=1)  # [B, 2, 3, H, W]
-        cache.append(_encode(encoder, pairs.flatten(0, 1)))
-    cache.close()
-    unfinished.rename(path)  # its final name says that it is whole
+    with made_apart(path) as unfinished:
+        cache = RowWriter(unfinished, np.uint16, shape)
+        for start in track(range(0, len(scenes), _BATCH), 'encoding'):
+            rgb = torch.from_numpy(scenes.rgb[start : start + _BATCH].copy()).permute(0, 3, 1, 2)
+            with torch.random.fork_rng(devices=[]):
+                relit = []
+                for number, image in enumerate(rgb.flip(-1), start):
+                    torch.manual_seed(number)  # as it is wherever a batch begins
+                    relit.append(mirrored.relight(image))
+            pairs = torch.stack([rgb, torch.stack(relit)], dim=1)  # [B, 2, 3, H, W]
+            cache.append(_encode(encoder, pairs.flatten(0, 1)))
+        cache.close()
     return RowFile(path)
 
 
@@ -132,14 +132,21 @@ def cache_pictures(
     """Encode pictures that all have the same size; a finished cache is opened instead.
 
     They are opened one after the other and only one batch is ever in memory. The folder's name
-    should say which encoder and which pictures made it.
+    should say which encoder and which pictures made it. Several processes may do it at once, see
+    :func:`made_apart`.
 
     :param pictures: opened by number; each is opened once.
     :raises OSError: if the disk does not hold it.
     """
-    if (folder / 'focal_px.npy').exists():
-        return CachedPictures(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / 'focal_px.npy').exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with made_apart(folder) as unfinished:
+            unfinished.mkdir()
+            _encode_pictures(pictures, encoder, unfinished)
+    return CachedPictures(folder)
+
+
+def _encode_pictures(pictures: Sequence[Picture], encoder: ImageEncoder, folder: Path) -> None:
     count, size = len(pictures), tuple(pictures[0].depth.shape[1:])
     # Half precision: a step of 6 cm at 100 m, less than any sensor resolves there.
     depth = RowWriter(folder / 'depth.npy', np.float16, (count, 1, *size))
@@ -155,8 +162,7 @@ def cache_pictures(
     depth.close()
     last = io.BytesIO()
     np.save(last, focal_px)
-    write_bytes(folder / 'focal_px.npy', last.getvalue())  # its presence says that all is whole
-    return CachedPictures(folder)
+    write_bytes(folder / 'focal_px.npy', last.getvalue())
 
 
 def _feature_shape(encoder: ImageEncoder, size: tuple[int, ...]) -> tuple[int, ...]:

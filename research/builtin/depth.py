@@ -26,7 +26,7 @@ from mirror_depth_ros.training.loading import ResumableLoader
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.schedule import warmed_up_average
 from mirror_depth_ros.writers import write_bytes
-from research.builtin.fast_encoder import FastModule
+from research.builtin.fast_encoder import FastModule, has_matrix_unit
 from research.builtin.mixture import Mixture, RealFrames, Rendered, root_weights
 
 _STREETS = ('outdoor', 'pandaset-002')
@@ -39,6 +39,11 @@ class BuiltinTraining(DepthTraining):
         """Train ``model``; without a fast encoder, PyTorch encodes."""
         super().__init__(model, **options)
         self._fast = [fast]  # in a list, so that it is no part of the state
+
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Decode in bf16 while training, where the processor multiplies matrices in it."""
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.training and has_matrix_unit()):
+            return super().predict(batch)
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the frozen tower's taps."""
@@ -96,6 +101,7 @@ def train_depth(
         kinds=names,
     )
     model.decoder.to(memory_format=torch.channels_last)
+    depthwise_in_fp32(model.decoder)
     last, report = work / 'last.ckpt', _Report(work)
     trainer = lightning.Trainer(
         max_epochs=1,
@@ -116,6 +122,19 @@ def train_depth(
     trainer.validate(training, loaders, verbose=False)
     write_bytes(work / 'trained.safetensors', save(trained_weights(model)))
     return report.figures
+
+
+def depthwise_in_fp32(decoder: torch.nn.Module) -> None:
+    """Keep depthwise convolutions in fp32: in bf16 their gradients take four times as long."""
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.groups > 1:
+            module.__class__ = _Fp32Conv2d
+
+
+class _Fp32Conv2d(torch.nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, Tensor]:

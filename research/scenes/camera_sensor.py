@@ -9,11 +9,16 @@ from numpy.typing import NDArray
 from research.scenes.cast import F32
 
 
-def photograph(radiance: F32, rng: np.random.Generator) -> NDArray[np.uint8]:
+def photograph(
+    radiance: F32, rng: np.random.Generator, *, noise_rng: np.random.Generator | None = None
+) -> NDArray[np.uint8]:
     """Turn linear light ``[H, W, 3]`` into a photograph, RGB uint8.
 
     Exposure aims at the median and the bright tenth and misses; colour is balanced only in part;
     the lens shades corners and blurs; there is noise, and most cameras send JPEG.
+
+    :param rng: draws the camera.
+    :param noise_rng: draws the noise, where a camera takes several pictures; ``rng`` by default.
     """
     picture = np.nan_to_num(radiance, posinf=8.0).clip(0, 50)
     grey = picture.mean(axis=2)
@@ -24,7 +29,7 @@ def photograph(radiance: F32, rng: np.random.Generator) -> NDArray[np.uint8]:
     picture *= (towards_grey * rng.lognormal(0, 0.05, 3)).clip(0.4, 2.5).astype(np.float32)
     picture = _lens(picture, rng)
     picture = _curve(picture, rng)
-    noise = rng.standard_normal(picture.shape, np.float32)
+    noise = (noise_rng or rng).standard_normal(picture.shape, np.float32)
     if rng.random() < 0.4:  # a cheap sensor's noise after its own smoothing
         noise = cv2.GaussianBlur(noise, (3, 3), 0.7) * 1.6
     strength = rng.uniform(0.0, 0.022) * (1.3 - picture)

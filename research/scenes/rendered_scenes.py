@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from research.scenes.assembly import Scene
 from research.scenes.camera import View
 from research.scenes.camera_sensor import photograph
 from research.scenes.captions import describe
@@ -93,29 +95,41 @@ class _Job:
     count: int
 
 
+def scene_and_views(
+    library: Library, kind: str, rng: np.random.Generator
+) -> tuple[Scene, Callable[[], View]]:
+    """Return a random scene, and what finds a new place for a camera in it at each call.
+
+    :param kind: ``indoor``, ``close`` or ``outdoor``.
+    :raises ValueError: for another kind.
+    """
+    if kind == 'indoor':
+        room = make_room(library, rng)
+        return room.scene, lambda: room_view(room.scene, room.floor, room.height, rng)
+    if kind == 'close':
+        near = make_close(library, rng)
+
+        def aimed() -> View:
+            target = near.targets[int(rng.integers(len(near.targets)))]
+            return aimed_view(near.scene, target, near.floor, near.height, rng)
+
+        return near.scene, aimed
+    if kind == 'outdoor':
+        street = make_street(library, rng)
+        return street.scene, lambda: street_view(street, rng)
+    raise ValueError(f'got kind {kind!r}, expected one of {", ".join(KINDS)}')
+
+
 def shots(
     library: Library, kind: str, seed: int, count: int, height: int, width: int
 ) -> list[Shot]:
     """Render pictures of the scene that a seed stands for.
 
     :param kind: ``indoor``, ``close`` or ``outdoor``.
+    :raises ValueError: for another kind.
     """
     rng = np.random.default_rng((KINDS.index(kind), seed))
-    if kind == 'indoor':
-        room = make_room(library, rng)
-        scene, views = room.scene, lambda: room_view(room.scene, room.floor, room.height, rng)
-    elif kind == 'close':
-        near = make_close(library, rng)
-        scene = near.scene
-
-        def views() -> View:
-            target = near.targets[int(rng.integers(len(near.targets)))]
-            return aimed_view(near.scene, target, near.floor, near.height, rng)
-    elif kind == 'outdoor':
-        street = make_street(library, rng)
-        scene, views = street.scene, lambda: street_view(street, rng)
-    else:
-        raise ValueError(f'got kind {kind!r}, expected one of {", ".join(KINDS)}')
+    scene, views = scene_and_views(library, kind, rng)
     taken = []
     for _ in range(count):
         view = views()

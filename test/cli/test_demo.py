@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import cv2
 import numpy as np
@@ -41,8 +42,16 @@ def photographs(tmp_path):
     return folder
 
 
+def check_packages():
+    """Skip a test of the node where what it needs is not installed."""
+    pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
+    pytest.importorskip(
+        'open_clip', reason='no model loads without it: pip install open_clip_torch'
+    )
+
+
 def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
-    pytest.importorskip('rclpy')
+    check_packages()
     output, copy = tmp_path / 'a folder', tmp_path / 'figures.json'
     code, table, messages = demo(
         *('--images', photographs, '--fov', 70, '--seconds', 0.5),
@@ -50,6 +59,7 @@ def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
     )
     assert code == 0, messages
     assert 'latency' in table
+    assert 'no truth' in table
     summary = json.loads(copy.read_text())
     assert [p['name'] for p in summary['pictures']] == ['0.png', '1.png']
     assert summary['frames_processed'] >= 2
@@ -59,8 +69,28 @@ def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
     assert (output / 'frames/001/cloud.ply').is_file()
 
 
+@pytest.mark.timeout(400)  # 73 frames through the built-in model, on whatever else is busy
+def test_plays_the_recording_brought_along_and_tells_its_kinds_apart(demo, tmp_path):
+    check_packages()
+    code, tables, messages = demo('--seconds', 0.5, '--rate', 60, '--output', tmp_path)
+    assert code == 0, messages
+    assert re.search(r'photographs +. 25 +. 0\.\d{3} ', tables)
+    assert re.search(r'rendered +. 48 +. 0\.\d{3} ', tables)
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert [(g['name'], g['frames'], g['recordings']) for g in summary['groups']] == [
+        ('photographs', 25, 6),
+        ('rendered', 48, 2),
+    ]
+    # Two of each place, photographs first.
+    assert [p['name'].split('/')[0] for p in summary['pictures']] == ['photographs'] * 12 + [
+        'rendered'
+    ] * 4
+    assert cv2.imread(str(tmp_path / 'overview.png')) is not None
+    assert (tmp_path / 'cloud.ply').is_file()
+
+
 def test_says_at_once_why_the_depth_node_cannot_start(demo, photographs, tmp_path):
-    pytest.importorskip('rclpy')
+    check_packages()
     missing = tmp_path / 'missing.safetensors'
     code, _, messages = demo(
         *('--images', photographs, '--fov', 70, '--output', tmp_path / 'out', '--model', missing)
@@ -71,12 +101,24 @@ def test_says_at_once_why_the_depth_node_cannot_start(demo, photographs, tmp_pat
 
 
 def test_reports_a_photograph_that_cannot_be_read(demo, photographs, tmp_path):
-    pytest.importorskip('rclpy')
+    check_packages()
     (photographs / '2.png').write_text('no picture either')
     code, _, messages = demo('--images', photographs, '--fov', 70, '--output', tmp_path / 'out')
     assert code == 1
     assert '2.png' in messages
-    assert 'cannot decode' in messages
+    assert 'is no BMP, JPEG, PNG' in messages
+
+
+def test_names_files_that_are_not_read_and_says_so_by_the_exit_code(demo, photographs, tmp_path):
+    check_packages()
+    (photographs / 'IMG_1.HEIC').write_bytes(b'content')
+    output = tmp_path / 'out'
+    code, table, messages = demo(
+        *('--images', photographs, '--fov', 70, '--seconds', 0.5, '--output', output)
+    )
+    assert code == 1
+    assert 'latency' in table  # the others are played all the same
+    assert 'left out: IMG_1.HEIC: no images that are read; convert them' in messages
 
 
 def test_refuses_folders_without_photographs_before_starting_anything(demo, tmp_path):

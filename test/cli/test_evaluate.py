@@ -80,7 +80,7 @@ def test_broken_images_are_an_error_unless_they_may_be_skipped(
 ) -> None:
     write_kitti(tmp_path, {'a': 9.0, 'b': 9.0, 'c': 9.0})
     (tmp_path / 'a_depth.png').unlink()
-    (tmp_path / 'c.png').write_bytes(b'')
+    (tmp_path / 'c.png').write_bytes((tmp_path / 'c.png').read_bytes()[:-9])
     code, output, figures = run(f'kitti:{tmp_path}', tiny_model)
     assert code == 1
     assert 'mirror_depth: got no file' in output
@@ -91,7 +91,7 @@ def test_broken_images_are_an_error_unless_they_may_be_skipped(
     assert 'images that cannot be opened, which do not count: 2 a.png: got no file' in output
     assert figures['images'] == 1
     assert [image['name'] for image in figures['broken']] == ['a.png', 'c.png']
-    assert 'c.png, which OpenCV cannot decode' in figures['broken'][1]['error']
+    assert 'c.png, which is cut short or damaged, expected' in figures['broken'][1]['error']
 
 
 def test_nyu_by_its_protocol(tiny_model: Path, tmp_path: Path) -> None:
@@ -196,6 +196,9 @@ def test_a_baseline_that_was_not_fitted(
 
 @pytest.mark.parametrize('data', ['kitchen', 'frames:nowhere'])
 def test_unknown_data_ends_in_one_line(data: str) -> None:
+    pytest.importorskip(
+        'open_clip', reason='no model loads without it: pip install open_clip_torch'
+    )
     result = CliRunner().invoke(app, ['evaluate', '--data', data])
     assert result.exit_code == 1
     assert 'mirror_depth: got' in result.output

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
@@ -87,10 +88,53 @@ def test_a_second_run_does_not_predict_its_own_results(run, tmp_path):
     assert len(list((tmp_path / 'predictions').rglob('*_depth.png'))) == 1
 
 
+def test_the_focal_length_of_exif_data_is_taken_and_said(run, tmp_path):
+    (tmp_path / 'in').mkdir()
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 26
+    for name in ('a.jpg', 'b.jpg'):
+        Image.fromarray(RGB).save(tmp_path / 'in' / name, exif=exif)
+    write_frame(tmp_path / 'in' / 'c')
+    result = run('in', '--json', 'summary.json')
+    assert result.exit_code == 0, result.output
+    assert (
+        'camera of 2 images by EXIF data: a focal length of 26 mm in 35-mm film' in result.stderr
+    )
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    # 26 / sqrt(36**2 + 24**2) * sqrt(21**2 + 15**2) = 15.508; of the frame as meta.json has it
+    focal_px = [p['focal_px'] for p in summary['predictions']]
+    assert focal_px == pytest.approx([15.508, 15.508, 18.493], abs=1e-3)
+    # What is given goes before what a file says.
+    assert run('in', '--focal', 20, '--json', 'summary.json').exit_code == 0
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert summary['predictions'][0]['focal_px'] == 20.0
+
+
+def test_what_is_left_out_is_named_in_the_exit_code_too(run, tmp_path):
+    (tmp_path / 'in').mkdir()
+    write_rgb_png(tmp_path / 'in' / 'a.png', RGB)
+    (tmp_path / 'in' / 'IMG_1.HEIC').write_bytes(b'content')
+    result = run('in', '--focal', 20, '--json', 'summary.json')
+    assert result.exit_code == 1
+    assert 'left out: in/IMG_1.HEIC: no image or video that is read' in result.stderr
+    assert (tmp_path / 'predictions' / 'in' / 'a_depth.png').is_file()
+    assert json.loads((tmp_path / 'summary.json').read_text())['left_out'] == ['in/IMG_1.HEIC']
+
+
+def test_a_video_without_a_given_camera_is_refused(run, tmp_path):
+    (tmp_path / 'clip.mp4').write_bytes(b'content')
+    result = run('clip.mp4')
+    assert result.exit_code == 1
+    assert 'got clip.mp4 without intrinsics' in result.stderr
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ((), 'got photo.png without intrinsics, expected to know its camera; give --fov'),
+        (
+            (),
+            'got photo.png without intrinsics, expected meta.json or a focal length in EXIF data',
+        ),
         (('--fov', 60, '--focal', 20), 'got --fov and --focal, expected one of them'),
         (('--fov', 190), 'got a horizontal field of view of 190.0 degrees'),
         (('--focal', -1), 'got focal lengths fx=-1.0'),

@@ -131,7 +131,10 @@ def test_images_without_depth_are_counted_and_named(record, caplog):
     assert [name[:6] for name in map(frames.name_of, range(2))] == ['000000', '000002']
     message = f'left out 2 of the 4 images on {IMAGE} in '
     assert message in caplog.text
-    assert 'within 0.02 s: 1700000000.050000000, 1700000000.150000000' in caplog.text
+    assert (
+        'within 0.02 s but 0.049 to 0.049 s off (,tolerance_s= allows more): '
+        '1700000000.050000000, 1700000000.150000000'
+    ) in caplog.text
 
 
 def test_not_all_of_many_images_without_depth_are_named(record, caplog):
@@ -150,7 +153,8 @@ def test_the_tolerance_decides(record):
     with pytest.raises(
         ValueError,
         match=r'no image on /rgb/image_raw with depth on /depth/image within 0.001 s in .*bag: '
-        r'the nearest are 0.020 to 0.021 s off, expected .*tolerance_s',
+        r'the nearest are 0.020 to 0.021 s off, expected stamps of one clock; correct the stamps, '
+        r'or to allow that, add ,tolerance_s=0.021 to bag:/.*/bag$',
     ):
         BagFrames(folder, tolerance_s=0.001)
     for tolerance_s in (-0.1, np.nan):
@@ -173,6 +177,11 @@ def test_distorted_images_take_k_and_d(record):
 
 def test_rectified_images_take_p(record):
     folder = record(image='/rgb/image_rect', info={'d': [-0.3, 0.1, 0.0, 0.0, 0.0]})
+    assert BagFrames(folder)[0].camera == CameraModel(W, H, 40.0, 41.0, 25.0, 18.0)
+
+
+def test_rectified_images_need_no_k(record):
+    folder = record(image='/rgb/image_rect', info={'k': [0.0] * 9})
     assert BagFrames(folder)[0].camera == CameraModel(W, H, 40.0, 41.0, 25.0, 18.0)
 
 
@@ -216,7 +225,8 @@ def test_depth_in_another_frame_is_refused(record):
     with pytest.raises(
         ValueError,
         match="got depth in frame 'depth_camera' on /depth/image and images in frame 'camera' on "
-        '/rgb/image_raw in .*, expected one frame; record .*aligned_depth_to_color',
+        '/rgb/image_raw in .*, expected one frame; record .*aligned_depth_to_color of a RealSense'
+        r'\), or where another topic has it, add ,depth=TOPIC to bag:/.*/bag$',
     ):
         BagFrames(folder)
 
@@ -224,6 +234,20 @@ def test_depth_in_another_frame_is_refused(record):
 def test_registered_depth_may_name_another_frame(record):
     frames = BagFrames(record(depth='/depth_registered/image', depth_frame='depth_camera'))
     assert len(frames) == 3
+
+
+def test_depth_that_is_registered_to_other_images_is_refused(record, bag_maker):
+    left = [('/left/image', bag_maker.image(rgb_of(9), 'rgb8', START_NS, 'left'))]
+    folder = record(
+        image='/right/image', depth='/depth/depth_registered', depth_frame='left', extra=left
+    )
+    with pytest.raises(
+        ValueError,
+        match="got depth in frame 'left' on /depth/depth_registered and images in frame 'camera' "
+        'on /right/image in .*, expected one frame; where that depth is registered to others, add '
+        ',image=/left/image to bag:/.*/bag$',
+    ):
+        BagFrames(folder, image='/right/image')
 
 
 @pytest.fixture
@@ -270,7 +294,7 @@ def test_topics_are_given_where_several_would_do(record, bag_maker):
     extra = [('/rear/image', bag_maker.image(rgb_of(9), 'bgr8', START_NS))]
     folder = record(extra=extra)
     with pytest.raises(
-        ValueError, match=r'got 2 topics .*: /rear/image, /rgb/image_raw, expected'
+        ValueError, match=r'got 2 topics .*; add ,image=/rear/image or ,image=/rgb/image_raw to'
     ):
         BagFrames(folder)
     frames = BagFrames(folder, image='/rear/image', depth=DEPTH, camera_info=INFO)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.data.bag_messages import Content, content_of, decode_colour, decode_depth
+from mirror_depth_ros.grey_levels import GreyLevels
 
 H, W = 37, 53
 
@@ -38,6 +39,14 @@ def test_raw_colour_is_an_array_of_its_own(make_image, rgb, encoding, order):
 def test_compressed_colour(rgb):
     message = compressed(png(rgb[..., ::-1]), 'rgb8; png compressed bgr8')
     np.testing.assert_array_equal(decode_colour(message), rgb)
+
+
+def test_colour_of_16_bits_keeps_the_levels_of_its_camera():
+    levels = GreyLevels()
+    bright = np.linspace(0, 4095, H * W).astype(np.uint16).reshape(H, W)
+    first = decode_colour(compressed(png(bright), 'mono16; png compressed '), levels=levels)
+    second = decode_colour(compressed(png(bright // 8), 'mono16; png compressed '), levels=levels)
+    assert (first.max(), second.max()) == (255, 32)  # 511 * 255 / 4095 = 31.8
 
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
@@ -119,7 +128,7 @@ def test_depth_as_a_plain_png_is_millimetres():
         (SimpleNamespace(encoding='bgr8'), Content.COLOUR),
         (SimpleNamespace(encoding='bayer_rggb8'), Content.COLOUR),
         (SimpleNamespace(encoding='mono8'), Content.GREY),
-        (SimpleNamespace(encoding='mono16'), Content.DEPTH),
+        (SimpleNamespace(encoding='mono16'), Content.GREY_OR_DEPTH),
         (SimpleNamespace(encoding='16UC1'), Content.DEPTH),
         (SimpleNamespace(encoding='32FC1'), Content.DEPTH),
         (SimpleNamespace(encoding='32FC2'), None),
@@ -128,6 +137,8 @@ def test_depth_as_a_plain_png_is_millimetres():
         (SimpleNamespace(format='mono8; jpeg compressed '), Content.GREY),
         (SimpleNamespace(format='16UC1; png compressed '), Content.DEPTH),
         (SimpleNamespace(format='16UC1; compressedDepth'), Content.DEPTH),
+        (SimpleNamespace(format='mono16; png compressed '), Content.GREY_OR_DEPTH),
+        (SimpleNamespace(format='mono16; compressedDepth png'), Content.DEPTH),
         (SimpleNamespace(format='h264'), None),
     ],
 )
@@ -150,6 +161,10 @@ HEADER = bytes(12)
         (compressed(b'', '16UC1; compressedDepth'), 'got 0 bytes as depth in format'),
         (compressed(HEADER, '32FC1; compressedDepth'), 'got 0 bytes as depth in format'),
         (compressed(HEADER + b'no', '16UC1; compressedDepth'), 'got 2 bytes as depth in format'),
+        (
+            compressed(HEADER + png(np.ones((H, W), np.uint16))[:-4], '16UC1; compressedDepth'),
+            'as depth in format .*, which is cut short or damaged, expected a 16-bit PNG',
+        ),
         (
             compressed(HEADER + png(np.zeros((H, W), np.uint8)), '16UC1; compressedDepth'),
             r'got an image uint8 \(37, 53\) as depth .*, expected a 16-bit PNG of one channel',

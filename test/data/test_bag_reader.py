@@ -76,6 +76,47 @@ def test_compressed_recordings(bag_maker, storage, mode):
 
 
 @STORAGES
+def test_one_file_of_compressed_messages_asks_for_its_folder(bag_maker, storage):
+    folder = write(bag_maker, storage=storage, compression=CompressionMode.MESSAGE)
+    file = file_of(folder, storage)
+    message = (
+        rf'got {file}, whose messages are compressed one by one, expected the recording with the '
+        rf'metadata.yaml that says so; give its folder {folder}$'
+    )
+    with pytest.raises(ValueError, match=message):
+        BagReader(file).first('/image')
+    with pytest.raises(ValueError, match='whose messages are compressed'):
+        BagReader(file).message('/image', 3 * SECOND + 5_000_000, 3 * SECOND)
+
+
+def test_compressed_messages_that_the_metadata_does_not_tell_of(bag_maker):
+    folder = write(bag_maker, compression=CompressionMode.MESSAGE)
+    metadata = folder / 'metadata.yaml'
+    text = metadata.read_text().replace('compression_mode: message', 'compression_mode: none')
+    assert text != metadata.read_text()
+    metadata.write_text(text)
+    message = (
+        f'got {folder}, whose messages are compressed one by one, expected the recording with the '
+        r'metadata.yaml that says so; set compression_format: zstd and compression_mode: MESSAGE '
+        r'in it$'
+    )
+    with pytest.raises(ValueError, match=message):
+        BagReader(folder).first('/image')
+
+
+@STORAGES
+def test_one_compressed_file_asks_for_its_folder(bag_maker, storage):
+    folder = write(bag_maker, storage=storage, compression=CompressionMode.FILE)
+    (file,) = folder.glob('*.zstd')
+    message = (
+        rf'got {file}, a compressed file of a recording, expected the folder with its '
+        rf'metadata.yaml; give {folder}, or unpack the file \(zstd -d\)$'
+    )
+    with pytest.raises(ValueError, match=message):
+        BagReader(file)
+
+
+@STORAGES
 def test_a_pickled_reader_opens_the_recording_again(bag_maker, storage):
     reader = BagReader(write(bag_maker, storage=storage))
     reader.first('/image')

@@ -10,7 +10,10 @@ INFO = 'CameraInfo'
 
 
 class Recording:
-    """Topics and what their first message says: an encoding, a format, or ``CameraInfo``."""
+    """Topics and what their first message says: an encoding, a format, or ``CameraInfo``.
+
+    Behind an ``@`` it may say its frame.
+    """
 
     path = 'drive'
 
@@ -18,9 +21,11 @@ class Recording:
         self._messages = {}
         self.topics = {}
         for topic, says in topics.items():
+            says, _, frame = says.partition('@')
             is_compressed = says == 'jpeg' or ';' in says
             field, kind = ('format', 'CompressedImage') if is_compressed else ('encoding', 'Image')
-            self._messages[topic] = SimpleNamespace(**{field: says})
+            header = SimpleNamespace(frame_id=frame or 'camera')
+            self._messages[topic] = SimpleNamespace(header=header, **{field: says})
             self.topics[topic] = f'sensor_msgs/msg/{INFO if says == INFO else kind}'
             if says == 'imu':
                 self.topics[topic] = 'sensor_msgs/msg/Imu'
@@ -82,6 +87,83 @@ def test_a_confidence_map_is_no_depth():
     assert found.depth == '/zed/depth/map'
     assert found.is_rectified
     assert not found.is_registered
+
+
+AZURE_KINECT = {
+    '/rgb/image_raw': 'bgra8@rgb_camera_link',
+    '/rgb/camera_info': INFO,
+    '/depth/image_raw': '16UC1@depth_camera_link',
+    '/depth/camera_info': INFO,
+    '/depth_to_rgb/image_raw': '16UC1@rgb_camera_link',
+    '/depth_to_rgb/camera_info': INFO,
+    '/rgb_to_depth/image_raw': 'bgra8@depth_camera_link',
+    '/rgb_to_depth/camera_info': INFO,
+    '/ir/image_raw': 'mono16@depth_camera_link',
+    '/ir/camera_info': INFO,
+}
+
+
+@pytest.mark.parametrize(
+    ('image', 'depth'),
+    [
+        ('/rgb/image_raw', '/depth_to_rgb/image_raw'),
+        ('/rgb_to_depth/image_raw', '/depth/image_raw'),
+        ('/ir/image_raw', '/depth/image_raw'),
+    ],
+)
+def test_an_azure_kinect_is_told_its_image_and_finds_the_depth_in_the_same_frame(image, depth):
+    with pytest.raises(
+        ValueError,
+        match='add ,image=/rgb/image_raw or ,image=/rgb_to_depth/image_raw to bag:drive',
+    ):
+        find(AZURE_KINECT)
+    topics = find(AZURE_KINECT, image=image)
+    assert (topics.image, topics.depth) == (image, depth)
+
+
+def test_a_zed_is_told_its_image():
+    topics = {
+        f'/zed/zed_node/{side}/color/rect/{name}': says
+        for side in ('left', 'rgb', 'right')
+        for name, says in (('image', 'bgra8@left'), ('camera_info', INFO))
+    }
+    topics['/zed/zed_node/depth/depth_registered'] = '32FC1@left'
+    topics['/zed/zed_node/confidence/confidence_map'] = '32FC1@left'
+    with pytest.raises(
+        ValueError,
+        match='got 3 topics in drive .*; add ,image=/zed/zed_node/left/color/rect/image or '
+        ',image=/zed/zed_node/rgb/color/rect/image or ',
+    ):
+        find(topics)
+    found = find(topics, image='/zed/zed_node/left/color/rect/image')
+    assert found.depth == '/zed/zed_node/depth/depth_registered'
+    assert found.camera_info == '/zed/zed_node/left/color/rect/camera_info'
+
+
+def test_each_of_two_cameras_has_its_own_depth():
+    # That of the rear camera is registered, but to the rear camera's images.
+    topics = {
+        '/front/image': 'rgb8@front',
+        '/front/camera_info': INFO,
+        '/front/depth_to_rgb': '16UC1@front',
+        '/rear/image': 'rgb8@rear',
+        '/rear/camera_info': INFO,
+        '/rear/depth_registered': '16UC1@rear',
+    }
+    assert find(topics, image='/front/image').depth == '/front/depth_to_rgb'
+    assert find(topics, image='/rear/image').depth == '/rear/depth_registered'
+
+
+def test_sixteen_bits_of_grey_are_depth_only_by_name():
+    thermal = {'/thermal/image': 'mono16', '/thermal/camera_info': INFO}
+    found = find({**thermal, '/depth/image': '16UC1'})
+    assert (found.image, found.depth) == ('/thermal/image', '/depth/image')
+    found = find({**thermal, '/camera/depth/image': 'mono16'})
+    assert (found.image, found.depth) == ('/thermal/image', '/camera/depth/image')
+    with pytest.raises(ValueError, match='got no topic in drive that may be the depth'):
+        find(thermal)
+    found = find({**thermal, '/top/ir': 'mono16'}, image='/thermal/image', depth='/top/ir')
+    assert found.depth == '/top/ir'
 
 
 def test_grey_images_serve_where_there_is_no_colour():
@@ -146,30 +228,33 @@ TWO = {
         (
             TWO,
             {},
-            'got 2 topics in drive that may be the image: /front/image, /rear/image, expected '
-            'one; say which as image',
+            'got 2 topics in drive that may be the image, expected one; add ,image=/front/image '
+            'or ,image=/rear/image to bag:drive$',
         ),
         (
             TWO,
             {'image': '/rear/image'},
-            'that may be the depth: /front/depth_registered, /rear/depth_registered, .* as depth',
+            'got 2 topics in drive that may be the depth, expected one; add '
+            ',depth=/front/depth_registered or ,depth=/rear/depth_registered to bag:drive$',
         ),
         (
             {'/image': 'rgb8', '/imu': 'imu'},
             {},
             r'got no topic in drive that may be the depth, expected one; it holds /image '
-            r'\(sensor_msgs/msg/Image\), /imu \(sensor_msgs/msg/Imu\); record it too',
+            r'\(sensor_msgs/msg/Image\), /imu \(sensor_msgs/msg/Imu\); record it too, or add '
+            r',depth=TOPIC to bag:drive$',
         ),
         ({}, {}, 'got no topic in drive that may be the image, .*; it holds no message'),
         (
             {'/a/image': 'rgb8', '/depth': '16UC1', '/b/camera_info': INFO},
             {},
-            r'images on /a/image and no /a/camera_info, expected .* \(there is /b/camera_info\)',
+            r'images on /a/image and no /a/camera_info, expected their CameraInfo; record it too, '
+            r'or add ,camera_info=/b/camera_info to bag:drive$',
         ),
         (
             {'/a/image/compressed': 'jpeg', '/depth': '16UC1'},
             {},
-            r'no /a/camera_info or /a/image/camera_info, expected .* \(there is none\)',
+            'no /a/camera_info or /a/image/camera_info, expected their CameraInfo; record it too$',
         ),
         (TWO, {'image': '/top', 'depth': '/front/depth_registered'}, 'got image /top, which has'),
         (

@@ -20,6 +20,12 @@ def test_lines_become_frames(tmp_path: Path) -> None:
     assert second.origin == f'{path}, line 3'
 
 
+def test_a_byte_order_mark_is_no_part_of_a_path(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_bytes(b'\xef\xbb\xbfden/rgb_1.jpg None 518.8579\r\nb.jpg None 5\r\n')
+    assert [frame.rgb for frame in read_file_list(path)] == ['den/rgb_1.jpg', 'b.jpg']
+
+
 @pytest.mark.parametrize(
     'line', ['a.png b.png', 'a b c 5.0', 'a b five', 'a b 0', 'a b -3.5', 'a b nan', 'a b inf']
 )

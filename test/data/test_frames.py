@@ -6,6 +6,7 @@ from math import nan as NAN
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.frames import FrameFolder, read_depth, read_rgb
@@ -67,7 +68,7 @@ def test_images_are_opened_only_when_asked_for(tmp_path):
     (tmp_path / 'b.png').write_text('not an image')
     frames = FrameFolder(tmp_path, hfov_deg=90.0)
     assert frames[0].rgb.shape == (15, 21, 3)
-    with pytest.raises(ValueError, match=r'got .*b.png, which OpenCV cannot decode'):
+    with pytest.raises(ValueError, match=r'got .*b.png, which is no BMP, JPEG, PNG, TIFF or WEBP'):
         frames[1]
     with pytest.raises(IndexError):
         frames[2]
@@ -133,17 +134,96 @@ def test_metadata_that_is_no_json_object_is_refused(tmp_path):
             FrameFolder(tmp_path)
 
 
+def test_metadata_may_begin_with_a_byte_order_mark(tmp_path):
+    write_frame(tmp_path / 'a')
+    meta = tmp_path / 'a' / 'meta.json'
+    meta.write_bytes(b'\xef\xbb\xbf' + meta.read_bytes())
+    assert FrameFolder(tmp_path)[0].name == 'a'
+
+
 def test_files_that_are_no_images_are_refused(tmp_path):
     (tmp_path / 'empty.png').write_bytes(b'')
     encoded = cv2.imencode('.png', RGB)[1].tobytes()
     (tmp_path / 'cut.png').write_bytes(encoded[: len(encoded) // 2])
-    for name in ('empty.png', 'cut.png'):
-        with pytest.raises(ValueError, match=f'{name}, which OpenCV cannot decode'):
+    for name, reason in (('empty.png', 'is no BMP'), ('cut.png', 'is cut short or damaged')):
+        with pytest.raises(ValueError, match=f'{name}, which {reason}.*, expected a whole image'):
             read_rgb(tmp_path / name)
-    with pytest.raises(ValueError, match='got no image in .*cut.png, expected a 16-bit PNG'):
+    with pytest.raises(ValueError, match='cut.png, which is cut short .*, expected a 16-bit PNG'):
         read_depth(tmp_path / 'cut.png', 0.001)
     write_rgb_png(tmp_path / 'colour.png', RGB)
     with pytest.raises(
         ValueError, match=r'got uint8 \(15, 21, 3\) in .*colour.png, expected a 16'
     ):
         read_depth(tmp_path / 'colour.png', 0.001)
+
+
+def test_an_image_of_floats_is_refused(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / 'a.tiff'), np.ones((15, 21), np.float32))
+    floats = np.ones((15, 21, 3), np.float32)  # of some releases of OpenCV
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: floats)
+    with pytest.raises(ValueError, match='a.tiff of float32, expected an image of 8 or 16 bits'):
+        read_rgb(tmp_path / 'a.tiff')
+
+
+def write_turned(path, picture):
+    """An image with EXIF data that say: to be turned clockwise by a quarter."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.fromarray(picture).save(path, exif=exif)
+
+
+def test_what_intrinsics_and_depth_belong_to_is_read_as_stored(tmp_path):
+    for size in (
+        (15, 21),
+        (15, 15),
+    ):  # a square image does not show by its size that it was turned
+        folder = tmp_path / f'{size[1]}'
+        picture = np.zeros((*size, 3), np.uint8)
+        picture[1, 2] = 90, 80, 70
+        write_frame(folder, camera={**CAMERA, 'width': size[1]}, depth=False)
+        write_turned(folder / 'rgb.png', picture)
+        np.testing.assert_array_equal(FrameFolder(folder)[0].rgb, picture)
+
+
+def test_plain_images_are_turned_upright(tmp_path):
+    picture = np.zeros((15, 21, 3), np.uint8)
+    picture[1, 2] = 90, 80, 70
+    write_turned(tmp_path / 'a.png', picture)
+    (sample,) = FrameFolder(tmp_path, hfov_deg=60.0)
+    assert sample.rgb.shape == (21, 15, 3)
+    assert sample.rgb[2, 13].tolist() == [90, 80, 70]  # row 1 is the second column from the right
+
+
+def test_16_bit_images_of_a_folder_share_their_levels(tmp_path, caplog):
+    bright = np.linspace(0, 4095, 15 * 21).astype(np.uint16).reshape(15, 21)
+    cv2.imwrite(str(tmp_path / 'a.png'), bright)
+    cv2.imwrite(str(tmp_path / 'b.png'), bright // 8)
+    first, second = FrameFolder(tmp_path, hfov_deg=60.0)
+    assert (first.rgb.min(), first.rgb.max()) == (0, 255)
+    assert second.rgb.max() == 32  # 511 * 255 / 4095 = 31.8
+    assert caplog.messages == [f'values of {tmp_path / "a.png"} fill 12 of 16 bits']
+
+
+def test_files_of_no_kind_that_is_read_are_known(tmp_path):
+    write_rgb_png(tmp_path / 'a.png', RGB)
+    for name in ('b.HEIC', 'c.gif', 'notes.txt', '.hidden.gif'):
+        (tmp_path / name).write_bytes(b'content')
+    assert FrameFolder(tmp_path, hfov_deg=60.0).left_out == [
+        tmp_path / 'b.HEIC',
+        tmp_path / 'c.gif',
+    ]
+
+
+def test_a_frame_says_where_it_was_taken(tmp_path):
+    write_frame(tmp_path / 'a')
+    write_frame(tmp_path / 'b', domain='outdoor')
+    write_frame(tmp_path / 'c', domain='space')
+    frames = FrameFolder(tmp_path)
+    assert (frames.domain_of(0), frames.domain_of(1)) == ('indoor', 'outdoor')
+    with pytest.raises(ValueError, match=r"domain 'space' in .*c/meta.json, expected one of in"):
+        frames.domain_of(2)
+
+
+def test_a_plain_image_is_taken_indoors(tmp_path):
+    write_rgb_png(tmp_path / 'a.png', RGB)
+    assert FrameFolder(tmp_path, hfov_deg=60.0).domain_of(0) == 'indoor'

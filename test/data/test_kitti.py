@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.kitti import KittiFolder
@@ -86,6 +87,14 @@ def test_photographs_with_depth_and_calibration(root: Path) -> None:
     assert right.depth[3, 4] == pytest.approx(5130 / 256)
 
 
+def test_a_calibration_may_begin_with_a_byte_order_mark(root: Path) -> None:
+    lines = [line for line in CALIBRATION.splitlines() if '_rect_0' in line]
+    lines.sort(key=lambda line: line[:9] != 'P_rect_02')  # that one first
+    text = '\n'.join(lines)
+    (root / DATE / 'calib_cam_to_cam.txt').write_text(text, encoding='utf-8-sig')
+    assert KittiFolder(root, split='test')[0].camera.fx == 720.0
+
+
 def test_what_has_no_truth_is_left_out_and_counted(root: Path) -> None:
     samples = KittiFolder(root, split='test', with_truth_only=True)
     assert [s.name for s in samples] == [rgb_path(69), rgb_path(69, 'image_03')]
@@ -145,7 +154,7 @@ def test_folders_that_are_not_kitti(tmp_path: Path) -> None:
 def test_missing_and_broken_files_are_named(root: Path) -> None:
     samples = KittiFolder(root, split='test')
     (root / rgb_path(69)).write_bytes(b'')
-    with pytest.raises(ValueError, match=r'0000000069.png, which OpenCV cannot decode'):
+    with pytest.raises(ValueError, match=r'0000000069.png, which is no BMP, JPEG, PNG'):
         samples[0]
     (root / rgb_path(75)).unlink()
     with pytest.raises(
@@ -158,6 +167,14 @@ def test_missing_and_broken_files_are_named(root: Path) -> None:
         FileNotFoundError, match=rf'val/{depth_path(69, "image_03")} or .* for .*{LIST}, line 3'
     ):
         samples[2]
+
+
+def test_images_are_read_as_stored(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 3  # half a turn, which the size does not show
+    stored = Image.open(root / rgb_path(69))
+    stored.save(root / rgb_path(69), exif=exif)
+    assert KittiFolder(root, split='test')[0].rgb[3, 4].tolist() == [10, 20, 30]
 
 
 @pytest.mark.parametrize(

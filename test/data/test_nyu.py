@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
@@ -102,6 +103,19 @@ def test_a_list_of_another_camera_is_refused(tmp_path: Path) -> None:
         NyuFolder(tmp_path, split='test')
 
 
+def test_photographs_are_read_as_stored_and_whole(tmp_path: Path) -> None:
+    write_pair(tmp_path / 'official_splits' / 'test', '1')
+    photograph = tmp_path / 'official_splits' / 'test' / 'rgb_1.jpg'
+    exif = Image.Exif()
+    exif[0x112] = 3  # half a turn, which the size does not show
+    Image.open(photograph).save(photograph, exif=exif)
+    (sample,) = NyuFolder(tmp_path, split='test')
+    np.testing.assert_allclose(sample.rgb[3, 5], [200, 0, 0], atol=6)  # red on top
+    photograph.write_bytes(photograph.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r'rgb_1.jpg, which is cut short or damaged, expected a'):
+        NyuFolder(tmp_path, split='test')[0]
+
+
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     folder = tmp_path / 'official_splits' / 'test'
     for number in ('1', '2', '3', '4'):
@@ -111,11 +125,11 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     (folder / 'sync_depth_3.png').write_bytes(b'')
     cv2.imwrite(str(folder / 'rgb_4.jpg'), np.zeros((479, 640, 3), np.uint8))
     samples = NyuFolder(tmp_path, split='test')
-    with pytest.raises(ValueError, match=r'rgb_1.jpg, which OpenCV cannot decode'):
+    with pytest.raises(ValueError, match=r'rgb_1.jpg, which is no BMP, JPEG, PNG'):
         samples[0]
     with pytest.raises(FileNotFoundError, match=r'got no file .*sync_depth_2.png for rgb_2.jpg'):
         samples[1]
-    with pytest.raises(ValueError, match=r'got no image in .*sync_depth_3.png, expected a 16-bit'):
+    with pytest.raises(ValueError, match=r'sync_depth_3.png, which is no .*, expected a 16-bit'):
         samples[2]
     with pytest.raises(ValueError, match=r'uint8 \(479, 640, 3\) as the image of rgb_4.jpg'):
         samples[3]

@@ -170,6 +170,93 @@ def test_parts_of_the_published_data_sets(tmp_path: Path, bag_maker: Any) -> Non
     assert names(f'bag:{bag_maker.write(messages)}[-1:]') == ['000002-2.000000000']
 
 
+H, W, MS = 37, 53, 10**6
+
+
+@pytest.fixture
+def two_cameras(bag_maker: Any) -> Path:
+    """Return a recording of two cameras; the rear one's depth comes 40 ms after its images."""
+    messages = []
+    for i in range(5):
+        for camera, grey, late_ms in (('front', 50, 0), ('rear', 200, 40)):
+            stamp_ns = 10**9 + 100 * MS * i
+            rgb, depth = np.full((H, W, 3), grey, np.uint8), np.full((H, W), 10 * grey, np.uint16)
+            image = bag_maker.image(rgb, 'rgb8', stamp_ns, camera)
+            truth = bag_maker.image(depth, 'mono16', stamp_ns + late_ms * MS, camera)
+            info = bag_maker.info(W, H, stamp_ns)
+            messages += [(f'/{camera}/image', image), (f'/{camera}/camera_info', info)]
+            messages += [(f'/{camera}/truth', truth)]
+    return Path(bag_maker.write(messages))
+
+
+def test_a_recording_is_told_its_topics_and_tolerance(two_cameras: Path) -> None:
+    # As a user would: the text of each error, added to the name, leads to the next.
+    data = f'bag:{two_cameras}'
+    for added in (
+        ',image=/rear/image',
+        ',depth=/rear/truth',
+        ',tolerance_s=0.040',
+    ):
+        with pytest.raises(ValueError, match='.+') as error:
+            open_data(data, scene_count=1)
+        assert added.replace('/rear/truth', 'TOPIC') in str(error.value)
+        data += added
+    opened = open_data(data, scene_count=1)
+    assert (len(opened.samples), opened.left_out, opened.protocol) == (5, 0, 'indoor')
+    sample = opened.samples[0]
+    assert sample.rgb[0, 0, 0] == 200
+    assert sample.depth is not None
+    assert sample.depth[0, 0] == np.float32(2.0)
+    # A part, of them, too.
+    assert names(f'{data}[80%:]') == ['000004-1.400000000']
+
+
+def test_any_topic_of_a_recording_and_in_any_order(two_cameras: Path) -> None:
+    options = ',camera_info=/rear/camera_info,depth=/front/truth,image=/front/image'
+    assert len(open_data(f'bag:{two_cameras}{options}', scene_count=1).samples) == 5
+    with pytest.raises(ValueError, match=r'got camera_info /none, which has no messages in '):
+        open_data(
+            f'bag:{two_cameras},image=/front/image,depth=/front/truth,camera_info=/none',
+            scene_count=1,
+        )
+
+
+def test_a_recording_whose_name_looks_like_options(two_cameras: Path) -> None:
+    options = ',image=/front/image,depth=/front/truth'
+    for name in ('run,1', 'run[7],2'):
+        two_cameras = two_cameras.rename(two_cameras.with_name(name))
+        assert len(open_data(f'bag:{two_cameras}{options}', scene_count=1).samples) == 5, name
+    with pytest.raises(FileNotFoundError, match=r'got .*/run,3, expected a rosbag2 recording'):
+        open_data(f'bag:{two_cameras.with_name("run,3")}{options}', scene_count=1)
+    two_cameras = two_cameras.rename(two_cameras.with_name('run,image=3'))
+    with pytest.raises(ValueError, match=r'got 2 topics in .*/run,image=3 that may be the image'):
+        open_data(f'bag:{two_cameras}', scene_count=1)
+
+
+@pytest.mark.parametrize(
+    ('options', 'error'),
+    [
+        (
+            ',img=/a',
+            r"got option 'img' of a recording, expected one of image, depth, camera_info, "
+            r'tolerance_s; correct bag:.*,img=/a$',
+        ),
+        (',image=/a,image=/b', r"got option 'image' of a recording twice, expected it once"),
+        (',image=', r"got no value for option 'image' of a recording, expected one"),
+        (',tolerance_s=a bit', r"got tolerance_s='a bit', expected seconds such as 0.04"),
+        (',tolerance_s=-1', r'got a tolerance of -1.0 s, expected 0 or more'),
+        (
+            '[80%:],image=/a',
+            r'got a part before the options of a recording, expected it behind '
+            r'them; write bag:.*/bag,image=/a\[80%:\]$',
+        ),
+    ],
+)
+def test_options_that_are_none(two_cameras: Path, options: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        open_data(f'bag:{two_cameras}{options}', scene_count=1)
+
+
 def test_a_folder_whose_name_looks_like_a_part(tmp_path: Path) -> None:
     plain = write_frames(tmp_path / 'frames', 4)
     named_so = write_frames(tmp_path / 'frames[:50%]', 3)

@@ -86,6 +86,23 @@ def test_the_info_for_an_image_needs_no_lens_model_that_is_known(stereo_info):
     assert camera_from_info(result, rectified=True).fx == 240.0
 
 
+def test_the_info_for_a_rectified_image_needs_no_k(stereo_info):
+    info = stereo_info(k=[0.0] * 9, distortion_model='', d=[], r=[0.0] * 9)
+    result = info_for_image(info, HEADER, 320, 240)
+    # Halved: 480 / 2, (320 + 0.5) / 2 - 0.5, (240 + 0.5) / 2 - 0.5; -48 / 2
+    k = [240.0, 0.0, 159.75, 0.0, 240.0, 119.75, 0.0, 0.0, 1.0]
+    assert list(result.k) == k
+    assert list(result.p) == [*k[:3], -24.0, *k[3:6], 0.0, *k[6:], 0.0]
+    assert (result.distortion_model, list(result.d)) == ('plumb_bob', [0.0] * 5)
+    np.testing.assert_array_equal(result.r, np.eye(3).ravel())
+
+
+def test_the_info_for_an_image_names_the_lens_as_consumers_know_it(stereo_info):
+    d = [0.1, -0.02, 0.003, -0.001]
+    result = info_for_image(stereo_info(distortion_model='fisheye', d=[*d, 0.0]), HEADER, 320, 240)
+    assert (result.distortion_model, list(result.d)) == ('equidistant', d)
+
+
 def test_the_info_of_a_camera_leads_back_to_it():
     camera = CameraModel(31, 21, 20.0, 21.0, 15.5, 9.5, 'equidistant', (0.1, 0.0, 0.0, 0.0))
     info = info_from_camera(camera, HEADER)
@@ -123,3 +140,48 @@ def test_the_camera_is_the_same_object_until_the_calibration_changes(stereo_info
     zoomed.k[0] = 600.0
     tracker.add(zoomed)
     assert find(tracker, sec=9).camera.fx == 600.0
+
+
+def test_a_field_of_view_stands_in_for_a_calibration_that_says_nothing(stereo_info):
+    tracker, header = CalibrationTracker(), Header(stamp=Time(sec=7), frame_id='optical')
+
+    def assume(hfov_deg, rectified=False):
+        return tracker.find(header, 101, 75, rectified=rectified, hfov_deg=hfov_deg)
+
+    assert tracker.lacks_intrinsics(rectified=False)
+    # 101 / 2 / tan(90 deg / 2), and the middle of pixels 0 to 100 and 0 to 74
+    expected = [50.5, 0.0, 50.0, 0.0, 50.5, 37.0, 0.0, 0.0, 1.0]
+    calibration = assume(90.0)
+    assert list(info_for_image(calibration.info, header, 101, 75).k) == pytest.approx(expected)
+    assert calibration.info.header == header
+    assert calibration.camera.matrix.ravel() == pytest.approx(expected)
+    assert assume(90.0).camera is calibration.camera
+    assert assume(60.0).camera.fx == pytest.approx(87.4686)  # 50.5 / tan(30 deg)
+    with pytest.raises(ValueError, match='got an image before any CameraInfo'):
+        assume(0.0)
+
+    empty = {'k': [0.0] * 9, 'distortion_model': '', 'd': []}
+    tracker.add(stereo_info(**empty, p=[0.0] * 12))
+    assert tracker.lacks_intrinsics(rectified=True)
+    assert assume(90.0, rectified=True).camera.fx == pytest.approx(50.5)
+    with pytest.raises(ValueError, match=r'K is all zero, .* parameter hfov_deg'):
+        assume(0.0)
+
+    tracker.add(stereo_info(**empty, width=101, height=75))
+    assert not tracker.lacks_intrinsics(rectified=True)
+    assert assume(90.0, rectified=True).camera.fx == 480.0  # P
+    assert assume(90.0).camera.fx == pytest.approx(50.5)  # no K
+
+    tracker.add(stereo_info(width=101, height=75))
+    assert not tracker.lacks_intrinsics(rectified=False)
+    assert assume(90.0).camera.fx == 500.0
+
+
+def test_a_calibration_that_is_wrong_is_not_replaced_by_a_field_of_view(stereo_info):
+    tracker = CalibrationTracker()
+    tracker.add(stereo_info(distortion_model='double_sphere'))
+    with pytest.raises(ValueError, match='double_sphere'):
+        tracker.find(Header(), 640, 480, rectified=False, hfov_deg=70.0)
+    tracker.add(stereo_info(p=[0.0] * 12))
+    with pytest.raises(ValueError, match='set parameter rectified to false'):
+        tracker.find(Header(), 640, 480, rectified=True, hfov_deg=70.0)

@@ -41,6 +41,7 @@ def test_a_real_message_in_colour(make_image, rgb):
 def test_a_real_message_in_16_bits(make_image, is_bigendian):
     # 65535 / 255 = 257 a step
     values = 257 * np.arange(H * W).reshape(H, W)
+    values[-1, -1] = 65535  # all 16 bits are in use
     stored = values.astype('>u2' if is_bigendian else '<u2')
     image = real(make_image(stored, 'mono16', padding=3, is_bigendian=is_bigendian))
     np.testing.assert_array_equal(decode_image(image)[..., 0], values // 257)

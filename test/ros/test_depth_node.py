@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -24,9 +26,10 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
 from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.ros import messages
+from mirror_depth_ros.ros import depth_node, messages
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
+from mirror_depth_ros.ros.frame_worker import WORKER_NAME
 from mirror_depth_ros.ros.pipeline import load_estimator
 
 H, W = 7, 9
@@ -204,6 +207,11 @@ def rig(make_rig):
     rig = make_rig()
     rig.wait_active()
     return rig
+
+
+def of_red(red):
+    """Return what the node publishes for an image of that red."""
+    return np.full(H * W, red / 10, np.float32)
 
 
 # What is published
@@ -477,7 +485,217 @@ def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, log):
     assert log.text.count('got no ') == 2
 
 
+def test_a_node_of_the_same_name_is_said(make_rig, ros_context, log):
+    make_rig()
+    twin = Node('mirror_depth', context=ros_context)
+    try:
+        wait(
+            lambda: 'got 2 nodes of the name /mirror_depth, expected one: each output comes' in log
+        )
+    finally:
+        twin.destroy_node()
+
+
+def test_names_of_no_parameter_are_said_at_the_start(make_rig, log):
+    qos = 'qos_overrides./mirror_depth/points.publisher.reliabilty'
+    rig = make_rig(max_rnage=3.0, **{qos: 'best_effort'})
+    rig.wait_active()
+    wait(lambda: 'got a value for max_rnage, which is no parameter of /mirror_depth and' in log)
+    wait(lambda: f'got a value for {qos}, which is no' in log)
+    assert 'did you mean max_range?' in log
+    assert log.text.count('got a value') == 2
+
+
+# A camera without calibration
+
+
+@pytest.mark.parametrize('info', [None, CameraInfo(width=W, height=H)])
+def test_a_camera_without_calibration_is_told_its_field_of_view(make_rig, log, info):
+    rig = make_rig(hfov_deg=90)
+    rig.wait_active()
+    rig.collect_outputs('depth/image', 'depth/camera_info')
+    if info is not None:
+        rig.publish_info(info)
+    seconds = itertools.count(1)
+
+    def depth_comes():
+        rig.publish(next(seconds), info=False)
+        time.sleep(0.05)
+        return rig.received['depth/camera_info']
+
+    wait(depth_comes)
+    message = rig.received['depth/camera_info'][0]
+    # 9 / 2 / tan(45 deg); the middle of pixels 0 to 8 and 0 to 6
+    assert list(message.k) == pytest.approx([4.5, 0.0, 4.0, 0.0, 4.5, 3.0, 0.0, 0.0, 1.0])
+    assert list(message.d) == [0.0] * 5
+    assert message.header.frame_id == FRAME_ID
+    assert rig.estimator.focals_px[0] == pytest.approx(4.5)
+    wait(lambda: 'its images are assumed to be 90 degrees wide (parameter hfov_deg)' in log)
+    assert 'got no CameraInfo' not in log
+
+    n_before = next(seconds)
+    rig.publish(n_before)  # with a calibration, which goes before what was assumed
+    wait(lambda: n_before in rig.depths())
+    assert rig.estimator.focals_px[-1] == pytest.approx(CAMERA.focal_px)
+
+
+# Parameters
+
+
+def test_an_image_at_work_keeps_the_parameters_it_began_with(rig, monkeypatch):
+    """Or its depth would be scaled by one value and its points by another."""
+    rig.collect_outputs('depth/image', 'depth/image_raw')
+    rig.estimator.may_finish.clear()
+    rig.publish(1, red=20)
+    wait(lambda: rig.estimator.focals_px)
+    changes = [Parameter('depth_scale', value=2.0), Parameter('out_of_range', value='clamp')]
+    changes.append(Parameter('max_range', value=3.0))
+    assert all(result.successful for result in rig.node.set_parameters(changes))
+    rig.estimator.may_finish.set()
+    rig.wait_depths(1)
+    rig.publish(2, red=20)
+    rig.wait_depths(1, 2)
+    first, second = (np.frombuffer(m.data, np.float32) for m in rig.received['depth/image'])
+    np.testing.assert_array_equal(first, of_red(20))
+    np.testing.assert_array_equal(second, of_red(30))  # 4 m, clamped to 3
+
+
+def test_outputs_of_one_image_share_their_parameters(rig, monkeypatch):
+    seen = []
+
+    def note(frame, parameters, memory):
+        seen.append(parameters)
+        rig.node.set_parameters([Parameter('depth_scale', value=1.0 + len(seen))])
+        return Image(header=frame.header)
+
+    for output, _, _ in rig.node.cameras[0]._outputs:
+        if output.message_type is Image:
+            monkeypatch.setitem(vars(output), 'encode', note)
+    rig.collect_outputs('depth/image', 'depth/image_raw', 'depth/preview')
+    rig.publish(1)
+    wait(lambda: len(seen) == 3)
+    assert [parameters.depth_scale for parameters in seen] == [1.0, 1.0, 1.0]
+
+
 # Lifecycle
+
+
+def test_while_the_model_is_loaded_the_node_answers(make_rig, log):
+    may_end = threading.Event()
+
+    def load(model, **_):
+        assert may_end.wait(PATIENCE_S)
+        return RedIsDepth()
+
+    rig = make_rig(load_estimator=load)
+    statuses = rig.collect('/diagnostics', DiagnosticArray)
+    try:
+        wait(lambda: rig.node.state == 'configuring')
+        answer = rig.call(GetState, 'get_state', GetState.Request())
+        assert answer.current_state.label == 'configuring'
+        assert rig.call(SetBool, 'enable', SetBool.Request(data=True)).success
+        wait(lambda: any(s.message == 'configuring' for m in statuses for s in m.status))
+        # What it is loaded for is fixed; what has nothing to do with it is not.
+        request = SetParameters.Request(
+            parameters=[
+                Parameter('model', value='other').to_parameter_msg(),
+                Parameter('max_range', value=20).to_parameter_msg(),
+            ]
+        )
+        refused, taken = rig.call(SetParameters, 'set_parameters', request).results
+        assert 'the model is loaded for it' in refused.reason
+        assert taken.successful
+        assert not rig.change(Transition.TRANSITION_ACTIVATE)  # an order that its state has not
+    finally:
+        may_end.set()
+    rig.wait_active()
+
+
+def test_a_manager_that_configures_while_it_loads_gets_the_same_answer(make_rig):
+    loaded, may_end = [], threading.Event()
+
+    def load(model, **_):
+        loaded.append(model)
+        assert may_end.wait(PATIENCE_S)
+        return RedIsDepth()
+
+    rig = make_rig(load_estimator=load)
+    wait(lambda: loaded)
+    client = rig.user.create_client(ChangeState, '/mirror_depth/change_state')
+    assert client.wait_for_service(PATIENCE_S)
+    transition = Transition(id=Transition.TRANSITION_CONFIGURE)
+    future = client.call_async(ChangeState.Request(transition=transition))
+    answer = rig.call(GetState, 'get_state', GetState.Request())  # after the call above
+    assert (answer.current_state.label, future.done()) == ('configuring', False)
+    may_end.set()
+    wait(future.done)
+    assert future.result().success
+    # What follows is up to the manager, which would take «active already» for a failure.
+    assert rig.node.state == 'inactive'
+    assert rig.change(Transition.TRANSITION_ACTIVATE)
+    rig.wait_active()
+    assert loaded == ['builtin']
+
+
+def test_a_stuck_model_does_not_keep_the_node_from_being_stopped(make_rig, monkeypatch, log):
+    monkeypatch.setattr(depth_node, '_STOP_TIMEOUT_S', 0.2)
+    estimators = []
+
+    def load(model, **_):
+        estimators.append(RedIsDepth())
+        return estimators[-1]
+
+    rig = make_rig(load_estimator=load)
+    rig.wait_active()
+    rig.collect_outputs('depth/image')
+    stuck = estimators[0]
+    stuck.may_finish.clear()
+    rig.publish(1)
+    wait(lambda: stuck.focals_px)
+    try:
+        assert rig.change(Transition.TRANSITION_DEACTIVATE)
+        wait(
+            lambda: 'the model is still at work on an image after 0.2 s and was left to it' in log
+        )
+        # No second thread may use it ...
+        assert not rig.change(Transition.TRANSITION_ACTIVATE)
+        wait(lambda: 'not activated: got a model that is still at work on an image from' in log)
+        # ... but another model may be loaded.
+        assert rig.change(Transition.TRANSITION_CLEANUP)
+        assert rig.change(Transition.TRANSITION_CONFIGURE)
+        assert rig.change(Transition.TRANSITION_ACTIVATE)
+        rig.wait_active()
+        (publisher,) = (
+            p for p in rig.node.publishers if p.topic_name == '/mirror_depth/depth/image'
+        )
+        wait(lambda: publisher.get_subscription_count() == 1)
+        rig.publish(2)
+        rig.wait_depths(2)
+    finally:
+        stuck.may_finish.set()
+    wait(lambda: [t.name for t in threading.enumerate()].count(WORKER_NAME) == 1)
+    rig.publish(3)
+    rig.wait_depths(2, 3)  # nothing came of the first
+    assert len(estimators) == 2
+
+
+def test_a_model_that_was_only_slow_is_taken_up_again(make_rig, monkeypatch, log):
+    monkeypatch.setattr(depth_node, '_STOP_TIMEOUT_S', 0.2)
+    rig = make_rig()
+    rig.wait_active()
+    rig.collect_outputs('depth/image')
+    rig.estimator.may_finish.clear()
+    rig.publish(1)
+    wait(lambda: rig.estimator.focals_px)
+    try:
+        assert rig.change(Transition.TRANSITION_DEACTIVATE)
+    finally:
+        rig.estimator.may_finish.set()
+    wait(lambda: WORKER_NAME not in [thread.name for thread in threading.enumerate()])
+    assert rig.change(Transition.TRANSITION_ACTIVATE)
+    rig.wait_active()
+    rig.publish(2)
+    rig.wait_depths(2)
 
 
 def test_transitions_load_work_stop_and_free(make_rig, log):

@@ -25,6 +25,7 @@ WORKING = Snapshot(
         skips=Skips(1, 'decode', 'got 3 bytes', others_pass=True),
     ),
     resident_bytes=512_340_000,
+    grey_levels='12 of 16 bits',
 )
 
 
@@ -56,6 +57,7 @@ def test_figures_are_text_with_their_units():
         'image age when it comes, p95 [ms]': '20.00',
         'image age when depth goes out, p50 [ms]': '60.00',
         'image age when depth goes out, p95 [ms]': '75.00',
+        'values of 16-bit images fill': '12 of 16 bits',
         'last skipped because': 'got 3 bytes',
         'resident memory [MB]': '512.3',
         'GPU memory [MB]': 'unknown',
@@ -67,6 +69,7 @@ def test_names_are_the_same_before_anything_is_known():
     assert list(values) == list(diagnostic_values(WORKING))
     assert values['device'] == values['total, p95 [ms]'] == 'unknown'
     assert values['last skipped because'] == 'none was'
+    assert values['values of 16-bit images fill'] == 'none came'
 
 
 def test_a_difference_of_clocks_is_no_age():

@@ -91,16 +91,16 @@ class Bench:
         self.user.create_subscription(Image, topic, depths.append, qos)
         return depths
 
-    def expect(self, level, message):
+    def expect(self, level, message, *, within_s=WITHIN_S):
         """Wait for a status that is judged after now; return its values."""
-        n_before, deadline = len(self.statuses), time.monotonic() + WITHIN_S
+        n_before, deadline = len(self.statuses), time.monotonic() + within_s
         while time.monotonic() < deadline:
             for _, status in self.statuses[n_before:]:
                 if (status.level, bool(re.search(message, status.message))) == (level, True):
                     return {pair.key: pair.value for pair in status.values}
             time.sleep(0.01)
         said = [(status.level, status.message) for _, status in self.statuses[n_before:]]
-        raise AssertionError(f'got {said}, expected {level} {message!r} within {WITHIN_S} s')
+        raise AssertionError(f'got {said}, expected {level} {message!r} within {within_s} s')
 
     def enable(self, data):
         client = self.user.create_client(SetBool, '/mirror_depth/enable')
@@ -272,7 +272,28 @@ def test_malformed_images(make_bench):
     assert values['last skipped because'].startswith("got encoding 'rgb9'")
     bench.image_fields = {}
     bench.expect(WARN, r'^\d+ ' + message)  # some are processed again
-    bench.expect(OK, r'^depth comes at [\d.]+ Hz$')
+    # What was skipped is told for 5 s, and a status comes once a second.
+    bench.expect(OK, r'^depth comes at [\d.]+ Hz$', within_s=2 * WITHIN_S)
+
+
+def test_16_bit_images_of_a_camera_that_uses_12(make_bench, capfd):
+    whitest = []
+    bench = make_bench(estimate=lambda rgb, f: whitest.append(rgb.max()) or one_metre(rgb, f))
+    bright = np.linspace(0, 4095, H * W).astype('<u2')
+    as_sent = {'encoding': 'mono16', 'is_bigendian': False, 'step': 2 * W}
+    bench.image_fields = {**as_sent, 'data': bright.tobytes()}
+    bench.stream()
+    bench.watch()
+    values = bench.expect(OK, '^depth comes at')
+    assert values['values of 16-bit images fill'] == '12 of 16 bits'
+    assert set(whitest) == {255}
+    bench.image_fields = {**as_sent, 'data': (bright // 8).tobytes()}  # it does not jump
+    deadline = time.monotonic() + WITHIN_S
+    while whitest[-1] == 255 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert whitest[-1] == 32  # 511 * 255 / 4095 = 31.8
+    logged = ''.join(capfd.readouterr())
+    assert logged.count('values of the 16-bit images fill 12 of 16 bits') == 1
 
 
 def test_a_model_that_fails(make_bench):

@@ -222,6 +222,23 @@ FINDINGS = {
         'CPU; install PyTorch for the GPU, or let the camera send fewer images',
         Cause.SLOW,
     ),
+    'skipped a moment ago, and none since': (
+        replace(
+            measured(skips=Skips(2, 'calibrate', UNCALIBRATED, False), since_image_s=4.0),
+            calibration_error=UNCALIBRATED,
+        ),
+        Level.ERROR,
+        f'/camera/camera_info: {UNCALIBRATED}',
+        Cause.CALIBRATION,
+    ),
+    'a namesake': (
+        replace(WORKING, n_namesakes=1),
+        Level.WARN,
+        'got 2 nodes of the name /mirror_depth, expected one: each output comes from all of them; '
+        'end the others, or name this one -r __node:=NAME. One that was killed is listed for some '
+        'seconds more',
+        Cause.NAME,
+    ),
     'not configured': (
         Snapshot(
             node='/mirror_depth', state='unconfigured', failure='not configured: got no model'
@@ -289,6 +306,27 @@ def test_what_is_worth_knowing_is_no_fault(snapshot, remark):
     assert judgement.level == Level.OK
     assert judgement.message == f'depth comes at 10.0 Hz; {remark}'
     assert [f.cause for f in judgement.findings] == [Cause.CLOCK]
+
+
+@pytest.mark.parametrize('has_calibration', [False, True])
+def test_an_assumed_lens_is_said_and_no_fault(has_calibration):
+    snapshot = replace(WORKING, has_calibration=has_calibration, assumed_hfov_deg=62.5)
+    judgement = judge(snapshot)
+    assert judgement.level == Level.OK
+    assert judgement.message == (
+        'depth comes at 10.0 Hz; the camera is not calibrated: its images are assumed to be 62.5 '
+        'degrees wide (parameter hfov_deg), without distortion; calibrate it for depth of true '
+        'scale'
+    )
+    assert [f.cause for f in judgement.findings] == [Cause.CALIBRATION]
+
+
+@pytest.mark.parametrize('state', ['unconfigured', 'inactive', 'active'])
+def test_a_namesake_is_said_in_every_state(state):
+    facts = {'node': '/mirror_depth', 'state': state, 'n_namesakes': 2}
+    for judgement in (judge(Snapshot(**facts)), judge_node(NodeFacts(**facts), 2)):
+        (finding,) = [f for f in judgement.findings if f.cause == Cause.NAME]
+        assert finding.message.startswith('got 3 nodes of the name /mirror_depth, expected one')
 
 
 #: Of nodes without trouble.

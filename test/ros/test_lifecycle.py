@@ -270,12 +270,12 @@ STATES = {
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_process_in_every_state(ros_domain_id, run_program, report_row, number):
-    slow = ['--ros-args', '-p', 'model:=slow']
     stay = ['--ros-args', '-p', 'autostart:=false']
-    processes = {
-        name: run_program(NODE_IN_STATE, way, *stay, *(slow[1:] if name == 'configuring' else ()))
-        for name, way in STATES.items()
-    }
+    processes = {}
+    for name, way in STATES.items():
+        slow = ['-p', 'model:=slow'] if name == 'configuring' else []
+        renamed = ['-r', f'__node:={name.replace(" ", "_")}']  # of equal names they would warn
+        processes[name] = run_program(NODE_IN_STATE, way, *stay, *slow, *renamed)
     took_s = []
     for name, process in processes.items():
         expected = {'inactive again': 'inactive', 'cleaned up': 'unconfigured'}.get(name, name)
@@ -288,7 +288,10 @@ def test_a_signal_ends_the_process_in_every_state(ros_domain_id, run_program, re
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == 0, process.log.read_text()
         took_s.append(time.monotonic() - started_s)
-        lines = [line for line in process.log.read_text().splitlines() if '[INFO]' not in line]
+        # A busy machine comes as far as the findings that nothing is there.
+        said = ('[INFO]', ': got no image on ', ': got no CameraInfo on ')
+        lines = process.log.read_text().splitlines()
+        lines = [line for line in lines if not any(words in line for words in said)]
         assert lines == [expected], lines
     assert max(took_s) < 10.0  # on a busy machine; the figures say how long it takes
     what = f'{number.name} in each state: {", ".join(STATES)}'

@@ -72,6 +72,7 @@ def test_the_config_file_says_which_parameters_are_fixed():
         ({'depth_scale': 0.0}, r'got depth_scale 0\.0, expected 0\.1 to 10\.0'),
         ({'camera_height': -0.4}, r'got camera_height -0\.4, expected 0\.0 to 100\.0'),
         ({'edge_filter': 1.1}, r'got edge_filter 1\.1, expected 0\.0 to 1\.0'),
+        ({'hfov_deg': 180.0}, r'got hfov_deg 180\.0, expected 0\.0 to 179\.0'),
         ({'nav_decimation': 0}, 'got nav_decimation 0, expected 1 to 64'),
         ({'nav_clear_range': float('inf')}, r'got nav_clear_range inf, expected 0\.1 to 1000\.0'),
     ],
@@ -134,7 +135,9 @@ def test_names_that_ros_takes_for_numbers_stay_names(ros_context, value):
     ('overrides', 'exception', 'error'),
     [
         ({'precision': 'int4'}, ValueError, "got precision 'int4'"),
-        ({'max_range': 20}, InvalidParameterTypeException, "'max_range'.*expecting type 'DOUBLE'"),
+        ({'max_range': '20'}, InvalidParameterTypeException, "'max_range'.*expecting.*'DOUBLE'"),
+        ({'max_range': 2000}, InvalidParameterValueException, 'max_range out of range'),
+        ({'edge_filter': True}, InvalidParameterTypeException, "'edge_filter'.*'DOUBLE'"),
         ({'min_range': -1.0}, InvalidParameterValueException, 'min_range out of range'),
         (
             {'cameras': 'front'},
@@ -146,6 +149,38 @@ def test_names_that_ros_takes_for_numbers_stay_names(ros_context, value):
 def test_initial_values_that_are_not_allowed_are_refused(make_node, overrides, exception, error):
     with pytest.raises(exception, match=error):
         ParameterServer(make_node(**overrides))
+
+
+DOUBLES = [name for name, value in asdict(DepthParameters()).items() if isinstance(value, float)]
+
+
+@pytest.mark.parametrize('name', DOUBLES)
+def test_an_integer_is_taken_for_a_double(make_node, name):
+    first, other = (30, 40) if name == 'preview_max_depth' else (1, 2)
+    node = make_node(**{name: first, **({'preview_min_depth': 0.1} if 'max' in name else {})})
+    first, other = (0, 1) if name == 'edge_filter' else (first, other)
+    server = ParameterServer(node)
+    assert set_all(node, **{name: first}).successful
+    assert type(getattr(server.values, name)) is float
+    assert set_all(node, **{name: other}).successful
+    assert getattr(server.values, name) == other
+    assert node.get_parameter(name).type_ == Parameter.Type.DOUBLE
+
+
+def test_integers_for_doubles_come_by_command_line_and_file(ros_context, tmp_path):
+    file = tmp_path / 'integers.yaml'
+    file.write_text('/**: {ros__parameters: {max_range: 20, min_range: 1}}')
+    arguments = ['--ros-args', '--params-file', str(file), '-p', 'edge_filter:=0']
+    node = Node('integers', context=ros_context, cli_args=arguments)
+    try:
+        values = ParameterServer(node).values
+        assert values == DepthParameters(max_range=20.0, min_range=1.0, edge_filter=0.0)
+        assert type(node.get_parameter('edge_filter').value) is float
+        refused = set_all(node, edge_filter=2)
+        assert not refused.successful
+        assert 'edge_filter out of range' in refused.reason
+    finally:
+        node.destroy_node()
 
 
 def test_descriptors_tell_tools_what_is_allowed(make_node):

@@ -1,11 +1,13 @@
 """What becomes of a model's depth before it is published."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from mirror_depth_ros.nav_points import nav_points
 from mirror_depth_ros.ros.parameters import DepthParameters
-from mirror_depth_ros.ros.pipeline import usable_depth
+from mirror_depth_ros.ros.pipeline import usable_depth, warm_up
 
 NAN, INF = np.nan, np.inf
 
@@ -18,6 +20,17 @@ def test_depth_is_scaled_before_its_range_is_judged():
     np.testing.assert_array_equal(depth, np.array([[-INF, 1.0, 6.0, 8.0, INF]], np.float32))
     assert depth.dtype == np.float32
     np.testing.assert_array_equal(estimated, before)
+
+
+@pytest.mark.parametrize(('device', 'n_images'), [('cpu', 0), ('cuda', 1), ('cuda:1', 1)])
+def test_a_gpu_is_warm_before_the_first_image(device, n_images):
+    seen = []
+
+    def estimate(rgb, focal_px):
+        seen.append((rgb.shape, rgb.dtype, focal_px))
+
+    warm_up(SimpleNamespace(device=device, estimate=estimate))
+    assert seen == [((480, 640, 3), np.uint8, 640.0)] * n_images
 
 
 def stairs():

@@ -21,7 +21,7 @@ from mirror_depth_ros.ros.messages import rgb_message
 
 ROOT = Path(__file__).parents[2]
 NODE = [sys.executable, '-m', 'mirror_depth_ros.ros.depth_node']
-PATIENCE_S = 30.0
+PATIENCE_S = 100.0  # a busy machine imports slowly
 
 
 def start(command, **environment):
@@ -35,8 +35,8 @@ def start(command, **environment):
     )
 
 
-def run(command):
-    process = start(command)
+def run(command, **environment):
+    process = start(command, **environment)
     output, _ = process.communicate(timeout=PATIENCE_S)
     return process.returncode, output
 
@@ -69,6 +69,18 @@ def test_signals_end_the_node_quietly_with_code_0(ros_domain_id, loader, sign, n
     process.send_signal(number)  # ros2 launch and the terminal may both send it
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, output) == (0, '')
+
+
+def test_a_signal_while_pytorch_is_loaded_ends_the_node_with_code_0(ros_domain_id):
+    process = start([*NODE, '--ros-args', '-p', 'device:=cpu'])
+    maps, deadline = Path(f'/proc/{process.pid}/maps'), time.monotonic() + 2 * PATIENCE_S
+    while 'libtorch_cpu' not in maps.read_text():
+        assert time.monotonic() < deadline, 'PyTorch is not loaded'
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    lines = [line for line in output.splitlines() if '[INFO]' not in line]
+    assert (process.returncode, lines) == (0, [])
 
 
 NODE_AT_WORK = """
@@ -126,7 +138,8 @@ def test_ctrl_c_is_quiet_while_images_flow(ros_context):
     ('arguments', 'error'),
     [
         (['-p', 'precision:=int4'], "depth_node: got precision 'int4', expected one of auto"),
-        (['-p', 'max_range:=20'], "'max_range'"),
+        (['-p', 'max_range:=2000'], 'max_range out of range'),
+        (['-p', 'max_range:=far'], "'max_range'"),
     ],
 )
 def test_parameters_that_are_not_allowed_end_the_node_with_code_1(ros_domain_id, arguments, error):
@@ -136,7 +149,7 @@ def test_parameters_that_are_not_allowed_end_the_node_with_code_1(ros_domain_id,
     assert 'Traceback' not in output
 
 
-@pytest.mark.parametrize('module', ['depth_node', 'scene_camera', 'recorder'])
+@pytest.mark.parametrize('module', ['depth_node', 'frame_camera', 'recorder'])
 @pytest.mark.parametrize(
     ('arguments', 'error'),
     [
@@ -158,6 +171,82 @@ def test_ros_arguments_that_cannot_be_read_end_with_one_line_and_code_2(
         'expected -p NAME:=VALUE, -r FROM:=TO, --params-file FILE; correct them\n'
     )
     assert output.count('\n') == 1
+
+
+PROGRAMS = [
+    ['depth_node'],
+    ['frame_camera'],
+    ['recorder'],
+    ['benchmark.camera', '48', '64'],
+    ['benchmark.receiver'],
+    ['benchmark.sender'],
+    ['benchmark.taker', 'reliable', 'depth'],
+]
+
+
+@pytest.mark.parametrize('program', PROGRAMS, ids=[program[0] for program in PROGRAMS])
+def test_without_a_log_folder_every_program_names_the_remedy_in_one_line(
+    ros_domain_id, tmp_path, program
+):
+    (tmp_path / 'file').touch()  # root could write anywhere else
+    code, output = run(
+        [sys.executable, '-m', f'mirror_depth_ros.ros.{program[0]}', *program[1:]],
+        ROS_LOG_DIR=str(tmp_path / 'file' / 'log'),
+    )
+    assert code == 1, output
+    assert f"Failed to create log directory '{tmp_path / 'file' / 'log'}'" in output
+    assert output.endswith(
+        'expected a folder for logs that can be written; set ROS_LOG_DIR to one\n'
+    )
+    assert output.count('\n') == 1, output
+
+
+@pytest.mark.parametrize(
+    ('environment', 'reason', 'remedy'),
+    [
+        # Of the log library rather than of ROS: the folder is there, and takes no file.
+        ({'ROS_LOG_DIR': '/proc/sys'}, 'Failed opening file', 'set ROS_LOG_DIR'),
+        ({'ROS_LOG_DIR': '', 'HOME': '/dev/null'}, '/dev/null/.ros/log', 'set ROS_LOG_DIR'),
+        ({'ROS_DOMAIN_ID': 'abc'}, 'ROS_DOMAIN_ID is not an integral', 'correct the environment'),
+        (
+            {'ROS_SECURITY_ENABLE': 'true', 'ROS_SECURITY_STRATEGY': 'Enforce'},
+            '',
+            'correct ROS_SECURITY_KEYSTORE and --enclave, or unset ROS_SECURITY_ENABLE',
+        ),
+        (
+            {
+                'ROS_SECURITY_ENABLE': 'true',
+                'ROS_SECURITY_STRATEGY': 'Enforce',
+                'ROS_SECURITY_KEYSTORE': '/no/such',
+            },
+            "'/no/such/enclaves' does not exist",
+            'correct ROS_SECURITY_KEYSTORE and --enclave, or unset ROS_SECURITY_ENABLE',
+        ),
+    ],
+)
+def test_where_ros_cannot_start_one_line_says_why(ros_domain_id, environment, reason, remedy):
+    code, output = run(NODE, **environment)
+    assert code == 1, output
+    assert output.startswith('depth_node: ROS 2 does not start: got "')
+    assert reason in output
+    assert remedy in output
+    assert output.count('\n') == 1, output
+
+
+def test_an_enclave_without_keys_ends_the_node_without_a_traceback(ros_domain_id, tmp_path):
+    (tmp_path / 'enclaves' / 'robot').mkdir(parents=True)
+    code, output = run(
+        [*NODE, '--ros-args', '--enclave', '/robot'],
+        ROS_SECURITY_ENABLE='true',
+        ROS_SECURITY_STRATEGY='Enforce',
+        ROS_SECURITY_KEYSTORE=str(tmp_path),
+    )
+    assert code == 1, output
+    # Before it, rcl's own words on what it found.
+    assert output.splitlines()[-1].startswith('depth_node: ROS 2 does not start: got "')
+    assert 'correct ROS_SECURITY_KEYSTORE and --enclave' in output
+    assert 'Traceback' not in output
+    assert 'Warning' not in output
 
 
 def test_help_names_topics_services_and_parameters():

@@ -11,8 +11,9 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
 from mirror_depth_ros.ros.depth_node import DepthNode
-from mirror_depth_ros.ros.recorder import Recorder, depth_array, record
-from mirror_depth_ros.ros.scene_camera import SceneCamera
+from mirror_depth_ros.ros.frame_camera import FrameCamera
+from mirror_depth_ros.ros.messages import depth_array
+from mirror_depth_ros.ros.recorder import Recorder, record
 
 H, W = 21, 33
 DEPTH_M = 2.5
@@ -32,6 +33,23 @@ def parameters(**values):
     return [Parameter(name, value=value) for name, value in values.items()]
 
 
+def write_photographs(folder, sizes):
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i, size in enumerate(sizes):
+        cv2.imwrite(str(folder / f'{i}.png'), rng.integers(0, 255, (*size, 3), np.uint8))
+
+
+def write_frame(folder, seed, units):
+    """Write a frame with depth of so many millimetres."""
+    folder.mkdir(parents=True)
+    rgb = np.random.default_rng(seed).integers(0, 255, (H, W, 3), np.uint8)
+    cv2.imwrite(str(folder / 'rgb.png'), rgb)
+    cv2.imwrite(str(folder / 'depth.png'), np.full((H, W), units, np.uint16))
+    camera = {'fx': 30.0, 'fy': 30.0, 'cx': 16.0, 'cy': 10.0, 'width': W, 'height': H}
+    (folder / 'meta.json').write_text(json.dumps({'camera': camera, 'depth_scale': 0.001}))
+
+
 def recorder(context, output, **values):
     remaps = [part for name in OUTPUTS for part in ('-r', f'{name}:=mirror_depth/{name}')]
     return Recorder(
@@ -48,13 +66,12 @@ def world(ros_context):
     nodes = []
 
     def start(**values):
-        small = {'width': W, 'height': H, 'n_frames': 2, 'rate_hz': 20.0}
         answers = 'depth/camera_info:=mirror_depth/depth/camera_info'
         nodes.append(
-            SceneCamera(
+            FrameCamera(
                 context=ros_context,
                 cli_args=['--ros-args', '-r', answers],
-                parameter_overrides=parameters(**{**small, **values}),
+                parameter_overrides=parameters(**{'rate_hz': 20.0, 'hold': True, **values}),
             )
         )
         nodes.append(DepthNode(context=ros_context, load_estimator=load_flat_world))
@@ -78,54 +95,70 @@ def world(ros_context):
 
 def run(node):
     try:
-        with node.spool:
+        with node.album:
             return record(node)
     finally:
         node.destroy_node()
 
 
-def test_records_a_scene(ros_context, world, tmp_path):
-    stale = tmp_path / 'frames' / '007'
+def test_records_frames_by_kind_and_recording(ros_context, world, tmp_path):
+    frames, output = tmp_path / 'frames', tmp_path / 'output'
+    stale = output / 'frames' / '007'
     stale.mkdir(parents=True)
     (stale / 'rgb.png').write_text('of an earlier run')
-    world()
-    assert run(recorder(ros_context, tmp_path, pictures=3)) == 0
+    # The model says 2.5 m: errors of 0.25 and 0.25, of 1.5, and of 0.
+    for i, (name, units) in enumerate(
+        [('photographs/a/0', 2000), ('photographs/a/1', 2000), ('photographs/b/0', 1000)]
+    ):
+        write_frame(frames / name, i, units)
+    write_frame(frames / 'rendered/room/000', 3, 2500)
+    world(images=str(frames))
+    assert run(recorder(ros_context, output, images=str(frames), pictures=1)) == 0
 
-    summary = json.loads((tmp_path / 'summary.json').read_text())
-    assert summary['frames_processed'] >= 5
+    summary = json.loads((output / 'summary.json').read_text())
+    assert summary['frames_processed'] >= 4
     assert summary['frames_published'] >= summary['frames_processed']
     assert 0 < summary['latency_ms']['p50'] <= summary['latency_ms']['p95']
     assert summary['missing'] == []
-    assert [p['folder'] for p in summary['pictures']] == [f'frames/00{i}' for i in range(3)]
-
-    folder = tmp_path / 'frames' / '001'
+    photographs, rendered = summary['groups']
+    assert (photographs['name'], rendered['name']) == ('photographs', 'rendered')
+    assert (photographs['frames'], photographs['recordings']) == (3, 2)
+    # Each recording counts the same: (0.25 + 1.5) / 2.
+    assert photographs['abs_rel'] == pytest.approx(0.875)
+    assert photographs['abs_rel_median_scaled'] == pytest.approx(0.0, abs=1e-6)
+    assert (rendered['abs_rel'], rendered['delta1']) == (pytest.approx(0.0, abs=1e-6), 1.0)
+    assert [p['name'] for p in summary['pictures']] == [
+        'photographs/a/0',
+        'photographs/b/0',
+        'rendered/room/000',
+    ]
+    folder = output / 'frames' / '001'
     depth = cv2.imread(str(folder / 'depth.png'), cv2.IMREAD_UNCHANGED)
     truth = cv2.imread(str(folder / 'truth.png'), cv2.IMREAD_UNCHANGED)
     assert depth.dtype == np.uint16
     assert depth.shape == truth.shape == (H, W)
     assert (depth == 2500).all()
-    errors = np.abs(2.5 - truth / 1000)[truth > 0] / (truth / 1000)[truth > 0]
-    assert summary['pictures'][1]['abs_rel'] == pytest.approx(errors.mean(), rel=1e-3)
+    assert (truth == 1000).all()
     for name in ('rgb.png', 'preview.png', 'side_by_side.png', '../../overview.png'):
         assert cv2.imread(str(folder / name)) is not None, name
+    assert (output / 'cloud.ply').read_bytes() == (output / 'frames/000/cloud.ply').read_bytes()
     assert not stale.exists()
-    assert not list(tmp_path.glob('.recording-*'))
+    assert not list(output.glob('.recording-*'))
 
 
 def test_records_every_photograph_with_its_cloud(ros_context, world, tmp_path):
     photographs, output = tmp_path / 'photographs', tmp_path / 'output'
-    photographs.mkdir()
+    write_photographs(photographs, [(H, W), (15, 41), (H, W)])
     (photographs / 'notes.txt').write_text('no image')
-    rng = np.random.default_rng(0)
-    for i, size in enumerate([(H, W), (15, 41), (H, W)]):
-        cv2.imwrite(str(photographs / f'{i}.png'), rng.integers(0, 255, (*size, 3), np.uint8))
-    world(images=str(photographs), fov=90.0, hold=True)
+    world(images=str(photographs), fov=90.0)
     assert run(recorder(ros_context, output, images=str(photographs), fov=90.0)) == 0
 
     summary = json.loads((output / 'summary.json').read_text())
     assert [p['name'] for p in summary['pictures']] == ['0.png', '1.png', '2.png']
-    assert summary['abs_rel'] is None
-    assert summary['delta1'] is None
+    (group,) = summary['groups']
+    assert (group['name'], group['frames'], group['frames_with_truth']) == ('photographs', 3, 0)
+    assert group['abs_rel'] is None
+    assert group['delta1'] is None
     picture = cv2.imread(str(output / 'frames/001/rgb.png'))
     np.testing.assert_array_equal(picture, cv2.imread(str(photographs / '1.png')))
     vertices = plyfile.PlyData.read(str(output / 'frames/001/cloud.ply'))['vertex']
@@ -142,7 +175,7 @@ def test_lists_photographs_that_never_come(ros_context, world, tmp_path, capsys)
         for folder in folders:
             folder.mkdir(exist_ok=True)
             cv2.imwrite(str(folder / f'{i}.png'), np.full((H, W, 3), 60 * i, np.uint8))
-    world(images=str(shown), fov=90.0)
+    world(images=str(shown), fov=90.0, hold=False)
     node = recorder(ros_context, tmp_path / 'out', images=str(asked), fov=90.0, stall_s=0.6)
     assert run(node) == 1
     assert 'no depth came for 1.png' in capsys.readouterr().err
@@ -150,17 +183,24 @@ def test_lists_photographs_that_never_come(ros_context, world, tmp_path, capsys)
 
 
 def test_says_which_topic_is_silent(ros_context, tmp_path):
+    photographs, output = tmp_path / 'photographs', tmp_path / 'output'
+    write_photographs(photographs, [(H, W)])
+    node = recorder(ros_context, output, images=str(photographs), fov=90.0, wait_s=0.2)
     with pytest.raises(
         TimeoutError, match=r'got nothing on /image, .*/points within .*ros2 topic'
     ):
-        run(recorder(ros_context, tmp_path, wait_s=0.2))
-    assert list(tmp_path.iterdir()) == []
+        run(node)
+    assert list(output.iterdir()) == []
 
 
 def test_says_when_the_camera_works_but_no_depth_comes(ros_context, world, tmp_path):
-    world()
+    photographs = tmp_path / 'photographs'
+    write_photographs(photographs, [(H, W)])
+    frames = {'images': str(photographs), 'fov': 90.0}
+    world(**frames)
     node = Recorder(  # listens to names that the depth node does not use
-        context=ros_context, parameter_overrides=parameters(output=str(tmp_path), wait_s=2.0)
+        context=ros_context,
+        parameter_overrides=parameters(output=str(tmp_path / 'out'), wait_s=2.0, **frames),
     )
     with pytest.raises(TimeoutError, match='got nothing on /depth/image, /depth/preview, /points'):
         run(node)

@@ -86,7 +86,10 @@ def test_an_unknown_option_or_value_is_named(small_recipe: Path, tmp_path: Path)
     [
         ('--model.lr=.nan', 'got model.lr=nan, expected a learning rate above 0, up to 10'),
         ('--model.lr=0', 'got model.lr=0.0, expected a learning rate above 0'),
-        ('--model.weight_decay=.inf', 'got model.weight_decay=inf, expected a number from 0 to 10'),
+        (
+            '--model.weight_decay=.inf',
+            'got model.weight_decay=inf, expected a number from 0 to 10',
+        ),
         ('--data.batch_size=0', 'got data.batch_size=0, expected an integer from 1'),
         ('--data.workers=-1', 'got data.workers=-1, expected an integer from 0 to 1024'),
         # It meant all of them.
@@ -95,7 +98,10 @@ def test_an_unknown_option_or_value_is_named(small_recipe: Path, tmp_path: Path)
         ('--data.variants=0', 'got data.variants=0, expected an integer from 1'),
         ('--data.augmentation.noise=.nan', 'got noise=nan, expected grey levels from 0 to 255'),
         ('--model.network.max_depth=.inf', 'got max_depth=inf, expected metres from'),
-        ('--trainer.gradient_clip_val=.nan', 'got trainer.gradient_clip_val=nan, expected a numbe'),
+        (
+            '--trainer.gradient_clip_val=.nan',
+            'got trainer.gradient_clip_val=nan, expected a numbe',
+        ),
         ('--trainer.gradient_clip_val=-1', 'got trainer.gradient_clip_val=-1.*, expected a numb'),
         ('--trainer.accumulate_grad_batches=0', 'got trainer.accumulate_grad_batches=0, expected'),
         ('--trainer.check_val_every_n_epoch=0', 'got trainer.check_val_every_n_epoch=0, expected'),
@@ -250,7 +256,7 @@ def test_a_damaged_image_is_named_whichever_process_read_it(
     frames = make_frames(tmp_path / 'frames', 5)
     (frames / '02' / 'rgb.png').write_bytes(b'')
     arguments = [f'--config={small_recipe}', f'--data.train=frames:{frames}']
-    with pytest.raises(ValueError, match=r'^got .*02/rgb.png, which OpenCV cannot decode.*\?$'):
+    with pytest.raises(ValueError, match=r'^got .*02/rgb.png, which is no BMP, .* again$'):
         train([*arguments, '--data.workers=1'], tmp_path / 'run')
     gc.collect()  # it waits when the loader's iterator goes
     model = train([*arguments, '--data.skip_broken=true'], tmp_path / 'run')

@@ -41,14 +41,19 @@ def network(tiny_network: dict[str, Any]) -> MirrorDepth:
 def set_up(network: MirrorDepth, tmp_path: Path) -> Callable[..., DepthData]:
     """Return what prepares data as a trainer would, for process ``rank`` of ``world``."""
 
-    def prepare(data: DepthData, *, rank: int = 0, world: int = 1) -> DepthData:
-        strategy = SimpleNamespace(
-            root_device=torch.device('cpu'), barrier=lambda name: None
-        )  # of one process
+    def prepare(
+        data: DepthData,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        local_rank: int | None = None,
+        barrier: Callable[[str], None] = lambda name: None,  # of one process
+    ) -> DepthData:
+        strategy = SimpleNamespace(root_device=torch.device('cpu'), barrier=barrier)
         data.trainer = SimpleNamespace(
             lightning_module=SimpleNamespace(model=network, max_depth=80.0),
             default_root_dir=str(tmp_path),
-            local_rank=rank,
+            local_rank=rank if local_rank is None else local_rank,
             global_rank=rank,
             world_size=world,
             strategy=strategy,
@@ -179,9 +184,30 @@ def test_an_image_without_truth_where_it_counts(frames: Path, network: MirrorDep
     near = Protocol('near', 0.4, crop=None)  # the frames begin at half a metre
     pictures = ValidationPictures(FrameFolder(frames), [6], near, network)
     with pytest.raises(
-        ValueError, match=r'got 06 without true depth where the protocol near counts.*--data.prot'
+        ValueError,
+        match=r'06: got no pixel with 0.001 < truth < 0.4 m where it counts, in a truth of 0.5.* m'
+        r', expected .*; check the unit and the scale of the ground truth, leave the image out, or'
+        r' choose another --data.protocol than near$',
     ):
         pictures[0]
+
+
+@pytest.mark.parametrize('features', ['computed', 'cached'])
+def test_a_wrong_unit_is_an_error_before_anything_is_encoded(
+    features: Any,
+    make_frames: Callable[..., Path],
+    set_up: Callable[..., DepthData],
+    tmp_path: Path,
+) -> None:
+    frames = make_frames(tmp_path / 'frames', 5)
+    for meta in frames.rglob('meta.json'):
+        facts = json.loads(meta.read_text())
+        meta.write_text(json.dumps({**facts, 'depth_scale': 1000 * facts['depth_scale']}))
+    with pytest.raises(
+        ValueError, match=r'^04: got no pixel with 0.001 < truth < 10.0 m where it'
+    ):
+        set_up(DepthData(f'frames:{frames}', features=features, workers=0))
+    assert not (tmp_path / 'features').exists()
 
 
 def test_images_to_validate_on_are_shared_out(
@@ -239,6 +265,56 @@ def test_cached_features_are_made_once(
     assert len(list((tmp_path / 'features').iterdir())) == 4
 
 
+def test_the_first_process_of_another_machine_waits_for_the_first_of_all(
+    frames: Path, set_up: Callable[..., DepthData], tmp_path: Path
+) -> None:
+    there_at: list[int] = []
+    features = tmp_path / 'features'
+
+    def barrier(name: str) -> None:
+        there_at.append(len(list(features.glob('*'))))
+
+    def prepare(**ranks: Any) -> None:
+        data = DepthData(f'frames:{frames}[:2]', f'frames:{frames}[2:]', features='cached')
+        set_up(data, world=4, barrier=barrier, **ranks)
+
+    # On a disk of its own it makes them after it has waited once; other processes of its machine
+    # have waited twice before they read.
+    prepare(rank=2, local_rank=0)
+    assert there_at == [0, 1]
+    prepare(rank=3, local_rank=1)
+    assert there_at == [0, 1, 1, 1]
+    shutil.rmtree(features)
+    there_at.clear()
+    prepare(rank=0)
+    assert there_at == [1, 1]
+
+
+def test_two_cameras_of_a_recording_have_features_of_their_own(
+    bag_maker: Any, set_up: Callable[..., DepthData], tmp_path: Path
+) -> None:
+    messages = []
+    for stamp_ns in range(0, 5 * 10**9, 10**9):
+        for camera, grey in (('front', 50), ('rear', 200)):
+            rgb, depth = np.full((51, 69, 3), grey, np.uint8), np.full((51, 69), 1500, np.uint16)
+            messages += [
+                (f'/{camera}/image', bag_maker.image(rgb, 'rgb8', stamp_ns, camera)),
+                (f'/{camera}/depth', bag_maker.image(depth, '16UC1', stamp_ns, camera)),
+                (f'/{camera}/camera_info', bag_maker.info(69, 51, stamp_ns)),
+            ]
+    recording = bag_maker.write(messages)
+    first = []
+    for camera in ('front', 'rear'):
+        data = DepthData(
+            f'bag:{recording},image=/{camera}/image', features='cached', variants=1, workers=0
+        )
+        assert data.names[1] == f'bag:{recording},image=/{camera}/image[80%:]'
+        assert len(data.val_set.samples) == 1
+        first.append(set_up(data)._train_data[Draw(0, 0)].features)
+    assert len(list((tmp_path / 'features').iterdir())) == 2
+    assert not torch.equal(*first)
+
+
 @pytest.fixture
 def damaged(make_frames: Callable[..., Path], tmp_path: Path) -> Path:
     """Six frames of which the second is cut off; the last is for validation."""
@@ -252,7 +328,7 @@ def test_a_damaged_image_is_an_error_that_names_it(
     damaged: Path, set_up: Callable[..., DepthData]
 ) -> None:
     data = set_up(DepthData(f'frames:{damaged}', batch_size=5, workers=0))
-    with pytest.raises(ValueError, match=r'got .*01/rgb.png, which OpenCV cannot decode'):
+    with pytest.raises(ValueError, match=r'got .*01/rgb.png, which is cut short or damaged'):
         next(iter(data.train_dataloader()))
 
 
@@ -268,7 +344,7 @@ def test_damaged_images_can_be_passed_over(
     assert sum(len(batch.image) for batch in loader) == 4  # 00, 02, 03 and 04
     broken = json.loads((tmp_path / 'broken.json').read_text())
     assert [entry['name'] for entry in broken['train']] == ['01']
-    assert '01/rgb.png, which OpenCV cannot decode' in broken['train'][0]['error']
+    assert '01/rgb.png, which is cut short or damaged' in broken['train'][0]['error']
     assert broken['val'] == []
     assert '1 images of train cannot be opened' in capsys.readouterr().out
     # The list is kept, as looking through a large data set takes long, but for this one only.

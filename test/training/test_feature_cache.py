@@ -193,11 +193,38 @@ def test_space_is_taken_beforehand(
     encode: Callable[..., Any] = encoder.forward
 
     def look(images: torch.Tensor) -> Any:
-        files = [tmp_path / name for name in ('features.npy', 'depth.npy')]
+        (place,) = tmp_path.glob('made.unfinished-*/made')
+        files = [place / name for name in ('features.npy', 'depth.npy')]
         # Blocks of 512 bytes: as many as the file has, none of them a hole.
         taken.extend(512 * file.stat().st_blocks - file.stat().st_size for file in files)
         return encode(images)
 
     monkeypatch.setattr(encoder, 'forward', look)
-    cache_pictures(Album(3), encoder, tmp_path)
+    cache_pictures(Album(3), encoder, tmp_path / 'made')
     assert min(taken) >= 0
+
+
+def test_pictures_that_another_process_encodes_meanwhile(
+    encoder: FrozenImageEncoder, tmp_path: Path
+) -> None:
+    # Of two processes, see test_made_apart; here a quicker one begins and ends amid the slower.
+    folder = tmp_path / 'features' / 'name'
+    kept: list[torch.Tensor] = []
+
+    class Slow(Album):
+        def item(self, index: int) -> Picture:
+            if index == 1:
+                quicker = cache_pictures(Album(3), encoder, folder)
+                kept.extend(quicker[i].features for i in range(3))
+            return super().item(index)
+
+    cached = cache_pictures(Slow(3), encoder, folder)
+    assert list(folder.parent.iterdir()) == [folder]
+    assert {file.name for file in folder.iterdir()} == {
+        'features.npy',
+        'depth.npy',
+        'focal_px.npy',
+    }
+    assert kept[2].abs().sum() > 0
+    for i, features in enumerate(kept):
+        assert torch.equal(features, cached[i].features)

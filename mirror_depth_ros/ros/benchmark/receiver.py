@@ -17,6 +17,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Empty, Float64
 
+from mirror_depth_ros.ros.process import start_ros, startup_errors
+
 # The first frame waits for the model to be loaded and verified.
 _FIRST_FRAME_S = 240.0
 _FRAME_S = 30.0
@@ -109,8 +111,9 @@ def _nanoseconds(message: Image | PointCloud2) -> int:
 
 def main() -> int:
     """Answer commands until there are no more; return the process's exit code."""
-    rclpy.init(args=sys.argv)
-    receiver = Receiver()
+    with startup_errors('receiver'):
+        start_ros(sys.argv)
+        receiver = Receiver()
     try:
         receiver.wait_for_node()
         print('{}', flush=True)

@@ -20,6 +20,7 @@ from mirror_depth_ros.benchmark.estimation import HFOV_DEG, random_image
 from mirror_depth_ros.camera import CameraModel
 from mirror_depth_ros.ros.benchmark.taker import KINDS
 from mirror_depth_ros.ros.messages import cloud_message, depth_message, rgb_message
+from mirror_depth_ros.ros.process import start_ros, startup_errors
 
 _HEIGHT, _WIDTH = 480, 640
 _PERIOD_S = 0.1
@@ -65,8 +66,9 @@ class Sender(Node):
 
 def main() -> int:
     """Answer commands until there are no more; return the process's exit code."""
-    rclpy.init(args=sys.argv)
-    sender = Sender()
+    with startup_errors('sender'):
+        start_ros(sys.argv)
+        sender = Sender()
     try:
         for line in sys.stdin:
             sender.send(**json.loads(line))

@@ -19,6 +19,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image, PointCloud2
 
+from mirror_depth_ros.ros.process import start_ros, startup_errors
+
 #: What is sent, by name.
 KINDS: dict[str, type[Any]] = {'image': Image, 'depth': Image, 'points': PointCloud2}
 _SETTLE_S = 1.0
@@ -27,8 +29,9 @@ _SETTLE_S = 1.0
 def main() -> int:
     """Answer until there is no more input; return the process's exit code."""
     reliability, kind = remove_ros_args(sys.argv)[1:3]
-    rclpy.init(args=sys.argv)
-    node = rclpy.create_node(f'benchmark_taker_{reliability}')
+    with startup_errors('taker'):
+        start_ros(sys.argv)
+        node = rclpy.create_node(f'benchmark_taker_{reliability}')
     latencies_ms: list[float] = []
 
     def take(message: Any) -> None:

@@ -1,0 +1,194 @@
+"""A camera that plays frames: those that the package brings along, or a folder of photographs."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from mirror_depth_ros.data.frames import FrameFolder
+from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.model.resources import demo_directory
+from mirror_depth_ros.ros.camera_info import info_from_camera
+from mirror_depth_ros.ros.fixed_parameters import FixedParameter, declare, parse_arguments
+from mirror_depth_ros.ros.messages import depth_message, rgb_message
+from mirror_depth_ros.ros.process import run_node
+
+#: Parameters that say which frames are played.
+FRAME_PARAMETERS = (
+    FixedParameter('images', '', 'folder of frames or photographs; empty: the recording brought'),
+    FixedParameter('fov', 0.0, 'field of view of images without meta.json [deg]', (0.0, 179.0)),
+)
+
+_PARAMETERS = (
+    *FRAME_PARAMETERS,
+    FixedParameter('rate_hz', 10.0, 'frames per second', (0.1, 120.0)),
+    FixedParameter('frame_id', 'camera_optical_frame', 'frame_id of all messages'),
+    FixedParameter(
+        'hold', False, 'show each frame until depth/camera_info answers it, so that none is missed'
+    ),
+)
+
+# A frame that the node does not answer within this time is left for the next one.
+_HOLD_LIMIT_NS = 10_000_000_000
+# A frame that waits for its answer is shown again after this time, for a node that starts later.
+_REPEAT_NS = 500_000_000
+_COMPLAINT_PERIOD_S = 5.0
+
+
+def open_frames(images: str, fov_deg: float) -> FrameFolder:
+    """Open the folder that :data:`FRAME_PARAMETERS` name.
+
+    :raises OSError: if there is no such folder.
+    :raises ValueError: if it holds no image, or plain ones and ``fov_deg`` is 0.
+    """
+    return FrameFolder(Path(images) if images else demo_directory(), hfov_deg=fov_deg or None)
+
+
+@dataclass(frozen=True)
+class CameraFrame:
+    """The messages of one frame, encoded once, so that publishing them again costs little."""
+
+    #: Shared by the messages; its stamp is set at publication.
+    header: Header
+    image: Image
+    info: CameraInfo
+    truth: Image | None
+
+    @classmethod
+    def from_sample(cls, sample: DepthSample, frame_id: str) -> CameraFrame:
+        """Encode a sample."""
+        header = Header(frame_id=frame_id)
+        return cls(
+            header=header,
+            image=rgb_message(header, sample.rgb),
+            info=info_from_camera(sample.camera, header),
+            truth=None if sample.depth is None else depth_message(header, sample.depth),
+        )
+
+
+class FrameCamera(Node):
+    """Publishes ``image``, ``camera_info`` and ``true_depth`` with equal stamps, in a loop.
+
+    Each frame is read when its turn comes: there may be many. One that cannot be read is reported
+    once and passed over.
+
+    :raises ValueError: for a folder of which nothing can be read.
+    """
+
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__('frame_camera', **node_options)
+        self._value = declare(self, _PARAMETERS)
+        self._hold: bool = self._value['hold']
+        try:
+            self._frames = open_frames(self._value['images'], self._value['fov'])
+        except OSError as error:
+            raise ValueError(str(error)) from error
+        self._index = 0
+        self._current: CameraFrame | None = None
+        self._shown_since_ns: int | None = None
+        self._shown_last_ns = 0
+        self._answered = False
+        self._complaints: set[str] = set()
+        self._frame()  # refuses a folder of which nothing can be read
+
+        # Reliable serves every subscriber, best effort included.
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+        self._image_publisher = self.create_publisher(Image, 'image', qos)
+        self._info_publisher = self.create_publisher(CameraInfo, 'camera_info', qos)
+        self._truth_publisher = self.create_publisher(Image, 'true_depth', qos)
+        if self._hold:
+            self.create_subscription(CameraInfo, 'depth/camera_info', self._on_answer, qos)
+        rate_hz = self._value['rate_hz']
+        self.create_timer(1.0 / rate_hz, self._publish_next)
+        self.get_logger().info(f'publishing {len(self._frames)} frames in a loop at {rate_hz} Hz')
+
+    def _publish_next(self) -> None:
+        now = self.get_clock().now()
+        if self._is_overdue(now.nanoseconds):
+            self.get_logger().warning(
+                f'frame {self._index} got no depth within {_HOLD_LIMIT_NS / 1e9:.0f} s; '
+                'going on with the next one'
+            )
+            self._advance()
+        if self._shown_since_ns is not None and now.nanoseconds - self._shown_last_ns < _REPEAT_NS:
+            return  # it waits for its answer
+        try:
+            frame = self._frame()
+        except ValueError as error:  # they were there at the start and may come back
+            self.get_logger().error(str(error), throttle_duration_sec=_COMPLAINT_PERIOD_S)
+            return
+        frame.header.stamp = now.to_msg()
+        # The image goes last: what belongs to it is there when it arrives.
+        if frame.truth is not None:
+            self._truth_publisher.publish(frame.truth)
+        self._info_publisher.publish(frame.info)
+        self._image_publisher.publish(frame.image)
+        if self._shown_since_ns is None:
+            self._shown_since_ns = now.nanoseconds
+        self._shown_last_ns = now.nanoseconds
+        if not self._hold:
+            self._advance()
+
+    def _is_overdue(self, now_ns: int) -> bool:
+        if not (self._hold and self._answered) or self._shown_since_ns is None:
+            return False  # a node that has not answered yet is still loading its model
+        return now_ns - self._shown_since_ns > _HOLD_LIMIT_NS
+
+    def _frame(self) -> CameraFrame:
+        """Return the current frame, or the next that can be read; it is prepared only once.
+
+        :raises ValueError: if none can be read.
+        """
+        for _ in range(len(self._frames)):
+            if self._current is not None:
+                break
+            try:
+                sample = self._frames[self._index]
+                self._current = CameraFrame.from_sample(sample, self._value['frame_id'])
+            except (OSError, ValueError) as error:
+                name = self._frames.names[self._index]
+                self._complain_once(f'photograph {name} skipped: {error}')
+                self._advance()
+        if self._current is None:
+            raise ValueError(
+                f'got no photograph in {self._frames.root} that can be read, expected at '
+                'least one; replace them or choose another folder'
+            )
+        return self._current
+
+    def _complain_once(self, complaint: str) -> None:
+        if complaint not in self._complaints:
+            self._complaints.add(complaint)
+            self.get_logger().error(complaint)
+
+    def _advance(self) -> None:
+        self._index = (self._index + 1) % len(self._frames)
+        self._current = None
+        self._shown_since_ns = None
+
+    def _on_answer(self, info: CameraInfo) -> None:
+        """Go on when the depth of the picture now shown has arrived."""
+        self._answered = True
+        stamp_ns = Time.from_msg(info.header.stamp).nanoseconds
+        if self._shown_since_ns is not None and stamp_ns >= self._shown_since_ns:
+            self._advance()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; return the process's exit code."""
+    arguments = sys.argv if arguments is None else arguments
+    purpose = 'Publishes image, camera_info and true_depth of a folder of frames, in a loop.'
+    parse_arguments(arguments, name='frame_camera', purpose=purpose, parameters=_PARAMETERS)
+    return run_node(FrameCamera, arguments, name='frame_camera')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
