@@ -1,11 +1,14 @@
 """Package metadata, read by pip and by colcon alike."""
 
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 PACKAGE = 'mirror_depth_ros'
 SHARE = f'share/{PACKAGE}'
+MANIFEST = ET.parse(Path(__file__).with_name('package.xml')).getroot()
+MAINTAINER = MANIFEST.find('maintainer')
 
 RUNTIME = [
     'av>=14.2',  # display matrices in frames
@@ -70,11 +73,12 @@ def is_shared(path):
 
 setup(
     name=PACKAGE,
-    version='0.1.0',
+    version=MANIFEST.findtext('version'),
     description='Metric depth and point clouds from any calibrated RGB camera, with a frozen CLIP',
-    maintainer='mirror_depth_ros maintainers',
-    maintainer_email='maintainers@mirror-depth-ros.example',
-    license='Apache-2.0',
+    url=MANIFEST.findtext("url[@type='website']"),
+    maintainer=MAINTAINER.text,
+    maintainer_email=MAINTAINER.get('email'),
+    license=MANIFEST.findtext('license'),
     python_requires='>=3.10',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     package_data={PACKAGE: ['py.typed']},

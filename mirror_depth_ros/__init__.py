@@ -1,3 +1,5 @@
 """Metric depth and point clouds from any calibrated RGB camera, with a frozen CLIP."""
 
-__version__ = '0.1.0'
+from importlib.metadata import version
+
+__version__ = version('mirror_depth_ros')  # package.xml's

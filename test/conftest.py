@@ -31,6 +31,71 @@ settings.register_profile('repeatable', derandomize=True, deadline=None)
 settings.register_profile('fresh', deadline=None)
 settings.load_profile(os.environ.get('MIRROR_DEPTH_DRAWS', 'repeatable'))
 
+_EXTRA = "needs pip install '.[{}]'"
+_LABORATORY = 'only the laboratory needs it: pip install {}'
+# Packages that rosdep does not bring, and what for tests need them. Those are skipped where one is
+# missing, so that `colcon test` does what it can on any machine.
+_OPTIONAL = {
+    'rclpy': 'needs ROS 2: source an installation, or pip install .[ros]',
+    'launch': 'needs launch: source a ROS 2 installation',
+    'launch_ros': 'needs launch_ros: source a ROS 2 installation',
+    'open_clip': 'no model loads without it: pip install open_clip_torch',
+    'safetensors': 'no model loads without it: pip install safetensors',
+    'av': 'videos need it: pip install av',
+    'plyfile': 'point clouds need it: pip install plyfile',
+    **dict.fromkeys(
+        ('onnx', 'onnxruntime', 'onnxscript', 'openvino'), _EXTRA.format('accelerate')
+    ),
+    **dict.fromkeys(
+        ('jsonargparse', 'lightning', 'rosbags', 'tensorboard', 'torchvision'),
+        _EXTRA.format('train'),
+    ),
+    **{name: _LABORATORY.format(name) for name in ('embreex', 'timm', 'trimesh')},
+    'importlinter': _EXTRA.format('test'),
+}
+
+
+@pytest.fixture
+def optional_packages() -> dict[str, str]:
+    """Return the packages without which tests are skipped, and what is said then."""
+    return _OPTIONAL
+
+
+def _missing_package(error: BaseException | None) -> str | None:
+    """Return the optional package that an error says is not installed."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            package = error.name.partition('.')[0]
+            # What is installed and lacks a part is broken, which is no reason to skip.
+            return package if package in _OPTIONAL and package == error.name else None
+        error = error.__cause__
+    return None
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Skip a module that imports what is not installed."""
+    outcome = yield
+    report = outcome.get_result()
+    raised = report.call.excinfo
+    package = _missing_package(raised.value) if report.failed and raised else None
+    if package is not None:
+        report.outcome = 'skipped'
+        report.longrepr = (collector.nodeid, 1, f'Skipped: {_OPTIONAL[package]}')
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Skip a test that, or a fixture of which, imports what is not installed."""
+    outcome = yield
+    report = outcome.get_result()
+    package = _missing_package(call.excinfo.value) if report.failed and call.excinfo else None
+    if package is not None:
+        path, line, _ = item.location
+        report.outcome = 'skipped'
+        report.longrepr = (path, (line or 0) + 1, f'Skipped: {_OPTIONAL[package]}')
+
+
 # A message is recorded so long after it was taken [ns].
 _LATENCY_NS = 5_000_000
 

@@ -23,13 +23,35 @@ LINT_IMPORTS = 'from importlinter.cli import lint_imports_command as main; main(
 
 
 SETUP = ast.parse((ROOT / 'setup.py').read_text())
-
-
-def setup_keyword(name):
-    """Return a literal that setup.py passes to setup()."""
-    calls = [node for node in ast.walk(SETUP) if isinstance(node, ast.Call)]
-    call = next(c for c in calls if getattr(c.func, 'id', '') == 'setup')
-    return ast.literal_eval(next(k.value for k in call.keywords if k.arg == name))
+MANIFEST = ET.parse(ROOT / 'package.xml').getroot()
+# Keys of rosdep/python.yaml in github.com/ros/rosdistro; ROS packages are keys by their own names.
+ROSDEP_KEYS = {
+    'PIL': 'python3-pil',
+    'cv2': 'python3-opencv',
+    'h5py': 'python3-h5py',
+    'hypothesis': 'python3-hypothesis',
+    'numpy': 'python3-numpy',
+    'plyfile': 'python3-plyfile-pip',
+    'pytest': 'python3-pytest',
+    'rich': 'python3-rich',
+    'scipy': 'python3-scipy',
+    'torch': 'python3-torch',
+    'typer': 'python3-typer',
+    'yaml': 'python3-yaml',
+}
+# What pip has to bring to a node, or what makes it faster: README, docs/backends.md.
+WITHOUT_KEY = {
+    'av',
+    'onnx',
+    'onnxruntime',
+    'onnxscript',
+    'open_clip',
+    'openvino',
+    'safetensors',
+    'timm',
+}
+# Of the extra [train], for data sets and trainings.
+TRAINING_ALONE = {'h5py', 'lightning', 'rosbags', 'scipy', 'torchvision'}
 
 
 def setup_constant(name):
@@ -38,33 +60,64 @@ def setup_constant(name):
     return ast.literal_eval(next(a.value for a in assigned if a.targets[0].id == name))
 
 
-def test_all_places_name_one_version():
-    manifest = ET.parse(ROOT / 'package.xml').getroot()
-    assert manifest.findtext('version') == mirror_depth_ros.__version__
-    assert setup_keyword('version') == mirror_depth_ros.__version__
+def test_the_version_stands_in_one_place():
+    version = MANIFEST.findtext('version')
+    assert re.fullmatch(r'\d+\.\d+\.\d+', version)
+    assert mirror_depth_ros.__version__ == version
+    for name in ('setup.py', 'setup.cfg', 'pyproject.toml', 'mirror_depth_ros/__init__.py'):
+        assert version not in (ROOT / name).read_text()
 
 
 def test_the_manifest_is_an_ament_python_package():
-    manifest = ET.parse(ROOT / 'package.xml').getroot()
-    assert manifest.get('format') == '3'
-    assert manifest.findtext('export/build_type') == 'ament_python'
-    licence = manifest.find('license')
+    assert MANIFEST.get('format') == '3'
+    assert MANIFEST.findtext('export/build_type') == 'ament_python'
+    licence = MANIFEST.find('license')
     assert (licence.text, licence.get('file')) == ('Apache-2.0', 'LICENSE')
-    assert setup_keyword('license') == 'Apache-2.0'
 
 
-def test_the_manifest_names_every_ros_package_that_is_imported():
-    manifest = ET.parse(ROOT / 'package.xml').getroot()
-    declared = {element.text for element in manifest.iter('exec_depend')}
-    files = [*(ROOT / 'mirror_depth_ros' / 'ros').glob('*.py'), *(ROOT / 'launch').glob('*.py')]
-    imported = set()
-    for node in (n for f in files for n in ast.walk(ast.parse(f.read_text()))):
-        if isinstance(node, ast.ImportFrom):
-            imported.add((node.module or '').partition('.')[0])
-        elif isinstance(node, ast.Import):
-            imported.update(alias.name.partition('.')[0] for alias in node.names)
-    not_ros = {'mirror_depth_ros', 'cv2', 'numpy', 'torch', *sys.stdlib_module_names}
-    assert imported - not_ros <= declared
+def test_manifest_and_readme_name_one_repository():
+    urls = {url.get('type'): url.text for url in MANIFEST.iter('url')}
+    page = 'https://github.com/mirror-depth/mirror_depth_ros'
+    assert urls == {
+        'website': page,
+        'repository': f'{page}.git',
+        'bugtracker': f'{page}/issues',
+    }
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    assert re.findall(r'git clone (\S+)', readme) == [urls['repository']]
+
+
+def third_party_imports(*folders):
+    """Return the packages, neither Python's nor ours, that Python files of the folders import."""
+    nodes = [
+        node
+        for folder in folders
+        for path in (ROOT / folder).rglob('*.py')
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+    ]
+    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    names |= {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
+    ours = {'mirror_depth_ros', 'research', *sys.stdlib_module_names}
+    return {name.partition('.')[0] for name in names} - ours
+
+
+def declared(*tags):
+    """Return what the manifest depends on."""
+    return {element.text for tag in tags for element in MANIFEST.iter(tag)}
+
+
+def test_the_manifest_names_all_that_is_imported_and_rosdep_brings(optional_packages):
+    imported = third_party_imports('mirror_depth_ros', 'launch')
+    assert {'rclpy', 'sensor_msgs', 'numpy', 'torch'} <= imported
+    keys = {ROSDEP_KEYS.get(name, name) for name in imported - WITHOUT_KEY - TRAINING_ALONE}
+    assert keys <= declared('exec_depend')
+
+
+def test_the_tests_import_what_rosdep_brings_or_are_skipped(optional_packages):
+    imported = third_party_imports('test') - set(optional_packages) - {'setuptools'}
+    assert {'pytest', 'hypothesis', 'numpy'} <= imported
+    keys = {ROSDEP_KEYS.get(name, name) for name in imported}
+    assert keys <= declared('exec_depend', 'test_depend')
 
 
 def test_the_licence_is_the_whole_apache_licence():
@@ -78,6 +131,7 @@ def test_the_changelog_has_a_section_for_what_comes_next():
 
 
 def test_imports_point_downward():
+    pytest.importorskip('importlinter', reason="needs pip install '.[test]'")
     result = subprocess.run(
         [sys.executable, '-c', LINT_IMPORTS, '--no-cache'],
         cwd=ROOT,
@@ -125,9 +179,16 @@ def test_colcon_installs_the_executables_where_ros2_run_looks(install):
         'mirror_depth',
         'frame_camera',
     }
+    # Whichever Python the calling environment has, such as that of an active virtual environment.
+    first_lines = {path.read_text().partition('\n')[0] for path in folder.iterdir()}
+    assert first_lines == {'#!/usr/bin/env python3'}
     result = subprocess.run(
         [folder / 'mirror_depth', '--version'],
-        env={**os.environ, 'PYTHONPATH': str(next(install.glob('lib/python*/site-packages')))},
+        env={
+            **os.environ,
+            'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
+            'PYTHONPATH': str(next(install.glob('lib/python*/site-packages'))),
+        },
         capture_output=True,
         text=True,
         timeout=60,

@@ -39,6 +39,8 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_every_row_is_of_a_test_that_make_soak_runs() -> None:
     pytest.importorskip('rclpy', reason='the tests of the nodes need ROS 2')
+    for package in ('open_clip', 'safetensors'):
+        pytest.importorskip(package, reason=f'tests of models need {package}')
     makefile = (ROOT / 'Makefile').read_text(encoding='utf-8').replace('\\\n', ' ')
     (line,) = re.findall(r'^SOAK_TESTS := (.*)', makefile, re.MULTILINE)
     plain, prefix, prefixed = re.fullmatch(r'(.*)\$\(addprefix (\S+),(.*)\)', line).groups()

@@ -18,6 +18,7 @@ from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.grey_levels import GreyLevels
 from mirror_depth_ros.lazy_sequence import LazySequence
 from mirror_depth_ros.picture_file import PictureError, decode_pixels
+from mirror_depth_ros.validation import ByName, Integer, Number, OrNone, PlainData, Text
 
 #: Files with these suffixes are images.
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
@@ -32,6 +33,22 @@ _COMPANION_SUFFIXES = frozenset(
 DOMAINS = ('indoor', 'outdoor')
 
 _META_NAME = 'meta.json'
+_CAMERA = {
+    **dict.fromkeys(('width', 'height'), Integer(1, 100_000)),
+    **dict.fromkeys(('fx', 'fy'), Number(0, 1_000_000, 'pixels', above=True)),
+    **dict.fromkeys(('cx', 'cy'), Number(-1_000_000, 1_000_000, 'pixels')),
+}
+# What else a frame's file says, such as where the frame is from, is nobody's business here.
+_META = ByName(
+    {
+        'camera': ByName(_CAMERA, required=tuple(_CAMERA), others=PlainData()),
+        'depth_scale': OrNone(Number(0, 1000, 'metres per unit', above=True)),
+        'rgb': Text(),
+        'depth': Text(),
+    },
+    required=('camera',),
+    others=PlainData(),
+)
 _log = logging.getLogger(__name__)
 
 
@@ -200,6 +217,7 @@ def _find_frames(root: Path, left_out: list[Path]) -> list[_Frame]:
 def _image_beside(meta: Path) -> Path:
     """Return the photograph that belongs to a ``meta.json``."""
     named = _read_meta(meta).get('rgb')
+    OrNone(Text())(f'rgb in {meta}', named)
     candidates = [named] if named else ['rgb.png', 'rgb.jpg']
     for name in candidates:
         if (meta.parent / name).is_file():
@@ -211,28 +229,27 @@ def _image_beside(meta: Path) -> Path:
 
 def _read_frame(frame: _Frame, meta_path: Path, levels: GreyLevels) -> DepthSample:
     meta = _read_meta(meta_path)
-    depth_path = meta_path.parent / meta.get('depth', 'depth.png')
     try:
-        camera = _camera(meta['camera'])
-        scale = float(meta['depth_scale']) if depth_path.is_file() else 0.0
-    except (KeyError, TypeError, ValueError) as error:
+        _META('meta', meta)
+    except ValueError as error:
+        raise ValueError(f'{error} (in {meta_path})') from None
+    camera = CameraModel(**{name: meta['camera'][name] for name in _CAMERA})
+    depth_path = meta_path.parent / meta.get('depth', 'depth.png')
+    if not depth_path.is_file():
+        return DepthSample(read_rgb(frame.image, levels=levels), None, camera, frame.name)
+    if meta.get('depth_scale') is None:
         raise ValueError(
-            f'got {meta_path} with {type(error).__name__} {error}, expected camera (fx, fy, cx, '
-            'cy, width, height) and, with a depth.png, depth_scale'
-        ) from error
-    depth = read_depth(depth_path, scale) if depth_path.is_file() else None
+            f'got {meta_path} without depth_scale, expected the metres per unit of '
+            f'{depth_path.name}; add it'
+        )
+    depth = read_depth(depth_path, meta['depth_scale'])
     return DepthSample(read_rgb(frame.image, levels=levels), depth, camera, frame.name)
-
-
-def _camera(values: dict[str, Any]) -> CameraModel:
-    fx, fy, cx, cy = (float(values[key]) for key in ('fx', 'fy', 'cx', 'cy'))
-    return CameraModel(int(values['width']), int(values['height']), fx, fy, cx, cy)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
         meta = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'got {path}, expected JSON: {error}') from error
     if not isinstance(meta, dict):
         raise ValueError(f'got a {type(meta).__name__} in {path}, expected a JSON object')

@@ -13,17 +13,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.clip import (
-    LOCAL_FOLDER,
-    FrozenTextEncoder,
-    load_clip,
-)
+from mirror_depth_ros.model.clip import FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIPS, BUILTIN_MODELS, model_directory
+from mirror_depth_ros.validation import ByName, Integer, Number, PlainData
 from mirror_depth_ros.writers import write_bytes
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
+# Of the facts, what is looked at again; the others need only be plain.
+_FACTS = ByName(
+    {'steps': Integer(0, 2**53), 'validation': ByName({}, others=Number(-1e12, 1e12))},
+    others=PlainData(),
+)
 
 
 def save_checkpoint(
@@ -38,11 +41,12 @@ def save_checkpoint(
     :param model: the trainable (unfolded) network.
     :param facts: what a reader should know, such as data and metrics; plain JSON values.
     :param dtype: how the weights are stored.
-    :raises ValueError: for a folded network.
+    :raises ValueError: for a folded network, or facts that are not plain or not finite.
     :raises OSError: if the file cannot be written.
     """
     if model.is_folded:
         raise ValueError('got a folded network, expected one with its mirror; save before fold()')
+    _FACTS('facts', facts or {})
     with torch.no_grad():
         scale, shift = model.condition()
     tensors = {'film_scale': scale, 'film_shift': shift}
@@ -180,9 +184,13 @@ def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tens
         metadata['clip_fingerprint']
         if not (isinstance(config, dict) and isinstance(facts, dict)):
             raise TypeError('expected JSON objects')
-    except (KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, RecursionError, ValueError) as error:
         raise ValueError(f'got {path} with broken metadata ({error!r}); save it again') from error
-    return MirrorDepthConfig.from_dict(config), metadata, tensors
+    try:
+        _FACTS('facts', facts)
+        return MirrorDepthConfig.from_dict(config), metadata, tensors
+    except ValueError as error:
+        raise ValueError(f'{error} (in the metadata of {path})') from error
 
 
 def _load_clip(

@@ -18,6 +18,7 @@ from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from mirror_depth_ros.model.attention import SelfAttention
+from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER, weights_in
 from mirror_depth_ros.model.quick_gelu import (
     OPENAI_ENTRIES,
     check_openai_file,
@@ -25,16 +26,6 @@ from mirror_depth_ros.model.quick_gelu import (
     is_openai_file,
 )
 from mirror_depth_ros.model.resources import BUILTIN_CLIPS, model_directory
-
-#: Prefix of an open_clip model name that stands for a folder on disk.
-LOCAL_FOLDER = 'local-dir:'
-
-# Which file open_clip prefers where a folder has several.
-_FOLDER_ORDER = (
-    'open_clip_model.safetensors',
-    'open_clip_pytorch_model.safetensors',
-    'model.safetensors',
-)
 
 # All that a configuration can say of a CLIP in OpenAI's own layout.
 _OPENAI_CONFIG = ('embed_dim', 'vision_cfg', 'text_cfg', 'quick_gelu')
@@ -51,14 +42,14 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
         trained with QuickGELU for a model that computes GELU, and the reverse. Tags tell, and
         OpenAI's own files do by their entries; of other files nobody can know, and they are taken.
         A tag whose weights cannot be fetched is one, too.
-        A folder with a pickle in it is one as well.
+        A folder with a pickle in it is one as well, and one whose configuration makes no CLIP.
     :raises FileNotFoundError: for a folder or weights file that does not exist.
     """
     if name in BUILTIN_CLIPS:
         name = f'{LOCAL_FOLDER}{model_directory() / name}'
     file: Path | None = None
     if name.startswith(LOCAL_FOLDER):
-        file, weights = _file_in(Path(name.removeprefix(LOCAL_FOLDER))), None
+        file, weights = weights_in(Path(name.removeprefix(LOCAL_FOLDER))), None
     elif name not in open_clip.list_models():
         raise ValueError(
             f'got CLIP {name!r}, expected an open_clip model name such as ViT-B-16-quickgelu; '
@@ -72,7 +63,8 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
             check_openai_file(name, file)
             return _load_openai_file(name, file)
         return open_clip.create_model(name, pretrained=weights)
-    except (RuntimeError, AssertionError) as error:  # missing, unexpected or misshapen weights
+    # Missing, unexpected or misshapen weights; what a folder's configuration says beside sizes.
+    except (RuntimeError, AssertionError, AttributeError, TypeError, KeyError) as error:
         if file is None and weights is not None:
             raise ValueError(
                 f'got CLIP weights {weights!r} for {name}, which cannot be loaded ({error}), '
@@ -87,24 +79,6 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
 def needs_weights(name: str) -> bool:
     """Say whether a CLIP of that name is random unless weights are named, too."""
     return name not in BUILTIN_CLIPS and not name.startswith(LOCAL_FOLDER)
-
-
-def _file_in(folder: Path) -> Path:
-    """Return the weights that open_clip takes of a folder."""
-    files = {file.name: file for file in sorted(folder.glob('*.safetensors'))}
-    if not (folder / 'open_clip_config.json').is_file() or not files:
-        raise FileNotFoundError(
-            f'got CLIP folder {folder}, expected open_clip_config.json and a .safetensors '
-            'file in it'
-        )
-    pickles = sorted(f.name for f in folder.iterdir() if f.suffix in ('.bin', '.pth', '.pt'))
-    if pickles:
-        raise ValueError(
-            f'got CLIP folder {folder} with {", ".join(pickles)}, expected .safetensors weights '
-            'alone, as no pickle is read here and open_clip might prefer one; move it elsewhere'
-        )
-    first = next((name for name in _FOLDER_ORDER if name in files), min(files))
-    return files[first]
 
 
 def _file_or_tag(name: str, weights: str) -> Path | None:

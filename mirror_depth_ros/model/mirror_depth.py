@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,25 +15,18 @@ from mirror_depth_ros.model.decoder import Decoder, Film
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror import Mirror
 from mirror_depth_ros.model.pyramid_decoder import PyramidDecoder
+from mirror_depth_ros.validation import (
+    Choice,
+    Flag,
+    Integer,
+    Number,
+    OrNone,
+    Rule,
+    Several,
+    Text,
+    check,
+)
 
-_CHOICES = {
-    'condition': ('mirror', 'mirror_mean', 'mirror_frozen', 'free', 'none'),
-    'film': ('deepest', 'every'),
-    'tap_order': ('deepest_first', 'shallowest_first'),
-    'block': ('post_norm_relu', 'pre_norm_gelu', 'convolution'),
-    'output': ('softplus', 'log'),
-    'position': ('clip', 'fourier'),
-}
-# Far beyond any use; a damaged or foreign file must not ask for all memory of the machine.
-_LIMITS = {
-    'mirror_tokens': (1, 4096),
-    'width': (1, 1024),
-    'heads': (1, 64),
-    'mlp_width': (1, 16384),
-    'blocks_per_tap': (1, 16),
-    'refinements': (0, 16),
-}
-_MAX_INPUT = 4096  # pixels
 # Errors of 0.7 % to 7 times; beyond, a likelihood would be ruled by a few pixels.
 _LOG_SCALE_RANGE = (-5.0, 2.0)
 # Entries that files of earlier versions lack; their defaults are what those versions did.
@@ -49,6 +41,31 @@ class MirrorDepthConfig:
 
     :raises ValueError: for values outside what is named below.
     """
+
+    #: What each field must be. The limits are far beyond any use: a damaged or foreign file must
+    #: not ask for all memory of the machine, and no depth may overflow.
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        'clip': Text(),
+        'clip_weights': OrNone(Text()),
+        'taps': Several(Integer(0, 1023), 1, 64),
+        'mirror_tokens': Integer(1, 4096),
+        'condition': Choice(('mirror', 'mirror_mean', 'mirror_frozen', 'free', 'none')),
+        'width': Integer(1, 1024),
+        'heads': Integer(1, 64),
+        'mlp_width': Integer(1, 16384),
+        'film': Choice(('deepest', 'every')),
+        'tap_order': Choice(('deepest_first', 'shallowest_first')),
+        'block': Choice(('post_norm_relu', 'pre_norm_gelu', 'convolution')),
+        'blocks_per_tap': Integer(1, 16),
+        'refinements': Integer(0, 16),
+        'position': Choice(('clip', 'fourier')),
+        'output': Choice(('softplus', 'log')),
+        'confidence': Flag(),
+        'input_size': Several(Integer(1, 4096), 2),
+        'reference_focal_px': Number(1, 100_000, 'pixels'),
+        'min_depth': Number(0.0001, 100_000, 'metres'),
+        'max_depth': Number(0.0001, 100_000, 'metres'),
+    }
 
     #: open_clip model name.
     clip: str = 'ViT-B-16-quickgelu'
@@ -96,35 +113,16 @@ class MirrorDepthConfig:
     max_depth: float = 100.0
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f'got {name}={getattr(self, name)!r}, expected one of {", ".join(choices)}'
-                )
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            # True is an int to Python, and no width to PyTorch.
-            is_integer = isinstance(value, int) and not isinstance(value, bool)
-            if not is_integer or not low <= value <= high:
-                raise ValueError(f'got {name}={value!r}, expected an integer from {low} to {high}')
+        check(vars(self), self.RULES)
         if self.width % self.heads or self.width % 2:
             raise ValueError(
                 f'got width={self.width} and heads={self.heads}, expected an even width that the '
                 'heads divide'
             )
-        if not 0 < self.min_depth < self.max_depth < math.inf:
+        if self.min_depth >= self.max_depth:
             raise ValueError(
                 f'got a depth range of {self.min_depth} to {self.max_depth} m, expected '
-                '0 < min_depth < max_depth'
-            )
-        if not 0 < self.reference_focal_px < math.inf:
-            raise ValueError(
-                f'got reference_focal_px={self.reference_focal_px}, expected positive pixels'
-            )
-        if len(self.input_size) != 2 or not all(1 <= n <= _MAX_INPUT for n in self.input_size):
-            raise ValueError(
-                f'got input_size={self.input_size}, expected (height, width) of 1 to {_MAX_INPUT} '
-                'pixels'
+                'min_depth < max_depth; correct them'
             )
 
     @classmethod
@@ -139,31 +137,12 @@ class MirrorDepthConfig:
                 f'got configuration entries {sorted(values)}, expected exactly {sorted(names)}; '
                 'the file is of another version'
             )
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        wrong = [name for name in sorted(values) if not _is_like(values[name], _EXAMPLES[name])]
-        if wrong:
-            raise ValueError(
-                f'got configuration values of the wrong type for {", ".join(wrong)}; correct them'
-            )
-        return cls(**values)
+        plain: dict[str, Any] = dict(values)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them."""
         return asdict(self)
-
-
-_EXAMPLES: dict[str, Any] = {**asdict(MirrorDepthConfig()), 'clip_weights': ''}
-
-
-def _is_like(value: Any, example: Any) -> bool:
-    """Tell whether a value from JSON has the type of an example; weights may be missing."""
-    if isinstance(example, tuple):
-        return isinstance(value, tuple) and all(_is_like(v, example[0]) for v in value)
-    if isinstance(example, float):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if isinstance(value, bool) != isinstance(example, bool):
-        return False
-    return isinstance(value, type(example)) or (value is None and example == '')
 
 
 def preset(name: str, **changes: Any) -> MirrorDepthConfig:

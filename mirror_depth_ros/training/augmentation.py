@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -15,19 +17,9 @@ from torchvision.transforms.v2 import functional as F
 
 from mirror_depth_ros.protocols import Window
 from mirror_depth_ros.training.pictures import Picture, check_size, cut, resize, turn
+from mirror_depth_ros.validation import Integer, Number, OrNone, Rule, Several, check
 
-# What each number must be: lowest, highest, in words.
-_LIMITS = {
-    'roll_deg': (0.0, 45.0, 'degrees'),
-    'flip': (0.0, 1.0, 'a probability'),
-    'photometric': (0.0, 1.0, 'a probability'),
-    'gamma': (0.0, 0.9, 'a half-range about 1'),
-    'brightness': (0.0, 0.9, 'a half-range about 1'),
-    'colour': (0.0, 0.9, 'a half-range about 1'),
-    'blur': (0.0, 100.0, 'pixels'),
-    'noise': (0.0, 255.0, 'grey levels'),
-    'jpeg': (0, 100, 'a JPEG quality'),
-}
+_HALF_RANGE = Number(0, 0.9, 'a half-range about 1')
 # A turned window stays this far within the picture, or interpolation would reach over its edge.
 _MARGIN_PX = 2
 
@@ -47,6 +39,22 @@ class Augmentation:
 
     :raises ValueError: where a value cannot be what it is for.
     """
+
+    #: What each field must be; 0 or None turns it off.
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        'border': OrNone(Several(Integer(0, 100_000), 4)),
+        'window': OrNone(Several(Integer(1, 100_000), 2)),
+        'roll_deg': Number(0, 45, 'degrees'),
+        'crop': OrNone(Several(Number(0, 1, 'a share', above=True), 2)),
+        'flip': Number(0, 1, 'a probability'),
+        'photometric': Number(0, 1, 'a probability'),
+        'gamma': _HALF_RANGE,
+        'brightness': _HALF_RANGE,
+        'colour': _HALF_RANGE,
+        'blur': Number(0, 100, 'pixels'),
+        'noise': Number(0, 255, 'grey levels'),
+        'jpeg': Integer(0, 100),
+    }
 
     #: Left, top, right and bottom of what is kept of the whole picture [pixels]:
     #: (43, 45, 608, 472) leaves out NYU's white frame, as BTS does.
@@ -79,31 +87,16 @@ class Augmentation:
     jpeg: int = 0
 
     def __post_init__(self) -> None:
-        for name, (lowest, highest, what) in _LIMITS.items():
-            value = getattr(self, name)
-            # True is a number to Python, and text cannot be compared with one.
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not is_number or not lowest <= value <= highest:
-                raise ValueError(
-                    f'got {name} = {value}, expected {what} within {lowest} to {highest}; 0 '
-                    'turns it off'
-                )
-        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
-            raise ValueError(
-                f'got crop = {self.crop}, expected 0 < smallest <= largest <= 1 as shares of the '
-                'largest window; None turns it off'
-            )
+        check(vars(self), self.RULES)
+        if self.crop is not None and self.crop[0] > self.crop[1]:
+            raise ValueError(f'got crop={self.crop}, expected smallest <= largest; correct it')
         if self.border is not None:
             left, top, right, bottom = self.border
-            if not (0 <= left < right and 0 <= top < bottom):
+            if left >= right or top >= bottom:
                 raise ValueError(
-                    f'got border = {self.border}, expected 0 <= left < right and 0 <= top < '
-                    'bottom, in the order left, top, right, bottom'
+                    f'got border={self.border}, expected left < right and top < bottom; put them '
+                    'in the order left, top, right, bottom'
                 )
-        if self.window is not None and min(self.window) < 1:
-            raise ValueError(
-                f'got window = {self.window}, expected a height and a width of at least 1 pixel'
-            )
 
     def __call__(self, picture: Picture, size: tuple[int, int]) -> Picture:
         """Return a new picture of another size, varied.

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Subset
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from mirror_depth_ros.model.checkpoint import checkpoint_facts, save_checkpoint
-from mirror_depth_ros.model.clip import LOCAL_FOLDER, FrozenImageEncoder, FrozenTextEncoder
+from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder
+from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
 from mirror_depth_ros.scenes.video import KINDS

@@ -35,6 +35,7 @@ from mirror_depth_ros.training.callbacks import (
 )
 from mirror_depth_ros.training.depth_data import DepthData
 from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
+from mirror_depth_ros.validation import Integer, Number, OrNone, check
 from mirror_depth_ros.writers import write_bytes
 
 #: Of a training, in its folder: what it goes on from, and all its options.
@@ -52,6 +53,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: trainer that it may not: the learning rate's course follows from them.
 _FREE = {'model': ('clip_weights',), 'data': ('workers', 'skip_broken', 'val_count')}
 _BINDING = ('max_epochs', 'max_steps', 'accumulate_grad_batches', 'gradient_clip_val')
+# Of the trainer, what Lightning takes as it comes, to end a training after hours or to spoil it.
+_TRAINER_RULES = {
+    'accumulate_grad_batches': Integer(1, 10**9),
+    'check_val_every_n_epoch': OrNone(Integer(1, 10**9)),
+    'gradient_clip_val': OrNone(Number(0, 10**9)),
+    'log_every_n_steps': OrNone(Integer(0, 10**9)),
+}
 
 
 class DurableCheckpoints(TorchCheckpointIO):
@@ -135,7 +143,14 @@ class _RecipeLine(LightningCLI):
         )
 
     def before_instantiate_classes(self) -> None:
-        """Compare with how the folder was begun, and see to a CLIP that has no weights."""
+        """Compare with how the folder was begun, and see to a CLIP that has no weights.
+
+        :raises ValueError: for trainer options that Lightning would take and choke on later.
+        """
+        check(vars(self.config.trainer), _TRAINER_RULES, prefix='trainer.')
+        interval = self.config.trainer.val_check_interval
+        if isinstance(interval, (int, float)):  # text and time spans are Lightning's to judge
+            Number(0, 10**9, above=True)('trainer.val_check_interval', interval)
         values = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         note = self._output / RECIPE_FILE
         if note.exists() and (self._output / CHECKPOINT_FILE).exists():

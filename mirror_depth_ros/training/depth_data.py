@@ -27,6 +27,7 @@ from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.feature_cache import CachedPictures, EncodedPicture, cache_pictures
 from mirror_depth_ros.training.loading import Draw, ResumableLoader
 from mirror_depth_ros.training.pictures import Picture, cut, resize, to_picture
+from mirror_depth_ros.validation import Integer, OrNone, check
 from mirror_depth_ros.writers import write_json
 
 #: Kinds of data that come with images to train on and others to validate on.
@@ -34,6 +35,15 @@ _WITH_SPLITS = ('nyu', 'kitti', 'scenes')
 #: Of a recording that comes without, the last part is validated on: none of its neighbours is
 #: among what was trained on.
 _TRAIN_PART, _VAL_PART = '[:80%]', '[80%:]'
+
+# The types stand in the signature, and the recipe is held to them when it is read.
+_OPTION_RULES = {
+    'batch_size': Integer(1, 100_000),
+    'variants': Integer(1, 100_000),
+    'workers': Integer(0, 1024),
+    'val_count': OrNone(Integer(1, 10**9)),
+    'seed': Integer(0, 2**32 - 1),
+}
 
 
 class DepthData(lightning.LightningDataModule):
@@ -76,11 +86,9 @@ class DepthData(lightning.LightningDataModule):
             seed: Of the order of images and their variation.
         """
         super().__init__()
-        if variants < 1:
-            raise ValueError(f'got data.variants={variants}, expected an integer from 1 up')
-        if seed < 0:
-            raise ValueError(f'got data.seed={seed}, expected an integer from 0 up')
         self._options = {'skip_broken': skip_broken, 'workers': workers, 'seed': seed}
+        sizes = {'batch_size': batch_size, 'variants': variants, 'val_count': val_count}
+        check({**self._options, **sizes}, _OPTION_RULES, prefix='data.')
         self._augmentation, self._variants = augmentation, variants
         self._is_cached = features == 'cached'
         self._batch_size, self._val_count = batch_size, val_count

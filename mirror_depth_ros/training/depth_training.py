@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,18 @@ from mirror_depth_ros.training.feature_cache import EncodedPicture, split_featur
 from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.schedule import adamw_warmup_cosine
+from mirror_depth_ros.validation import Choice, Number, Rule, check
 from mirror_depth_ros.writers import write_bytes
 
 Batch = Picture | EncodedPicture
+
+#: What the options of every training must be.
+OPTION_RULES: Mapping[str, Rule] = {
+    'loss': Choice(tuple(LOSSES)),
+    'lr': Number(0, 10, 'a learning rate', above=True),
+    'weight_decay': Number(0, 10),
+    'gradient_weight': Number(0, 1000),
+}
 
 
 class DepthTraining(lightning.LightningModule):
@@ -49,8 +59,11 @@ class DepthTraining(lightning.LightningModule):
         :param taps: which of the cached taps the model takes.
         :param gradient_weight: of :func:`~mirror_depth_ros.training.loss.gradient_loss` beside it.
         :param max_depth: where depths cease to count in validation [m].
+        :raises ValueError: for options outside :data:`OPTION_RULES`.
         """
         super().__init__()
+        options = {'loss': loss, 'lr': lr, 'weight_decay': weight_decay}
+        check({**options, 'gradient_weight': gradient_weight}, OPTION_RULES)
         self.model, self.kinds, self.loss = model, kinds, LOSSES[loss]
         self.lr, self.weight_decay, self.taps = lr, weight_decay, taps
         self.gradient_weight = gradient_weight

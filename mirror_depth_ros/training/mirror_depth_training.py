@@ -7,7 +7,8 @@ from typing import Literal
 
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.training.depth_training import DepthTraining
+from mirror_depth_ros.training.depth_training import OPTION_RULES, DepthTraining
+from mirror_depth_ros.validation import check
 
 
 class MirrorDepthTraining(DepthTraining):
@@ -36,6 +37,10 @@ class MirrorDepthTraining(DepthTraining):
             lr: Highest learning rate, after the warm-up.
             weight_decay: Of AdamW; biases and norms are spared.
         """
+        # First: a CLIP takes long to load.
+        check(
+            {'loss': loss, 'lr': lr, 'weight_decay': weight_decay}, OPTION_RULES, prefix='model.'
+        )
         if init is None:
             if clip_weights is not None:
                 network = replace(network, clip_weights=clip_weights)

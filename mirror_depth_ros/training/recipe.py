@@ -13,11 +13,54 @@ from torch.utils.data import DataLoader, Subset, WeightedRandomSampler
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes, render_scenes
 from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from mirror_depth_ros.scenes.video import KINDS
 from mirror_depth_ros.training.augmentation import Augmentation
+from mirror_depth_ros.training.depth_training import OPTION_RULES
 from mirror_depth_ros.training.feature_cache import CachedScenes, cache_scenes
+from mirror_depth_ros.validation import ByName, Integer, Number, Rule, Several, Text
 from mirror_depth_ros.writers import write_json
 
+_COUNT = Integer(1, 10**9)
+_ROUND = ByName(
+    {
+        **{name: OPTION_RULES[name] for name in ('loss', 'lr', 'weight_decay')},
+        **dict.fromkeys(('scenes', 'samples', 'epochs', 'batch_size'), _COUNT),
+        'indoor_share': Number(0, 1, 'a share'),
+    },
+    required=(
+        'loss',
+        'lr',
+        'weight_decay',
+        'samples',
+        'epochs',
+        'batch_size',
+        'indoor_share',
+    ),
+)
+# What every recipe says; its rounds of training have sections of their own, as ``stages`` has it.
+_SECTIONS: dict[str, Rule] = {
+    'name': Text(),
+    'seed': Integer(0, 2**32 - 1),
+    'scenes': ByName(
+        {
+            **dict.fromkeys(('train', 'val'), _COUNT),
+            **dict.fromkeys(('height', 'width'), Integer(1, 4096)),
+            'mirrored': ByName(Augmentation.RULES),
+        },
+        required=('train', 'val', 'height', 'width'),
+    ),
+    'clip': ByName(
+        {
+            **{name: OPTION_RULES[name] for name in ('lr', 'weight_decay')},
+            **dict.fromkeys(('scenes', 'epochs', 'batch_size'), _COUNT),
+            'patch_dropout': Number(0, 0.99, 'a share'),
+        },
+        required=('epochs', 'batch_size', 'lr', 'weight_decay', 'patch_dropout'),
+    ),
+    'stages': Several(Text(), 1, 100),
+    'model': ByName(MirrorDepthConfig.RULES),
+}
 # Sections that recipes in one work folder have in common.
 _SHARED = ('seed', 'scenes', 'clip')
 
@@ -33,8 +76,16 @@ class Recipe:
 
     @classmethod
     def open(cls, arguments: argparse.Namespace) -> Recipe:
-        """Read the recipe that a command line of :func:`recipe_parser` names."""
-        return cls(yaml.safe_load(arguments.config.read_text()), arguments.work)
+        """Read the recipe that a command line of :func:`recipe_parser` names.
+
+        :raises ValueError: for a value that cannot be what it is for.
+        """
+        values = yaml.safe_load(arguments.config.read_text())
+        try:
+            check_recipe(values)
+        except ValueError as error:
+            raise ValueError(f'{error} (in {arguments.config})') from None
+        return cls(values, arguments.work)
 
     @property
     def folder(self) -> Path:
@@ -43,6 +94,19 @@ class Recipe:
 
     def __getitem__(self, section: str) -> Any:
         return self.values[section]
+
+
+def check_recipe(values: Any) -> None:
+    """Check all that a recipe says, before hours are spent on it.
+
+    :raises ValueError: for unknown or missing sections and entries, or values that cannot be what
+        they are for.
+    """
+    rules = dict(_SECTIONS)
+    if isinstance(values, dict) and 'stages' in values:
+        _SECTIONS['stages']('recipe.stages', values['stages'])
+        rules |= dict.fromkeys(values['stages'], _ROUND)
+    ByName(rules, required=tuple(rules))('recipe', values)
 
 
 def recipe_parser(description: str, *, config: str = 'builtin') -> argparse.ArgumentParser:

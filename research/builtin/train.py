@@ -14,7 +14,6 @@ import lightning
 import open_clip
 import torch
 import typer
-import yaml
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -28,6 +27,7 @@ from research.builtin.image_tower import (
     model_config,
 )
 from research.builtin.publish import build_model, publish
+from research.builtin.recipe import read_recipe
 from research.builtin.text_tuning import ClassTexts, text_report, tune_text
 from research.builtin.vocabulary import Vocabulary
 from research.scenes.rendered_scenes import RenderedScenes
@@ -48,7 +48,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help='Where the final files go.')] = None,
 ) -> None:
     """Train the built-in CLIP's text tower, then mirror and decoder."""
-    recipe = yaml.safe_load(config.read_text())
+    recipe = read_recipe(config)
     rendered = {split: scenes / split for split in ('train', 'val')}
     lightning.seed_everything(recipe['seed'])
     clip_folder = work / 'clip'

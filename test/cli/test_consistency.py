@@ -78,6 +78,9 @@ def test_a_baseline_in_place_of_the_model(
     ],
 )
 def test_typing_errors_end_in_one_line(option: tuple[str, str], message: str) -> None:
+    pytest.importorskip(
+        'open_clip', reason='no model loads without it: pip install open_clip_torch'
+    )
     arguments = {'--data': 'scenes:indoor', option[0]: option[1]}
     command = ['consistency', *(word for pair in arguments.items() for word in pair)]
     result = CliRunner().invoke(app, command)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from math import nan as NAN
 
 import cv2
 import numpy as np
@@ -98,9 +99,17 @@ def test_a_frame_without_its_image_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ('meta', 'message'),
     [
-        ({'camera': {**CAMERA, 'fx': 0.0}}, 'meta.json with ValueError got focal lengths fx=0.0'),
-        ({'camera': {'fx': 3.0}}, "meta.json with KeyError 'fy', expected camera"),
-        ({'depth_scale': None}, 'meta.json with TypeError .* expected camera'),
+        ({'camera': {**CAMERA, 'fx': 0.0}}, r'got meta.camera.fx=0.0, .* pixels .*a.meta.json'),
+        ({'camera': {**CAMERA, 'fx': True}}, 'got meta.camera.fx=True, expected pixels above 0'),
+        ({'camera': {**CAMERA, 'cy': NAN}}, 'got meta.camera.cy=nan, expected pixels from -1000'),
+        ({'camera': {**CAMERA, 'width': 21.7}}, 'got meta.camera.width=21.7, expected an integer'),
+        ({'camera': {**CAMERA, 'height': '15'}}, "got meta.camera.height='15', expected an integ"),
+        ({'camera': {'fx': 3.0}}, 'got meta.camera without width, height, fy, cx, cy, expected'),
+        ({'depth_scale': None}, 'meta.json without depth_scale, expected the metres per unit of'),
+        ({'depth_scale': True}, 'got meta.depth_scale=True, expected metres per unit above 0'),
+        ({'depth_scale': NAN}, 'got meta.depth_scale=nan, expected metres per unit above 0'),
+        ({'depth_scale': -0.001}, 'got meta.depth_scale=-0.001, expected metres per unit above'),
+        ({'camera': 3}, 'got meta.camera=3, expected a section of names'),
         ({'camera': {**CAMERA, 'width': 20}}, r'uint8 \(15, 21, 3\) as the image of a'),
     ],
 )
@@ -109,6 +118,12 @@ def test_bad_metadata_is_refused(tmp_path, meta, message):
     frames = FrameFolder(tmp_path)
     with pytest.raises(ValueError, match=message):
         frames[0]
+
+
+def test_the_name_of_an_image_is_text(tmp_path):
+    write_frame(tmp_path / 'a', rgb=3)
+    with pytest.raises(ValueError, match='got rgb in .*meta.json=3, expected text'):
+        FrameFolder(tmp_path)
 
 
 def test_metadata_that_is_no_json_object_is_refused(tmp_path):

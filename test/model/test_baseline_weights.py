@@ -76,7 +76,12 @@ def test_unknown_and_missing(fitted: Path, tiny_model: Path) -> None:
         ('baseline', 'mean', "got .*linear.safetensors of the baseline 'mean', expected 'linear'"),
         ('clip_fingerprint', '0123', 'fitted to CLIP weights 0123, expected .* fit it again'),
         ('config', '{', 'broken metadata'),
-        ('config', '{"taps": [1]}', r"fitted as {'taps': \[1\]}, expected .* as the model is"),
+        (
+            'config',
+            '[]',
+            r'got the configuration of .*linear.safetensors=\[\], expected a section',
+        ),
+        ('config', '{"taps": [1]}', 'got the configuration of .* without clip, input_size'),
     ],
 )
 def test_changed_metadata(
@@ -93,6 +98,27 @@ def test_other_units_than_the_models(fitted: Path, tiny_model: Path) -> None:
     save_baseline('mean', other, fitted)
     with pytest.raises(ValueError, match="'reference_focal_px': 77.0.* expected .*: 50.0"):
         load_baseline('mean', tiny_model, prompts=NO_PROMPTS, folder=fitted)
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value', 'message'),
+    [
+        ('min_depth', True, 'min_depth=True, expected metres from'),
+        ('max_depth', float('nan'), 'max_depth=nan, expected metres from'),
+        ('taps', [2.0], r'taps\[0\]=2.0, expected an integer from'),
+        ('reference_focal_px', '50', "reference_focal_px='50', expected pixels from"),
+        ('colour', 3, "got 'colour' in the configuration of .*, expected only clip, taps"),
+    ],
+)
+def test_configurations_that_cannot_be(
+    fitted: Path, tiny_model: Path, entry: str, value: object, message: str
+) -> None:
+    def change(metadata: dict[str, Any]) -> None:
+        metadata['config'] = json.dumps({**json.loads(metadata['config']), entry: value})
+
+    changed(fitted / 'linear.safetensors', change)
+    with pytest.raises(ValueError, match=message):
+        load_baseline('linear', tiny_model, prompts=NO_PROMPTS, folder=fitted)
 
 
 def test_damaged_lacking_and_broken_weights(fitted: Path, tiny_model: Path) -> None:

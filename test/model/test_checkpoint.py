@@ -64,6 +64,19 @@ def test_folded_networks_cannot_be_saved(tiny_model: Path, tmp_path: Path) -> No
         save_checkpoint(load_checkpoint(tiny_model), tmp_path / 'x.safetensors')
 
 
+def test_facts_that_could_not_be_read_again_are_not_saved(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = load_checkpoint(tiny_model, folded=False)
+    for facts, message in (
+        ({'validation': {'val/abs_rel': float('nan')}}, 'got facts.validation.val/abs_rel=nan'),
+        ({'data': tmp_path}, 'got facts.data=.*, expected finite numbers, text'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            save_checkpoint(model, tmp_path / 'x.safetensors', facts=facts)
+    assert not list(tmp_path.iterdir())
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='expected builtin, clip2depth or the path of a'):
         load_checkpoint(tmp_path / 'nothing.safetensors')
@@ -99,6 +112,12 @@ def test_foreign_safetensors(tmp_path: Path) -> None:
         ('config', '{}', 'the file is of another version'),
         ('facts', 'none', 'broken metadata'),
         ('facts', '[]', 'broken metadata .*expected JSON objects'),
+        ('facts', '{"steps": true}', r'got facts.steps=True, expected an integer .*changed.safet'),
+        ('facts', '{"steps": 2.5}', 'got facts.steps=2.5, expected an integer'),
+        ('facts', '{"validation": 3}', 'got facts.validation=3, expected a section'),
+        ('facts', '{"validation": {"a": NaN}}', 'got facts.validation.a=nan, expected a number'),
+        ('facts', '{"validation": {"a": false}}', 'got facts.validation.a=False, expected a numb'),
+        ('facts', '{"recipe": [Infinity]}', r'got facts.recipe\[0\]=inf, expected finite'),
         ('config', '[' * 100_000, 'broken metadata'),
         ('clip_fingerprint', '0123456789abcdef', 'which changed.safetensors was trained with'),
     ],

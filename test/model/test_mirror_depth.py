@@ -140,10 +140,17 @@ def test_refuses_a_mirror_longer_than_the_text_encoder(config: MirrorDepthConfig
         ({'refinements': -1}, 'got refinements=-1, expected an integer from 0 to 16'),
         ({'condition': 'words'}, "got condition='words', expected one of mirror, mirror_mean"),
         ({'width': 30, 'heads': 4}, 'expected an even width that the heads divide'),
-        ({'min_depth': 5.0, 'max_depth': 5.0}, 'expected 0 < min_depth < max_depth'),
+        ({'min_depth': 5.0, 'max_depth': 5.0}, 'expected min_depth < max_depth'),
         ({'reference_focal_px': float('nan')}, 'got reference_focal_px=nan'),
-        ({'input_size': (0, 64)}, r'got input_size=\(0, 64\)'),
-        ({'input_size': (64, 9999)}, r'got input_size=\(64, 9999\), .* of 1 to 4096 pixels'),
+        ({'max_depth': True}, 'got max_depth=True, expected metres from 0.0001 to 100000'),
+        ({'max_depth': float('inf')}, 'got max_depth=inf, expected metres'),
+        # The ratio of such depths would overflow.
+        ({'min_depth': 5e-324}, 'got min_depth=5e-324, expected metres'),
+        ({'confidence': 1}, 'got confidence=1, expected true or false'),
+        ({'taps': (True, 6)}, r'got taps\[0\]=True, expected an integer'),
+        ({'taps': ()}, r'got taps=\(\), expected a list of 1 to 64'),
+        ({'input_size': (0, 64)}, r'got input_size\[0\]=0, expected an integer from 1 to 4096'),
+        ({'input_size': (64, 9999)}, r'got input_size\[1\]=9999, expected an integer from 1'),
     ],
 )
 def test_configuration_refuses_nonsense(changes: dict[str, object], message: str) -> None:
@@ -158,7 +165,7 @@ def test_configuration_survives_json_and_refuses_other_versions() -> None:
     with pytest.raises(ValueError, match='the file is of another version'):
         MirrorDepthConfig.from_dict({**values, 'colour': 'red'})
     for name, value in {'min_depth': 'near', 'taps': ['a'], 'clip': 3, 'heads': 2.5}.items():
-        with pytest.raises(ValueError, match=f'wrong type for {name}; correct them'):
+        with pytest.raises(ValueError, match=rf'got {name}(\[0\])?=.*, expected'):
             MirrorDepthConfig.from_dict({**values, name: value})
     with pytest.raises(ValueError, match="got preset 'best', expected clip2depth"):
         preset('best')

@@ -21,8 +21,6 @@ import pytest
 
 from mirror_depth_ros.cli.ros_environment import free_domain, profile_variable
 
-pytest.importorskip('rclpy', reason='needs ROS 2: source an installation, or pip install .[ros]')
-
 
 @pytest.fixture
 def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> int:

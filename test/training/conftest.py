@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from mirror_depth_ros.model import clip, resources
-from mirror_depth_ros.model.resources import BUILTIN_CLIP
-from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
-from mirror_depth_ros.training import builtin
-from mirror_depth_ros.training.command import train
-from mirror_depth_ros.training.recipe import Recipe
+if TYPE_CHECKING:
+    from mirror_depth_ros.training.recipe import Recipe
 
 RECIPE = """
 name: builtin
@@ -34,6 +30,8 @@ model: {clip: mirror-depth-clip, taps: [0, 2], mirror_tokens: 4, width: 16, head
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
     """A recipe for seconds rather than hours; its values are the test's own to change."""
+    from mirror_depth_ros.training.recipe import Recipe
+
     return Recipe(yaml.safe_load(RECIPE), tmp_path / 'work')
 
 
@@ -42,8 +40,12 @@ def models(
     tiny_clip_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A folder of built-in models, with a CLIP that reads captions and has no weights yet."""
+    from mirror_depth_ros.model import clip, resources
+    from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
+    from mirror_depth_ros.training import builtin
+
     text = {**tiny_clip_config['text_cfg'], 'context_length': 48, 'vocab_size': VOCABULARY_SIZE}
-    folder = tmp_path / 'models' / BUILTIN_CLIP
+    folder = tmp_path / 'models' / resources.BUILTIN_CLIP
     folder.mkdir(parents=True)
     config = {'model_cfg': {**tiny_clip_config, 'text_cfg': text}}
     (folder / 'open_clip_config.json').write_text(json.dumps(config))
@@ -55,6 +57,8 @@ def models(
 @pytest.fixture(scope='session')
 def trained(small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a finished training: eight steps, checkpoints at 3, 6 and the end."""
+    from mirror_depth_ros.training.command import train
+
     folder = tmp_path_factory.mktemp('trained')
     train([f'--config={small_recipe}'], folder, save_every=3)
     return folder

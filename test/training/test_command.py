@@ -81,6 +81,46 @@ def test_an_unknown_option_or_value_is_named(small_recipe: Path, tmp_path: Path)
             train([f'--config={small_recipe}', option], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('--model.lr=.nan', 'got model.lr=nan, expected a learning rate above 0, up to 10'),
+        ('--model.lr=0', 'got model.lr=0.0, expected a learning rate above 0'),
+        (
+            '--model.weight_decay=.inf',
+            'got model.weight_decay=inf, expected a number from 0 to 10',
+        ),
+        ('--data.batch_size=0', 'got data.batch_size=0, expected an integer from 1'),
+        ('--data.workers=-1', 'got data.workers=-1, expected an integer from 0 to 1024'),
+        # It meant all of them.
+        ('--data.val_count=0', 'got data.val_count=0, expected an integer from 1'),
+        ('--data.seed=-1', 'got data.seed=-1, expected an integer from 0 to 4294967295'),
+        ('--data.variants=0', 'got data.variants=0, expected an integer from 1'),
+        ('--data.augmentation.noise=.nan', 'got noise=nan, expected grey levels from 0 to 255'),
+        ('--model.network.max_depth=.inf', 'got max_depth=inf, expected metres from'),
+        (
+            '--trainer.gradient_clip_val=.nan',
+            'got trainer.gradient_clip_val=nan, expected a numbe',
+        ),
+        ('--trainer.gradient_clip_val=-1', 'got trainer.gradient_clip_val=-1.*, expected a numb'),
+        ('--trainer.accumulate_grad_batches=0', 'got trainer.accumulate_grad_batches=0, expected'),
+        ('--trainer.check_val_every_n_epoch=0', 'got trainer.check_val_every_n_epoch=0, expected'),
+        ('--trainer.val_check_interval=0', 'got trainer.val_check_interval=0.*, expected a numb'),
+        ('--trainer.log_every_n_steps=-1', 'got trainer.log_every_n_steps=-1, expected an integ'),
+        # Those of the wrong type are refused as the recipe is read.
+        ('--data.batch_size=true', r'"data.batch_size":\s+Expected a .*int'),
+        ('--model.lr=true', r'"model.lr":\s+Expected a .*float'),
+        ('--trainer.max_epochs=true', r'"trainer.max_epochs"'),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(
+    small_recipe: Path, tmp_path: Path, option: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.compile(message, re.DOTALL)):
+        train([f'--config={small_recipe}', option], tmp_path)
+    assert not (tmp_path / 'last.ckpt').exists()
+
+
 def test_a_training_leaves_what_it_says(trained: Path, small_recipe: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == [
         'last.ckpt',

@@ -120,9 +120,9 @@ def test_scenes_are_validated_on_others() -> None:
 
 
 def test_values_that_cannot_be(frames: Path) -> None:
-    with pytest.raises(ValueError, match=r'got data.variants=0, expected an integer from 1 up'):
+    with pytest.raises(ValueError, match=r'got data.variants=0, expected an integer from 1 to'):
         DepthData(f'frames:{frames}', variants=0)
-    with pytest.raises(ValueError, match=r'got data.seed=-1, expected an integer from 0 up'):
+    with pytest.raises(ValueError, match=r'got data.seed=-1, expected an integer from 0 to'):
         DepthData(f'frames:{frames}', seed=-1)
 
 

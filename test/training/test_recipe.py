@@ -48,6 +48,42 @@ def test_shipped_recipes_open(name: str) -> None:
         assert recipe[stage]['epochs'] >= 1
 
 
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        ({'seed': True}, r'got recipe.seed=True, expected an integer .* \(in .*small.yaml\)'),
+        ({'clip': {'lr': float('nan')}}, 'got recipe.clip.lr=nan, expected a learning rate'),
+        ({'scenes': {'mirrored': {'flop': 1}}}, "got 'flop' in recipe.scenes.mirrored, .*flip[?]"),
+        ({'stages': ['depth', 'wider']}, "got 'tuning' in recipe, expected only"),
+        ({'stages': [3]}, r'got recipe\.?stages\[0\]=3, expected text'),
+        ({'model': {'width': 32.0}}, 'got recipe.model.width=32.0, expected an integer'),
+        ({'tuning': {'loss': 'l1'}}, "got recipe.tuning.loss='l1', expected one of silog"),
+    ],
+)
+def test_a_recipe_with_what_cannot_be_is_refused(
+    recipe: Recipe, tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    for section, value in values.items():
+        if isinstance(value, dict):
+            recipe.values[section] |= value
+        else:
+            recipe.values[section] = value
+    config = tmp_path / 'small.yaml'
+    config.write_text(yaml.safe_dump(recipe.values))
+    with pytest.raises(ValueError, match=message):
+        Recipe.open(recipe_parser('Train.').parse_args(['--config', str(config)]))
+
+
+def test_a_recipe_that_is_no_recipe(tmp_path: Path) -> None:
+    config = tmp_path / 'empty.yaml'
+    config.write_text('')
+    with pytest.raises(ValueError, match=r'got recipe=None, expected a section .*empty.yaml'):
+        Recipe.open(recipe_parser('Train.').parse_args(['--config', str(config)]))
+    config.write_text('name: small')
+    with pytest.raises(ValueError, match='got recipe without seed, scenes, clip, stages, model'):
+        Recipe.open(recipe_parser('Train.').parse_args(['--config', str(config)]))
+
+
 def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """The recipe with other values in some sections."""
     return Recipe({**deepcopy(recipe.values), **changes}, recipe.work)

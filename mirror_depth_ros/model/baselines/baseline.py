@@ -15,7 +15,10 @@ from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 
 @dataclass(frozen=True)
 class BaselineConfig:
-    """What a baseline has in common with the model that it is compared with."""
+    """What a baseline has in common with the model that it is compared with.
+
+    Its fields must be what those of :class:`MirrorDepthConfig` must.
+    """
 
     #: open_clip model name.
     clip: str

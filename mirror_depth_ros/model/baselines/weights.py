@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 from torch import nn
 
-from mirror_depth_ros.model.baselines.baseline import Baseline
+from mirror_depth_ros.model.baselines.baseline import Baseline, BaselineConfig
 from mirror_depth_ros.model.baselines.prompted import DepthClip, DistancePrompts, LearnedPrompts
 from mirror_depth_ros.model.baselines.unprompted import LinearProbe, MeanDepth
 from mirror_depth_ros.model.checkpoint import load_clip_of, load_weights, read_weights
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from mirror_depth_ros.model.resources import model_directory
+from mirror_depth_ros.validation import ByName
 from mirror_depth_ros.writers import write_bytes
 
 #: Baselines that are fitted to data.
@@ -23,6 +25,11 @@ FITTED = {'mean': MeanDepth, 'linear': LinearProbe, 'learned_prompts': LearnedPr
 #: All baselines.
 BASELINES = ('mean', 'linear', 'depthclip', 'learned_prompts')
 
+# A baseline's configuration is a part of the model's.
+_CONFIG = ByName(
+    {f.name: MirrorDepthConfig.RULES[f.name] for f in fields(BaselineConfig)},
+    required=[f.name for f in fields(BaselineConfig)],
+)
 _FORMAT = 'mirror_depth_ros.baseline.v1'
 _FIT = 'python -m mirror_depth_ros.training.baselines --work build/builtin'
 
@@ -114,8 +121,9 @@ def _load_fitted(name: str, path: Path, config: MirrorDepthConfig, clip: nn.Modu
         )
     try:
         fitted_to = json.loads(metadata['config'])
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, RecursionError, ValueError) as error:
         raise ValueError(f'got {path} with broken metadata ({error!r}); save it again') from error
+    _CONFIG(f'the configuration of {path}', fitted_to)
     # The name does not matter: the same CLIP may lie in a folder or in the package.
     wanted = {k: v for k, v in baseline.config.to_dict().items() if k != 'clip'}
     if {k: v for k, v in fitted_to.items() if k != 'clip'} != wanted:
