@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from importlib.util import find_spec
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mirror_depth_ros.engines.backend import Engine, check_backend, make_compiler
-from mirror_depth_ros.engines.engine_cache import has_engines
-from mirror_depth_ros.engines.engine_set import EngineSet
-from mirror_depth_ros.engines.torch_engine import DTYPES, TorchEngine, is_convolutional
-from mirror_depth_ros.model.checkpoint import load_checkpoint
+from mirror_depth_ros.engines.backend import check_backend, check_precision, make_compiler
+from mirror_depth_ros.engines.selection import make_engine
+from mirror_depth_ros.engines.shipped_onnx import shipped_onnx
+from mirror_depth_ros.engines.torch_engine import torch_precision
+from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
-PRECISIONS = ('auto', *DTYPES, 'int8')
 _DEVICE_TYPES = ('cpu', 'cuda', 'mps')
 # The aspect of most cameras' images, height and width; the first engine is made for it.
 _USUAL_IMAGE = (480, 640)
-
-_logger = logging.getLogger(__name__)
 
 
 class DepthEstimator:
@@ -39,30 +33,27 @@ class DepthEstimator:
         device: str = 'auto',
         precision: str = 'auto',
         backend: str = 'auto',
+        onnx: bytes | None = None,
     ) -> None:
         """Fold a network, put it on a device and, for a backend, compile and verify it there.
 
         The engine for images of 4:3 is made here, those for others when they come.
 
+        :param onnx: the network as :func:`~mirror_depth_ros.engines.shipped_onnx.shipped_onnx`
+            returns it, so that no backend needs an export.
         :raises ValueError: for a device this machine lacks, a precision that device or backend
             lacks, or a backend that is missing or computes something else than PyTorch.
         """
-        check_backend(backend)
         self.device = _resolve_device(device)
         self.model_name = model.config.clip
         self._model = model.fold().to(self.device).eval()
         self._input_share = 1.0
         #: Called with ``preprocess`` and ``inference`` when these are done; for measurements.
         self.on_stage: Callable[[str], None] | None = None
-        compiled = self._compiled(backend, precision)
-        self._engine: Engine
-        if compiled is not None:
-            #: What computes: ``torch``, ``onnxruntime`` or ``openvino``, and in what.
-            self.backend, self.precision = compiled.backend, compiled.precision
-            self._engine = compiled
-        else:
-            self.backend, self.precision = 'torch', self._torch_precision(precision)
-            self._engine = TorchEngine(self._model, self.precision)
+        size = self.input_size(*_USUAL_IMAGE)
+        self._engine = make_engine(self._model, backend, precision, size, onnx=onnx)
+        #: What computes: ``torch``, ``onnxruntime`` or ``openvino``, and in what.
+        self.backend, self.precision = self._engine.backend, self._engine.precision
 
     @classmethod
     def load(
@@ -82,8 +73,9 @@ class DepthEstimator:
             ``auto`` takes the fastest number format that the device computes natively, of floats.
         :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere
             than where the model was trained; None for a CLIP that brings its own.
-        :param backend: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``; ``auto`` is OpenVINO
-            where its engine for this model lies in the cache, else PyTorch.
+        :param backend: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``; ``auto`` is the
+            fastest of those that are at hand, see
+            :func:`~mirror_depth_ros.engines.selection.make_engine`.
         :raises FileNotFoundError: if there is no such model.
         :raises ValueError: for a damaged model, an unknown device, precision or backend.
         """
@@ -93,10 +85,13 @@ class DepthEstimator:
         if backend in ('auto', 'torch'):
             torch_precision(precision, resolved)
         else:
-            _check_precision(precision)
+            check_precision(precision)
             make_compiler(backend, precision, resolved)
         network = load_checkpoint(model, clip_weights=clip_weights)
-        estimator = cls(network, device=str(resolved), precision=precision, backend=backend)
+        onnx = None if backend == 'torch' else shipped_onnx(checkpoint_path(model))
+        estimator = cls(
+            network, device=str(resolved), precision=precision, backend=backend, onnx=onnx
+        )
         estimator.model_name = str(model)
         return estimator
 
@@ -157,46 +152,6 @@ class DepthEstimator:
             batch = self._predict([images[i] for i in group], [focal_px[i] for i in group], size)
             depths |= zip(group, batch)
         return [depths[i] for i in range(len(images))]
-
-    def _torch_precision(self, name: str) -> str:
-        """Return what PyTorch computes in: depthwise convolutions are slower in bf16 on a CPU."""
-        if name == 'auto' and self.device.type == 'cpu' and is_convolutional(self._model):
-            return 'fp32'
-        return torch_precision(name, self.device)
-
-    def _compiled(self, backend: str, precision: str) -> EngineSet | None:
-        """Return the engines of a backend; None for PyTorch.
-
-        :raises ValueError: for a backend asked for by name that does not serve.
-        """
-        size = self.input_size(*_USUAL_IMAGE)
-        if backend == 'torch':
-            return None
-        if backend != 'auto':
-            _check_precision(precision)
-            engines = EngineSet(self._model, make_compiler(backend, precision, self.device))
-            engines.prepare(size)
-            return engines
-        # Exporting takes longer than a robot should wait unasked; loading what was made does not.
-        # Importing OpenVINO takes time, too.
-        if self.device.type != 'cpu' or not has_engines() or find_spec('openvino') is None:
-            return None
-        torch_precision(precision, self.device)
-        try:
-            wanted = self._torch_precision(precision)
-            compiler = make_compiler('openvino', wanted, self.device)
-            engines = EngineSet(
-                self._model,
-                compiler,
-                # Shared by all sizes that were not compiled: it takes any.
-                fallback=cache(lambda: TorchEngine(self._model, compiler.precision)),
-            )
-            if not engines.is_cached(size) or isinstance(engines.prepare(size), TorchEngine):
-                return None
-        except Exception as error:  # a library's own, of any kind
-            _logger.warning('backend openvino does not serve, torch does: %s', error)
-            return None
-        return engines
 
     def _predict(
         self, images: list[NDArray[np.uint8]], focal_px: list[float], size: tuple[int, int]
@@ -263,38 +218,3 @@ def _resolve_device(name: str) -> torch.device:
             'cpu, cuda, cuda:N or mps'
         ) from error
     return device
-
-
-def _check_precision(name: str) -> None:
-    if name not in PRECISIONS:
-        raise ValueError(f'got precision {name!r}, expected one of {", ".join(PRECISIONS)}')
-
-
-def torch_precision(name: str, device: torch.device) -> str:
-    """Return the precision that PyTorch computes in.
-
-    :param name: one of :data:`PRECISIONS`.
-    :raises ValueError: for another, or one that it does not compute in on that device.
-    """
-    _check_precision(name)
-    if name == 'fp16' and device.type == 'cpu':
-        raise ValueError('got precision fp16 on a CPU, expected fp32 or bf16 there')
-    if name == 'int8':
-        raise ValueError(
-            'got precision int8 without a backend that computes in it, expected fp32 or bf16; set '
-            'backend onnxruntime'
-        )
-    if name != 'auto':
-        return name
-    if device.type == 'cuda':
-        # Of that very device; is_bf16_supported() looks at the current one and counts emulation.
-        return 'bf16' if torch.cuda.get_device_capability(device) >= (8, 0) else 'fp16'
-    if device.type == 'cpu' and _cpu_has_bf16():
-        return 'bf16'
-    return 'fp32'
-
-
-def _cpu_has_bf16() -> bool:
-    """Tell whether the CPU multiplies bf16 natively; elsewhere autocast only costs time."""
-    checks = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
-    return any(getattr(torch.cpu, check, bool)() for check in checks)  # bool() is False

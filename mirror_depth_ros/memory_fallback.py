@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.interfaces import Estimator, Shrinkable
 
-# What PyTorch and its libraries say where an allocation fails; the first is OutOfMemoryError's.
+# What PyTorch, ONNX Runtime and OpenVINO say where an allocation fails; the first is
+# OutOfMemoryError's, the second that of the other two.
 _WORDS = (
     'out of memory',
+    'Failed to allocate',
     "can't allocate memory",
     'not enough memory',
     'STATUS_ALLOC_FAILED',
     'bad_alloc',
 )
-
 
 _IS_LINUX = sys.platform.startswith('linux')
 
@@ -117,7 +118,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory could not be had, on whatever device."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
+    # ONNX Runtime's own errors are of Exception alone; the package may not be there to ask.
+    is_of_onnxruntime = type(error).__module__.partition('.')[0] == 'onnxruntime'
+    if not (isinstance(error, RuntimeError) or is_of_onnxruntime):
+        return False
+    return any(words in str(error) for words in _WORDS)
 
 
 def free_caches() -> None:

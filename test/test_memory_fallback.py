@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,76 @@ def test_an_estimator_that_cannot_shrink() -> None:
 )
 def test_which_errors_are_of_memory(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) == expected
+
+
+def errors_of_too_little_memory(library: str) -> str:
+    """Return what a child without room for 16 GB says of the error that a library raises."""
+    pytest.importorskip('onnx', reason="needs pip install '.[accelerate]'")
+    pytest.importorskip(library, reason="needs pip install '.[accelerate]'")
+    code = CHILD.format(library=library)
+    child = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    return child.stdout
+
+
+# One number, made a plane of 2^16 x 2^16: 16 GiB in fp32.
+CHILD = """
+import resource
+import numpy as np
+from onnx import TensorProto, helper
+
+def describe(name, kind, shape):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+graph = helper.make_graph(
+    [helper.make_node('Expand', ['number', 'shape'], ['plane'])],
+    'large',
+    [describe('number', TensorProto.FLOAT, [1]), describe('shape', TensorProto.INT64, [2])],
+    [describe('plane', TensorProto.FLOAT, ['height', 'width'])],
+)
+opset = [helper.make_opsetid('', 18)]
+onnx = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+inputs = {{'number': np.ones(1, np.float32), 'shape': np.array([2**16, 2**16])}}
+
+def by_onnxruntime():
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx, providers=['CPUExecutionProvider'])
+    return lambda: session.run(None, inputs)
+
+def by_openvino():
+    import openvino
+
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(onnx), 'CPU').create_infer_request()
+    return lambda: request.infer(inputs)
+
+from mirror_depth_ros.memory_fallback import is_out_of_memory
+
+run = by_{library}()
+resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
+try:
+    run()
+except Exception as error:
+    print(type(error).__module__, type(error).__name__, is_out_of_memory(error))
+    inputs['shape'] = np.array([[2, 2]])  # an error of another kind
+try:
+    run()
+except Exception as error:
+    print(is_out_of_memory(error))
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='address space is limited on Linux alone')
+@pytest.mark.parametrize(
+    ('library', 'kind'),
+    [
+        ('onnxruntime', 'onnxruntime.capi.onnxruntime_pybind11_state Fail'),
+        ('openvino', 'builtins RuntimeError'),
+    ],
+)
+def test_what_libraries_raise_without_memory_is_understood(library: str, kind: str) -> None:
+    assert errors_of_too_little_memory(library) == f'{kind} True\nFalse\n'
 
 
 class SmallRoom:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mirror_depth_ros.engines.torch_engine import DTYPES
-from mirror_depth_ros.estimator import DepthEstimator, torch_precision
+from mirror_depth_ros.engines.torch_engine import DTYPES, torch_precision
+from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
 from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
 from mirror_depth_ros.model.depth_network import DepthNetwork

@@ -10,8 +10,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-#: Names a user can give; ``auto`` is PyTorch, which needs no compiling.
+#: Names a user can give; ``auto`` is the fastest that needs no export, see ``selection.py``.
 BACKENDS = ('auto', 'torch', 'onnxruntime', 'openvino')
+
+#: Names of what it may compute in; ``auto`` is the fastest of floats.
+PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16', 'int8')
 
 
 class Engine(Protocol):
@@ -31,15 +34,18 @@ class Compiler(Protocol):
 
     #: As in :data:`BACKENDS`.
     name: str
-    #: What it computes in: ``fp32``, ``bf16``, ``fp16`` or ``int8``.
+    #: What it computes in: ``fp32``, ``bf16`` or ``int8``.
     precision: str
 
     @property
     def traits(self) -> tuple[str, ...]:
         """What its compiled engines depend on: versions, device, settings."""
 
-    def compile(self, onnx: bytes) -> bytes:
-        """Return an ONNX file in the form that this library loads fastest."""
+    def compile(self, onnx: bytes, size: tuple[int, int]) -> bytes:
+        """Return an ONNX file in the form that this library loads fastest.
+
+        :param size: height and width of the images, which the file may leave open [pixels].
+        """
 
     def load(self, compiled: bytes) -> Engine:
         """Return the engine that :meth:`compile` made."""
@@ -54,12 +60,21 @@ def check_backend(name: str) -> None:
         raise ValueError(f'got backend {name!r}, expected one of {", ".join(BACKENDS)}')
 
 
+def check_precision(name: str) -> None:
+    """Refuse a name that is none.
+
+    :raises ValueError: for it.
+    """
+    if name not in PRECISIONS:
+        raise ValueError(f'got precision {name!r}, expected one of {", ".join(PRECISIONS)}')
+
+
 def make_compiler(backend: str, precision: str, device: torch.device) -> Compiler:
     """Return what compiles for a backend.
 
     :param backend: ``onnxruntime`` or ``openvino``.
-    :param precision: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8``; ``auto`` takes the
-        fastest of floats that the library computes natively on the device.
+    :param precision: one of :data:`PRECISIONS`; ``auto`` takes the fastest of floats that the
+        library computes natively on the device.
     :raises ValueError: for a package that is missing, or a device or precision that the library
         does not compute on.
     """

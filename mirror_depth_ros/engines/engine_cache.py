@@ -1,4 +1,4 @@
-"""Compiled and verified engines on disk, so that the next start has them at once."""
+"""Verified engines, and which is the fastest, on disk: the next start has them at once."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ class EngineCache:
         """Keep engines in a folder, by default :func:`cache_directory`."""
         self._folder = cache_directory() if folder is None else folder
 
-    def path(self, traits: Iterable[str]) -> Path:
-        """Return the file of the engine with these traits, in their order."""
+    def path(self, traits: Iterable[str], *, suffix: str = 'engine') -> Path:
+        """Return the file of what has these traits, in their order: an engine, or a choice."""
         digest = hashlib.sha256('\0'.join(traits).encode())
-        return self._folder / f'{digest.hexdigest()[:32]}.engine'
+        return self._folder / f'{digest.hexdigest()[:32]}.{suffix}'
 
     def read(self, path: Path) -> bytes | None:
-        """Return the engine in a file, None where there is none or it is damaged."""
+        """Return what is in a file, None where there is none or it is damaged."""
         try:
             content = path.read_bytes()
         except OSError:
             return None
         start = len(_MAGIC) + _DIGEST_BYTES
-        engine = content[start:]
-        digest = hashlib.sha256(engine).digest()
-        return engine if content[:start] == _MAGIC + digest else None
+        kept = content[start:]
+        digest = hashlib.sha256(kept).digest()
+        return kept if content[:start] == _MAGIC + digest else None
 
-    def write(self, path: Path, engine: bytes) -> None:
-        """Keep an engine; the file appears whole or not at all.
+    def write(self, path: Path, content: bytes) -> None:
+        """Keep an engine or a choice; the file appears whole or not at all.
 
         :raises OSError: if it cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_bytes(path, _MAGIC + hashlib.sha256(engine).digest() + engine)
+        write_bytes(path, _MAGIC + hashlib.sha256(content).digest() + content)

@@ -33,18 +33,23 @@ class EngineSet:
         compiler: Compiler,
         engine_cache: EngineCache | None = None,
         *,
+        onnx: bytes | None = None,
         fallback: Callable[[], Engine] | None = None,
     ) -> None:
         """Compile nothing yet.
 
         :param network: folded, in fp32, on its device.
-        :param fallback: makes what runs the sizes that are not cached; None: they are compiled.
+        :param onnx: a file of it for any size; None: each size is exported.
+        :param fallback: see :attr:`fallback`.
         """
-        self._fallback = fallback
         self._network = network
         self._compiler = compiler
         self._cache = engine_cache or EngineCache()
-        self._fingerprint = network_fingerprint(network)
+        self._onnx = onnx
+        #: Makes what runs the sizes that are not cached and would have to be exported, or do not
+        #: compile; None: the former are exported, the latter are an error.
+        self.fallback = fallback
+        self._network_traits = network_traits(network)
         self._engines: OrderedDict[tuple[int, int], Engine] = OrderedDict()
 
     def __call__(self, images: torch.Tensor, focal_px: torch.Tensor) -> torch.Tensor:
@@ -68,14 +73,21 @@ class EngineSet:
         return self._engines[size]
 
     def _make(self, size: tuple[int, int]) -> Engine:
-        if self._fallback is None:
+        if self.fallback is None:
             return self._build(size)
-        _logger.warning(
-            'no engine of %s is kept for inputs of %d x %d pixels: torch computes these; to make '
-            'one, start once with backend %s',
-            *(self.backend, size[1], size[0], self.backend),
-        )
-        return self._fallback()
+        inputs = f'inputs of {size[1]} x {size[0]} pixels: torch computes these'
+        if self._onnx is None:
+            _logger.warning(
+                'no engine of %s is kept for %s; to make one, start once with backend %s',
+                *(self.backend, inputs, self.backend),
+            )
+            return self.fallback()
+        try:
+            return self._build(size)
+        except Exception as error:  # a library's own, of any kind
+            reason = str(error).partition('\n')[0]
+            _logger.warning('%s does not serve for %s (%s)', self.backend, inputs, reason)
+            return self.fallback()
 
     @property
     def backend(self) -> str:
@@ -94,9 +106,7 @@ class EngineSet:
     def _path(self, size: tuple[int, int]) -> Path:
         compiler = self._compiler
         of_compiler = (compiler.name, compiler.precision, *compiler.traits)
-        of_package = (__version__, torch.__version__, _source_fingerprint())
-        traits = (*of_package, self._fingerprint, str(size), *of_compiler)
-        return self._cache.path(traits)
+        return self._cache.path((*self._network_traits, str(size), *of_compiler))
 
     def _from_cache(self, size: tuple[int, int]) -> Engine | None:
         path = self._path(size)
@@ -113,7 +123,8 @@ class EngineSet:
 
     def _build(self, size: tuple[int, int]) -> Engine:
         compiler, path = self._compiler, self._path(size)
-        compiled = compiler.compile(export_onnx(self._network, size))
+        onnx = export_onnx(self._network, size) if self._onnx is None else self._onnx
+        compiled = compiler.compile(onnx, size)
         engine = compiler.load(compiled)
         try:
             verify(engine, self._network, size, compiler.precision)
@@ -124,6 +135,14 @@ class EngineSet:
         except OSError as error:
             _logger.warning('the engine is not kept for the next start: %s', error)
         return engine
+
+
+def network_traits(network: DepthNetwork) -> tuple[str, ...]:
+    """Return what all engines of a network depend on: it, and the code that makes them."""
+    return (
+        *(__version__, torch.__version__, _source_fingerprint()),
+        network_fingerprint(network),
+    )
 
 
 def network_fingerprint(network: DepthNetwork) -> str:

@@ -6,7 +6,7 @@ import ast
 import logging
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -30,16 +30,19 @@ def export_onnx(
     network: DepthNetwork,
     size: tuple[int, int],
     *,
+    any_size: bool = False,
     opset: int = OPSET,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Return a folded network for images of one size, in batches of any, in fp32.
+    """Return a folded network for images of one size, or of any, in batches of any, in fp32.
 
     Inputs are ``image``, RGB in 0..1, float32 ``[batch, 3, h, w]``, and ``focal_px``, the focal
     length at that size, float32 ``[batch]``; the output is ``depth``, metres along Z, float32
     ``[batch, 1, h, w]``. The positional embeddings of that size are constants of the file.
 
     :param size: height and width, multiples of the patch size [pixels].
+    :param any_size: leave them open, for networks with convolutional towers; ``size`` is then an
+        example, of more than one patch each way.
     :param metadata: entries of the file's ``metadata_props``.
     :raises ValueError: for another size, packages that are missing, or a network that cannot be
         exported.
@@ -63,7 +66,7 @@ def export_onnx(
                 dynamo=True,
                 input_names=[IMAGE, FOCAL_PX],
                 output_names=[DEPTH],
-                dynamic_shapes=({0: 'batch'}, {0: 'batch'}),
+                dynamic_shapes=_dynamic_shapes(network, any_size=any_size),
                 opset_version=opset,
                 verbose=False,
             )
@@ -78,6 +81,11 @@ def export_onnx(
     assert program is not None  # with dynamo=True there is one
     proto = program.model_proto
     proto.ir_version = IR_VERSION
+    if any_size:
+        for value in (proto.graph.input[0], proto.graph.output[0]):  # image and depth
+            for axis, name in ((2, 'height'), (3, 'width')):
+                value.type.tensor_type.shape.dim[axis].dim_param = name
+        del proto.graph.value_info[:]  # in terms of patches; any runtime works them out
     for node in proto.graph.node:
         for i in reversed(range(len(node.metadata_props))):
             if node.metadata_props[i].key != _MODULES:  # stack traces name this computer's folders
@@ -86,6 +94,19 @@ def export_onnx(
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, value
     return proto.SerializeToString()
+
+
+def _dynamic_shapes(network: DepthNetwork, *, any_size: bool) -> tuple[dict[int, Any], ...]:
+    """Return which axes of image and focal length the file leaves open, by name."""
+    if not any_size:
+        return {0: 'batch'}, {0: 'batch'}
+    from torch.export import Dim  # takes long to import
+
+    # torch.export takes multiples of the patch size for nothing else, and asks for limits.
+    batch = Dim('batch', max=1024)
+    rows, columns = (Dim(name, max=1024) for name in ('rows', 'columns'))
+    patch = network.image_encoder.patch_size
+    return {0: batch, 2: patch * rows, 3: patch * columns}, {0: batch}
 
 
 def module_names(node: NodeProto) -> list[str]:

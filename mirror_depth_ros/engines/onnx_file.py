@@ -43,18 +43,7 @@ def write_onnx(
         raise ValueError(
             f'got a size of {size[0]} x {size[1]}, expected multiples of the patch size {patch}'
         )
-    metadata = {
-        'producer': f'mirror_depth_ros {__version__}',
-        'model_hash': network_fingerprint(network),
-        'image': 'RGB in 0..1, float32 [batch, 3, height, width]',
-        'focal_px': 'focal length at this size [pixels], float32 [batch]',
-        'depth': 'metres along Z, float32 [batch, 1, height, width]',
-        'height': str(size[0]),
-        'width': str(size[1]),
-        'reference_focal_px': str(network.config.reference_focal_px),
-        'min_depth': str(network.config.min_depth),
-        'max_depth': str(network.config.max_depth),
-    }
+    metadata = {**file_metadata(network), 'height': str(size[0]), 'width': str(size[1])}
     onnx = export_onnx(network, size, opset=opset, metadata=metadata)
     error = verify(runtime.load(onnx), network, size, 'fp32')
     write_bytes(Path(path), onnx)
@@ -64,4 +53,18 @@ def write_onnx(
         'opset': opset,
         'relative_error': error,
         'bytes': len(onnx),
+    }
+
+
+def file_metadata(network: DepthNetwork) -> dict[str, str]:
+    """Return what a network's file says of itself, for images of whatever size."""
+    return {
+        'producer': f'mirror_depth_ros {__version__}',
+        'model_hash': network_fingerprint(network),
+        'image': 'RGB in 0..1, float32 [batch, 3, height, width]',
+        'focal_px': 'focal length at this size [pixels], float32 [batch]',
+        'depth': 'metres along Z, float32 [batch, 1, height, width]',
+        'reference_focal_px': str(network.config.reference_focal_px),
+        'min_depth': str(network.config.min_depth),
+        'max_depth': str(network.config.max_depth),
     }

@@ -12,13 +12,15 @@ from torch import Tensor
 from mirror_depth_ros.engines.backend import package_version, require_packages
 from mirror_depth_ros.engines.onnx_export import DEPTH, FOCAL_PX, IMAGE, module_names
 
-_CPU, _CUDA, _TENSORRT = (f'{name}ExecutionProvider' for name in ('CPU', 'CUDA', 'Tensorrt'))
+_CPU, _CUDA = (f'{name}ExecutionProvider' for name in ('CPU', 'CUDA'))
 
 _PRODUCTS = ['MatMul', 'Gemm']
 
 
 class OnnxRuntime:
-    """ONNX Runtime on a CPU in fp32 and int8; on a GPU by CUDA in fp32 and by TensorRT in fp16.
+    """ONNX Runtime on a CPU in fp32 and int8; on a GPU by CUDA in fp32.
+
+    Not by its TensorRT provider, which compiles anew at each start and for each number of images.
 
     In int8, the weights of the image encoder's matrix products are 8-bit integers with a scale per
     output, and what they are multiplied with is rounded to 8 bits between its smallest and largest
@@ -47,31 +49,27 @@ class OnnxRuntime:
             raise ValueError(
                 f"got backend 'onnxruntime' on {device}, expected cpu or cuda; use backend torch"
             )
-        by_tensorrt = device.type == 'cuda' and _TENSORRT in available
-        self.precision = ('fp16' if by_tensorrt else 'fp32') if precision == 'auto' else precision
-        served = {'fp32': True, 'fp16': by_tensorrt, 'int8': device.type == 'cpu'}
-        if not served.get(self.precision):
+        self.precision = 'fp32' if precision == 'auto' else precision
+        if self.precision != 'fp32' and (self.precision, device.type) != ('int8', 'cpu'):
             raise ValueError(
-                f"got backend 'onnxruntime' in {self.precision} on {device}, expected fp32, int8 "
-                'on a CPU, or fp16 where it has TensorRT; set precision fp32 or auto, or another '
-                'backend'
+                f"got backend 'onnxruntime' in {self.precision} on {device}, expected fp32, or "
+                'int8 on a CPU; set precision fp32 or auto, or another backend'
             )
         # Without these instructions, sums of 8-bit products overflow; of 7-bit weights they do
         # not. https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
         self._narrow = not getattr(torch.cpu, '_is_vnni_supported', bool)()
         self._providers: list[Any] = [_CPU]
         if device.type == 'cuda':
-            options = {'device_id': device.index or 0}
+            # By default it computes fp32 in TF32, which the check would refuse.
+            options = {'device_id': device.index or 0, 'use_tf32': 0}
             self._providers.insert(0, (_CUDA, options))
-            if self.precision == 'fp16':
-                self._providers.insert(0, (_TENSORRT, {**options, 'trt_fp16_enable': True}))
 
     @property
     def traits(self) -> tuple[str, ...]:
         """Version, providers and the width of integers."""
         return (package_version(self.name), str(self._providers), str(self._narrow))
 
-    def compile(self, onnx: bytes) -> bytes:
+    def compile(self, onnx: bytes, size: tuple[int, int]) -> bytes:
         """Return the ONNX file, in int8 with its weights rounded.
 
         The session that reads it optimises it in no time.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mirror_depth_ros.engines.backend import check_precision
 from mirror_depth_ros.model.attention import SelfAttention
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
@@ -19,6 +20,9 @@ _PRODUCTS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, SelfAttention, nn.Multihe
 class TorchEngine:
     """A folded network on a device, in a precision; any input size."""
 
+    #: As in :data:`~mirror_depth_ros.engines.backend.BACKENDS`.
+    backend = 'torch'
+
     def __init__(self, network: DepthNetwork, precision: str) -> None:
         """Take over a network.
 
@@ -27,6 +31,8 @@ class TorchEngine:
             all for every image.
         """
         self._network = network
+        #: What it computes in.
+        self.precision = precision
         self._device = next(network.parameters()).device
         self._dtype = DTYPES[precision]
         # Convolutions have their fastest kernels for this layout, of half precision on a GPU and
@@ -51,6 +57,48 @@ class TorchEngine:
 def is_convolutional(network: DepthNetwork) -> bool:
     """Say whether a network stands on a convolutional image tower."""
     return isinstance(network.image_encoder, FrozenConvEncoder)
+
+
+def network_precision(name: str, network: DepthNetwork) -> str:
+    """Return the precision that PyTorch computes a network in.
+
+    As :func:`torch_precision`, but for convolutional towers on a CPU, whose depthwise convolutions
+    are slower in bf16, ``auto`` is fp32.
+    """
+    device = next(network.parameters()).device
+    if name == 'auto' and device.type == 'cpu' and is_convolutional(network):
+        return 'fp32'
+    return torch_precision(name, device)
+
+
+def torch_precision(name: str, device: torch.device) -> str:
+    """Return the precision that PyTorch computes in.
+
+    :param name: one of :data:`~mirror_depth_ros.engines.backend.PRECISIONS`.
+    :raises ValueError: for another, or one that it does not compute in on that device.
+    """
+    check_precision(name)
+    if name == 'fp16' and device.type == 'cpu':
+        raise ValueError('got precision fp16 on a CPU, expected fp32 or bf16 there')
+    if name == 'int8':
+        raise ValueError(
+            'got precision int8 without a backend that computes in it, expected fp32 or bf16; set '
+            'backend onnxruntime'
+        )
+    if name != 'auto':
+        return name
+    if device.type == 'cuda':
+        # Of that very device; is_bf16_supported() looks at the current one and counts emulation.
+        return 'bf16' if torch.cuda.get_device_capability(device) >= (8, 0) else 'fp16'
+    if device.type == 'cpu' and _cpu_has_bf16():
+        return 'bf16'
+    return 'fp32'
+
+
+def _cpu_has_bf16() -> bool:
+    """Tell whether the CPU multiplies bf16 natively; elsewhere autocast only costs time."""
+    checks = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    return any(getattr(torch.cpu, check, bool)() for check in checks)  # bool() is False
 
 
 def _hold_products(network: nn.Module, dtype: torch.dtype) -> None:

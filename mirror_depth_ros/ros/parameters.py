@@ -77,8 +77,8 @@ class DepthParameters:
     )
     backend: str = _parameter(
         'auto',
-        'What computes the model; "auto" is OpenVINO where its engine for the model lies in the '
-        'cache, else PyTorch.',
+        'What computes the model; "auto" is the fastest that is at hand on a CPU, PyTorch on a '
+        'GPU.',
         choices=('auto', 'torch', 'onnxruntime', 'openvino'),
         in_use=_LOADED_FOR_IT,
     )

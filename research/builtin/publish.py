@@ -1,4 +1,4 @@
-"""The files of ``resource/models``: the CLIP and the checkpoint of the built-in model."""
+"""The files of ``resource/models``: CLIP, checkpoint and ONNX file of the built-in model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import open_clip
 import torch
 from safetensors.torch import load_file
 
+from mirror_depth_ros.engines.shipped_onnx import write_shipped_onnx
 from mirror_depth_ros.model.checkpoint import save_checkpoint
 from mirror_depth_ros.model.clip import FrozenTextEncoder
 from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
@@ -33,7 +34,7 @@ def publish(
     figures: Mapping[str, float],
     output: Path,
 ) -> Path:
-    """Write CLIP and checkpoint to ``output``; return the checkpoint's path.
+    """Write CLIP, checkpoint and ONNX file to ``output``; return the checkpoint's path.
 
     :param weights: a safetensors file of what was trained.
     :param figures: the validation's.
@@ -48,4 +49,6 @@ def publish(
     }
     target = output / f'{recipe["name"]}.safetensors'
     save_checkpoint(model.eval(), target, facts=facts, dtype=torch.float16)
+    model.fold().decoder.half().float()  # what the checkpoint holds, on the CLIP of that folder
+    write_shipped_onnx(target, model)
     return target

@@ -9,8 +9,7 @@ import pytest
 import typer
 
 from mirror_depth_ros.cli.main import app
-from mirror_depth_ros.engines.backend import BACKENDS
-from mirror_depth_ros.estimator import PRECISIONS
+from mirror_depth_ros.engines.backend import BACKENDS, PRECISIONS
 from mirror_depth_ros.model.baselines.weights import BASELINES
 from mirror_depth_ros.model.resources import BUILTIN_MODELS
 

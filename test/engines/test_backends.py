@@ -18,7 +18,6 @@ from mirror_depth_ros.engines.openvino_engine import OpenVino
 from mirror_depth_ros.engines.torch_engine import TorchEngine
 from mirror_depth_ros.engines.verification import relative_error, verify
 from mirror_depth_ros.estimator import DepthEstimator
-from mirror_depth_ros.memory_fallback import is_out_of_memory
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
@@ -97,7 +96,7 @@ def test_int8_rounds_the_encoders_products_alone(tiny_model: Path) -> None:
     onnx = pytest.importorskip('onnx', reason="needs pip install '.[accelerate]'")
     network = load_checkpoint(tiny_model).fold().eval()
     exact = engine_set.export_onnx(network, (48, 64))  # once for all tests here
-    compiled = make_compiler('onnxruntime', 'int8', torch.device('cpu')).compile(exact)
+    compiled = make_compiler('onnxruntime', 'int8', torch.device('cpu')).compile(exact, (48, 64))
     kinds = Counter(node.op_type for node in onnx.load_from_string(compiled).graph.node)
     n_blocks = network.config.taps[-1] + 1
     assert kinds['MatMulInteger'] == 4 * n_blocks  # query, key and value; output; two of the MLP
@@ -242,7 +241,8 @@ def test_the_error_is_of_the_worst_pixel_in_fp32_and_of_the_mean_in_others(
     ('backend', 'precision', 'error'),
     [
         ('tensorflow', 'fp32', "got backend 'tensorflow', expected one of auto, torch, onnx"),
-        ('onnxruntime', 'bf16', "got backend 'onnxruntime' in bf16 on cpu, expected fp32, int8"),
+        ('onnxruntime', 'bf16', "got backend 'onnxruntime' in bf16 on cpu, expected fp32, or int"),
+        ('onnxruntime', 'fp16', "got backend 'onnxruntime' in fp16 on cpu, expected fp32, or int"),
         ('openvino', 'fp16', "got backend 'openvino' in fp16, expected fp32"),
         ('openvino', 'int8', "got backend 'openvino' in int8, expected fp32"),
         ('openvino', 'int4', "got precision 'int4', expected one of auto, fp32, bf16, fp16, int8"),
@@ -265,7 +265,7 @@ def test_a_missing_package_is_named_with_the_command(
     expected = f"got backend '{backend}' without the Python packages {backend}, .* pip install"
     with pytest.raises(ValueError, match=expected):
         load(tiny_model, backend)
-    monkeypatch.setattr('mirror_depth_ros.estimator.find_spec', lambda name: None)
+    monkeypatch.setattr('mirror_depth_ros.engines.selection.find_spec', lambda name: None)
     assert load(tiny_model, 'auto').backend == 'torch'
 
 
@@ -278,7 +278,7 @@ def test_only_so_many_engines_are_kept(
         name='stand-in',
         precision='fp32',
         traits=(),
-        compile=lambda onnx: onnx,
+        compile=lambda onnx, size: onnx,
         load=lambda compiled: lambda images, focal_px: exact(images, focal_px),
     )
     monkeypatch.setattr(engine_set, 'export_onnx', lambda *_: b'')
@@ -299,5 +299,42 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPat
     assert cache_directory() == Path.home() / '.cache' / 'mirror_depth_ros'
 
 
-def test_a_library_that_lacks_memory_is_understood() -> None:
-    assert is_out_of_memory(RuntimeError('Exception from cpu: std::bad_alloc'))
+def test_verification_is_without_tf32_and_gives_it_back(tiny_model: Path) -> None:
+    settings = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    assert [setting.allow_tf32 for setting in settings] == [False, True]  # PyTorch's defaults
+    network = load_checkpoint(tiny_model)
+    exact = TorchEngine(network, 'fp32')
+    seen = []
+
+    def see(*_: object) -> None:
+        seen.append([setting.allow_tf32 for setting in settings])
+
+    network.register_forward_hook(see)
+    verify(exact, network, (32, 48), 'fp32')
+    assert seen == [[False, False]] * 3  # for reference, and the engine's two batches
+    assert [setting.allow_tf32 for setting in settings] == [False, True]
+
+    def broken(*_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError('no such instruction')
+
+    with pytest.raises(RuntimeError, match='no such instruction'):
+        verify(broken, network, (32, 48), 'fp32')
+    assert [setting.allow_tf32 for setting in settings] == [False, True]
+
+
+def test_onnxruntime_on_a_gpu_is_cuda_in_fp32_and_never_tensorrt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    providers = ['TensorrtExecutionProvider', 'CUDAExecutionProvider', 'CPUExecutionProvider']
+    monkeypatch.setattr('onnxruntime.get_available_providers', lambda: providers)
+    device = torch.device('cuda', 1)
+    compiler = make_compiler('onnxruntime', 'auto', device)
+    assert compiler.precision == 'fp32'
+    assert (
+        "[('CUDAExecutionProvider', {'device_id': 1, 'use_tf32': 0}), 'CPUExecutionProvider']"
+        in compiler.traits
+    )
+    for precision in ('fp16', 'int8'):
+        expected = f"got backend 'onnxruntime' in {precision} on cuda:1, expected fp32, or int8 on"
+        with pytest.raises(ValueError, match=expected):
+            make_compiler('onnxruntime', precision, device)
