@@ -14,10 +14,15 @@ from mirror_depth_ros.engines.backend import require_packages
 from mirror_depth_ros.engines.onnx_export import export_onnx
 from mirror_depth_ros.engines.onnx_file import file_metadata
 from mirror_depth_ros.engines.onnxruntime_engine import OnnxRuntime
+from mirror_depth_ros.engines.shared_bytes import put_back, take_out
 from mirror_depth_ros.engines.verification import verify
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
+from mirror_depth_ros.model.clip_folder import weights_in
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.writers import write_bytes
+
+#: Of a file as :func:`write_shipped_onnx` writes it.
+SUFFIX = '.onnx_parts'
 
 _HASH = 'checkpoint_sha256'
 _COMMAND = 'python -m mirror_depth_ros.engines.shipped_onnx'
@@ -28,33 +33,32 @@ _logger = logging.getLogger(__name__)
 
 
 def shipped_onnx(checkpoint: Path) -> bytes | None:
-    """Return the ONNX file beside a checkpoint, for images of any size.
+    """Return the ONNX file that is kept beside a checkpoint, for images of any size.
 
-    :returns: None where there is none that :func:`write_shipped_onnx` wrote and, with a warning,
-        for one of other weights.
+    :returns: None where there is none and, with a warning, for one of other weights.
     """
-    path = checkpoint.with_suffix('.onnx')
+    path = checkpoint.with_suffix(SUFFIX)
     try:
-        onnx = path.read_bytes()
+        onnx = put_back(path.read_bytes(), path.parent)
+        # As protobuf lays an entry of the metadata out: key, then a value of 64 characters.
+        if f'{_HASH}\x12\x40{_sha256(checkpoint)}'.encode() in onnx:
+            return onnx
     except OSError:
         return None
-    # As protobuf lays an entry of the metadata out: key, then a value of 64 characters.
-    entry = f'{_HASH}\x12\x40'.encode()
-    if entry not in onnx:
-        return None
-    if entry + _sha256(checkpoint).encode() in onnx:
-        return onnx
+    except ValueError as error:
+        _logger.debug('%s', error)
     _logger.warning(
-        'got %s of another checkpoint than %s, expected its own: it is not used; run %s %s',
+        'got %s of other weights than %s, expected its own: it is not used; run %s %s',
         *(path, checkpoint.name, _COMMAND, checkpoint),
     )
     return None
 
 
 def write_shipped_onnx(checkpoint: Path, network: DepthNetwork | None = None) -> Path:
-    """Write a checkpoint's network beside it as ONNX, for images of any size; return the path.
+    """Keep a checkpoint's network beside it as ONNX, for images of any size; return the path.
 
-    Weights that half precision holds exactly are kept in it, which is half of the bytes.
+    Weights that half precision holds exactly are kept in it, which is half of the bytes; what lies
+    in the checkpoint, or in its CLIP's folder beside it, is not kept again.
 
     :param network: what the checkpoint holds; None: it is loaded.
     :raises ValueError: for packages that are missing, or a network that does not compute the same
@@ -69,8 +73,12 @@ def write_shipped_onnx(checkpoint: Path, network: DepthNetwork | None = None) ->
     patch = network.image_encoder.patch_size
     for other in (size, (width, height), (patch, 2 * patch)):
         verify(engine, network, other, 'fp32')
-    path = checkpoint.with_suffix('.onnx')
-    write_bytes(path, onnx)
+    path = checkpoint.with_suffix(SUFFIX)
+    files = [checkpoint]
+    if (checkpoint.parent / network.config.clip).is_dir():
+        files.append(weights_in(checkpoint.parent / network.config.clip))
+    names = [str(file.relative_to(checkpoint.parent)) for file in files]
+    write_bytes(path, take_out(onnx, checkpoint.parent, names))
     return path
 
 

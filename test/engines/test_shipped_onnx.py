@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mirror_depth_ros.engines import engine_set, selection
@@ -59,13 +61,18 @@ class SmallNetwork(DepthNetwork):
         return 0.1 + nn.functional.softplus(self.expansion(taps[0].relu()))
 
 
+def write_checkpoint(path: Path) -> None:
+    weight = SmallNetwork().image_encoder.convolution.weight.detach()
+    save_file({'image_encoder.convolution.weight': weight.half()}, path)
+
+
 @pytest.fixture(scope='module')
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a checkpoint, of a stand-in, and the file beside it."""
     pytest.importorskip('onnxscript', reason="needs pip install '.[accelerate]'")
     folder = tmp_path_factory.mktemp('shipped')
     checkpoint = folder / 'small.safetensors'
-    checkpoint.write_bytes(b'weights of today')
+    write_checkpoint(checkpoint)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, 'load_checkpoint', lambda path: SmallNetwork())
         main([str(checkpoint)])
@@ -91,17 +98,15 @@ def test_any_size_and_batch_has_pytorchs_depth(written: Path) -> None:
         inputs = {'image': images.numpy(), 'focal_px': focals.numpy()}
         np.testing.assert_allclose(session.run(['depth'], inputs)[0], expected, rtol=1e-4)
     facts = session.get_modelmeta().custom_metadata_map
-    # printf 'weights of today' | sha256sum
-    assert facts['checkpoint_sha256'] == (
-        'afad75a485099d4608de5301e744013820a99105f48f1c2be2c6057ce898238b'
-    )
+    checkpoint = (written / 'small.safetensors').read_bytes()
+    assert facts['checkpoint_sha256'] == hashlib.sha256(checkpoint).hexdigest()
     assert len(facts['model_hash']) == 64
     assert float(facts['reference_focal_px']) == 50.0
 
 
 def test_weights_are_halved_where_that_loses_nothing(written: Path) -> None:
     onnx = pytest.importorskip('onnx', reason="needs pip install '.[accelerate]'")
-    proto = onnx.load(written / 'small.onnx')
+    proto = onnx.load_from_string(shipped_onnx(written / 'small.safetensors'))
     assert proto.ir_version == 8
     arrays = [onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer]
     types = {array.shape: str(array.dtype) for array in arrays}
@@ -112,25 +117,47 @@ def test_weights_are_halved_where_that_loses_nothing(written: Path) -> None:
     np.testing.assert_array_equal(half.astype(np.float32), weight)
 
 
+def test_weights_of_the_checkpoint_are_not_kept_again(written: Path) -> None:
+    whole = shipped_onnx(written / 'small.safetensors')
+    assert whole is not None
+    kept = (written / 'small.onnx_parts').stat().st_size
+    assert (
+        len(whole) - 2 * 8 * 3 * PATCH * PATCH
+        < kept
+        < len(whole) - 2 * 8 * 3 * PATCH * PATCH + 300
+    )
+
+
+@pytest.mark.parametrize('shape', [(3,), (8, 3, PATCH, PATCH)])
 def test_a_file_of_other_weights_is_not_used(
-    written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, shape: tuple[int, ...]
 ) -> None:
     checkpoint = tmp_path / 'small.safetensors'
-    checkpoint.write_bytes(b'weights of tomorrow')
-    (tmp_path / 'small.onnx').write_bytes((written / 'small.onnx').read_bytes())
+    save_file({'image_encoder.convolution.weight': torch.ones(shape).half()}, checkpoint)
+    (tmp_path / 'small.onnx_parts').write_bytes((written / 'small.onnx_parts').read_bytes())
     assert shipped_onnx(checkpoint) is None
-    assert 'small.onnx of another checkpoint than small.safetensors' in caplog.text
+    assert 'small.onnx_parts of other weights than small.safetensors' in caplog.text
     assert f'python -m mirror_depth_ros.engines.shipped_onnx {checkpoint}' in caplog.text
 
 
-def test_files_that_are_not_its_own_are_left_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_damaged_file_is_not_used(
+    written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoint = tmp_path / 'small.safetensors'
-    checkpoint.write_bytes(b'weights of today')
-    assert shipped_onnx(checkpoint) is None
-    (tmp_path / 'small.onnx').write_bytes(b'as mirror_depth export writes it')
-    assert shipped_onnx(checkpoint) is None
+    write_checkpoint(checkpoint)
+    whole = (written / 'small.onnx_parts').read_bytes()
+    for damaged in (b'', b'noise', whole[:-1], whole.replace(b'sha256', b'sha255', 1)):
+        caplog.clear()
+        (tmp_path / 'small.onnx_parts').write_bytes(damaged)
+        assert shipped_onnx(checkpoint) is None
+        assert 'it is not used' in caplog.text
+
+
+def test_a_checkpoint_without_a_file_is_no_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_checkpoint(tmp_path / 'small.safetensors')
+    assert shipped_onnx(tmp_path / 'small.safetensors') is None
     assert caplog.text == ''
 
 
