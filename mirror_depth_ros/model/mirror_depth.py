@@ -137,8 +137,11 @@ class MirrorDepthConfig:
                 f'got configuration entries {sorted(values)}, expected exactly {sorted(names)}; '
                 'the file is of another version'
             )
-        plain: dict[str, Any] = dict(values)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**plain)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them."""
