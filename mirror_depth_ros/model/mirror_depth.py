@@ -137,11 +137,10 @@ class MirrorDepthConfig:
                 f'got configuration entries {sorted(values)}, expected exactly {sorted(names)}; '
                 'the file is of another version'
             )
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-        return cls(**plain)
+        # Of any type until the rules have seen them.
+        given: dict[str, Any] = dict(values)
+        lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+        return cls(**(given | lists))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them."""
