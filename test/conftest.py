@@ -61,6 +61,13 @@ def optional_packages() -> dict[str, str]:
     return _OPTIONAL
 
 
+@pytest.fixture
+def model_packages() -> None:
+    """Skip a test whose other processes load a model where they could not."""
+    for package in ('open_clip', 'safetensors'):
+        pytest.importorskip(package, reason=_OPTIONAL[package])
+
+
 def _missing_package(error: BaseException | None) -> str | None:
     """Return the optional package that an error says is not installed."""
     while error is not None:

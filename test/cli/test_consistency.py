@@ -77,10 +77,8 @@ def test_a_baseline_in_place_of_the_model(
         (('--size', '0x5'), "got a size of '0x5', expected WIDTHxHEIGHT such as 320x240"),
     ],
 )
+@pytest.mark.usefixtures('model_packages')
 def test_typing_errors_end_in_one_line(option: tuple[str, str], message: str) -> None:
-    pytest.importorskip(
-        'open_clip', reason='no model loads without it: pip install open_clip_torch'
-    )
     arguments = {'--data': 'scenes:indoor', option[0]: option[1]}
     command = ['consistency', *(word for pair in arguments.items() for word in pair)]
     result = CliRunner().invoke(app, command)

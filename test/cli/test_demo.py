@@ -43,16 +43,9 @@ def photographs(tmp_path):
     return folder
 
 
-def check_packages():
-    """Skip a test of the node where what it needs is not installed."""
-    pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
-    pytest.importorskip(
-        'open_clip', reason='no model loads without it: pip install open_clip_torch'
-    )
-
-
+@pytest.mark.usefixtures('model_packages')
 def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
-    check_packages()
+    pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
     output, copy = tmp_path / 'a folder', tmp_path / 'figures.json'
     code, table, messages = demo(
         *('--images', photographs, '--fov', 70, '--seconds', 0.5),
@@ -71,8 +64,9 @@ def test_plays_photographs_through_the_node(demo, photographs, tmp_path):
 
 
 @pytest.mark.timeout(400)  # 73 frames through the built-in model, on whatever else is busy
+@pytest.mark.usefixtures('model_packages')
 def test_plays_the_recording_brought_along_and_tells_its_kinds_apart(demo, tmp_path):
-    check_packages()
+    pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
     code, tables, messages = demo('--seconds', 0.5, '--rate', 60, '--output', tmp_path)
     assert code == 0, messages
     assert re.search(r'photographs +. 25 +. 0\.\d{3} ', tables)
@@ -90,8 +84,9 @@ def test_plays_the_recording_brought_along_and_tells_its_kinds_apart(demo, tmp_p
     assert (tmp_path / 'cloud.ply').is_file()
 
 
+@pytest.mark.usefixtures('model_packages')
 def test_says_at_once_why_the_depth_node_cannot_start(demo, photographs, tmp_path):
-    check_packages()
+    pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
     missing = tmp_path / 'missing.safetensors'
     code, _, messages = demo(
         *('--images', photographs, '--fov', 70, '--output', tmp_path / 'out', '--model', missing)
@@ -114,8 +109,9 @@ def test_warns_where_shared_memory_is_short(demo, photographs, tmp_path, monkeyp
     assert 'docker run --shm-size=256m' in messages
 
 
+@pytest.mark.usefixtures('model_packages')
 def test_reports_a_photograph_that_cannot_be_read(demo, photographs, tmp_path):
-    check_packages()
+    pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
     (photographs / '2.png').write_text('no picture either')
     code, _, messages = demo('--images', photographs, '--fov', 70, '--output', tmp_path / 'out')
     assert code == 1
@@ -123,8 +119,9 @@ def test_reports_a_photograph_that_cannot_be_read(demo, photographs, tmp_path):
     assert 'is no BMP, JPEG, PNG' in messages
 
 
+@pytest.mark.usefixtures('model_packages')
 def test_names_files_that_are_not_read_and_says_so_by_the_exit_code(demo, photographs, tmp_path):
-    check_packages()
+    pytest.importorskip('rclpy', reason='needs ROS 2: source an installation')
     (photographs / 'IMG_1.HEIC').write_bytes(b'content')
     output = tmp_path / 'out'
     code, table, messages = demo(

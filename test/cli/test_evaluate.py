@@ -195,10 +195,8 @@ def test_a_baseline_that_was_not_fitted(
 
 
 @pytest.mark.parametrize('data', ['kitchen', 'frames:nowhere'])
+@pytest.mark.usefixtures('model_packages')
 def test_unknown_data_ends_in_one_line(data: str) -> None:
-    pytest.importorskip(
-        'open_clip', reason='no model loads without it: pip install open_clip_torch'
-    )
     result = CliRunner().invoke(app, ['evaluate', '--data', data])
     assert result.exit_code == 1
     assert 'mirror_depth: got' in result.output

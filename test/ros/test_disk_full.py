@@ -46,6 +46,7 @@ def is_whole(path):
         ('while it writes the pictures', 50_000, 'could not write'),
     ],
 )
+@pytest.mark.usefixtures('model_packages')
 def test_the_demo_says_that_the_disk_is_full(
     ros_domain_id, files_up_to, tmp_path, report_row, what, limit, reason
 ):

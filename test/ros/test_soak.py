@@ -138,6 +138,7 @@ def stamp_ns(message):
         pytest.param(20_000, 2_000, 0.02, marks=[pytest.mark.soak, pytest.mark.timeout(4 * 3600)]),
     ],
 )
+@pytest.mark.usefixtures('model_packages')
 def test_memory_latency_and_stamps_stay_as_they_are(
     ros_context, run_program, report_row, n_frames, warm_up, growth
 ):
