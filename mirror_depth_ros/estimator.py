@@ -11,14 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mirror_depth_ros.engines.backend import check_backend, check_precision, make_compiler
-from mirror_depth_ros.engines.selection import make_engine
+from mirror_depth_ros.engines.selection import EngineMaker
 from mirror_depth_ros.engines.shipped_onnx import shipped_onnx
-from mirror_depth_ros.engines.torch_engine import torch_precision
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
-_DEVICE_TYPES = ('cpu', 'cuda', 'mps')
 # The aspect of most cameras' images, height and width; the first engine is made for it.
 _USUAL_IMAGE = (480, 640)
 
@@ -27,31 +24,25 @@ class DepthEstimator:
     """A loaded depth model on a device. One thread at a time may use it."""
 
     def __init__(
-        self,
-        model: DepthNetwork,
-        *,
-        device: str = 'auto',
-        precision: str = 'auto',
-        backend: str = 'auto',
-        onnx: bytes | None = None,
+        self, model: DepthNetwork, engines: EngineMaker | None = None, *, onnx: bytes | None = None
     ) -> None:
         """Fold a network, put it on a device and, for a backend, compile and verify it there.
 
         The engine for images of 4:3 is made here, those for others when they come.
 
+        :param engines: makes what computes it; None: of ``auto`` backend, precision and device.
         :param onnx: the network as :func:`~mirror_depth_ros.engines.shipped_onnx.shipped_onnx`
             returns it, so that no backend needs an export.
-        :raises ValueError: for a device this machine lacks, a precision that device or backend
-            lacks, or a backend that is missing or computes something else than PyTorch.
+        :raises ValueError: for a backend that computes something else than PyTorch.
         """
-        self.device = _resolve_device(device)
+        engines = engines or EngineMaker()
+        self.device = engines.device
         self.model_name = model.config.clip
         self._model = model.fold().to(self.device).eval()
         self._input_share = 1.0
         #: Called with ``preprocess`` and ``inference`` when these are done; for measurements.
         self.on_stage: Callable[[str], None] | None = None
-        size = self.input_size(*_USUAL_IMAGE)
-        self._engine = make_engine(self._model, backend, precision, size, onnx=onnx)
+        self._engine = engines.make(self._model, self.input_size(*_USUAL_IMAGE), onnx=onnx)
         #: What computes: ``torch``, ``onnxruntime`` or ``openvino``, and in what.
         self.backend, self.precision = self._engine.backend, self._engine.precision
 
@@ -75,23 +66,14 @@ class DepthEstimator:
             than where the model was trained; None for a CLIP that brings its own.
         :param backend: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``; ``auto`` is the
             fastest of those that are at hand, see
-            :func:`~mirror_depth_ros.engines.selection.make_engine`.
+            :class:`~mirror_depth_ros.engines.selection.EngineMaker`.
         :raises FileNotFoundError: if there is no such model.
         :raises ValueError: for a damaged model, an unknown device, precision or backend.
         """
-        # These first: a typing error there should not cost a model's loading.
-        check_backend(backend)
-        resolved = _resolve_device(device)
-        if backend in ('auto', 'torch'):
-            torch_precision(precision, resolved)
-        else:
-            check_precision(precision)
-            make_compiler(backend, precision, resolved)
+        engines = EngineMaker(backend=backend, precision=precision, device=device)
         network = load_checkpoint(model, clip_weights=clip_weights)
         onnx = None if backend == 'torch' else shipped_onnx(checkpoint_path(model))
-        estimator = cls(
-            network, device=str(resolved), precision=precision, backend=backend, onnx=onnx
-        )
+        estimator = cls(network, engines, onnx=onnx)
         estimator.model_name = str(model)
         return estimator
 
@@ -200,21 +182,3 @@ def _check_image(rgb: NDArray[np.uint8], focal_px: float) -> None:
         raise ValueError(
             f'got a focal length of {focal_px}, expected positive pixels; calibrate the camera'
         )
-
-
-def _resolve_device(name: str) -> torch.device:
-    """Return the device of that name, after making sure that it is there."""
-    if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-        if device.type not in _DEVICE_TYPES:
-            raise RuntimeError('no depth runs there')
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition('\n')[0]
-        raise ValueError(
-            f'got device {name!r}, which this machine does not have ({reason}); expected auto, '
-            'cpu, cuda, cuda:N or mps'
-        ) from error
-    return device

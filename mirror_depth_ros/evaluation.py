@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.engines.selection import EngineMaker
 from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.interfaces import Estimator
 from mirror_depth_ros.metrics import depth_metrics, mean_metrics
@@ -138,8 +139,9 @@ def load_estimator(
     if model == 'builtin':
         model = 'clip2depth'
     prompts = DistancePrompts(distance_prompts(), tokenize, VOCABULARY_SIZE)
+    engines = EngineMaker(backend=backend, precision=precision, device=device)
     network = load_baseline(baseline, model, prompts=prompts, clip_weights=clip_weights)
-    estimator = DepthEstimator(network, device=device, precision=precision, backend=backend)
+    estimator = DepthEstimator(network, engines)
     estimator.model_name = str(model)
     return estimator
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mirror_depth_ros.estimator import DepthEstimator, torch_precision
+from mirror_depth_ros.engines.torch_engine import torch_precision
+from mirror_depth_ros.estimator import DepthEstimator
 
 
 @pytest.fixture

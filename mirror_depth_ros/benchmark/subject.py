@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mirror_depth_ros.engines.selection import EngineMaker
 from mirror_depth_ros.engines.torch_engine import DTYPES, torch_precision
 from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
@@ -86,9 +87,10 @@ def make_estimator(network: DepthNetwork, subject: Subject) -> DepthEstimator:
 
     :raises ValueError: for a device, precision or backend that is not there.
     """
-    return DepthEstimator(
-        network, device=subject.device, precision=subject.precision, backend=subject.backend
+    engines = EngineMaker(
+        backend=subject.backend, precision=subject.precision, device=subject.device
     )
+    return DepthEstimator(network, engines)
 
 
 def encoder_call(

@@ -20,9 +20,10 @@ from mirror_depth_ros.engines.backend import (
 )
 from mirror_depth_ros.engines.engine_cache import EngineCache, has_engines
 from mirror_depth_ros.engines.engine_set import EngineSet, network_traits
-from mirror_depth_ros.engines.torch_engine import TorchEngine, network_precision
+from mirror_depth_ros.engines.torch_engine import TorchEngine, is_convolutional, torch_precision
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
+_DEVICE_TYPES = ('cpu', 'cuda', 'mps')
 # What ``auto`` times where it has a file: backend and precision.
 _CANDIDATES = ('openvino fp32', 'openvino bf16', 'onnxruntime fp32', 'torch fp32')
 # The fastest of so many runs tells engines apart on a computer that does other things, too.
@@ -31,44 +32,83 @@ _RUNS = 7
 _logger = logging.getLogger(__name__)
 
 
-def make_engine(
-    network: DepthNetwork,
-    backend: str,
-    precision: str,
-    size: tuple[int, int],
-    *,
-    onnx: bytes | None = None,
-) -> EngineSet | TorchEngine:
-    """Return what computes a network at any input size, ready for one.
+class EngineMaker:
+    """Makes what computes networks by a backend, in a precision, on a device that have all that.
 
     A library by name is exported for, unless there is a file, compiled and verified. ``auto`` is
     PyTorch on a GPU. On a CPU it is the fastest of PyTorch and the libraries, timed at the first
     start on this computer, of a network with a file; of others, whose export takes longer than a
     robot should wait unasked, an engine of OpenVINO that was made before, else PyTorch. What does
     not serve there is a warning, and another does.
-
-    :param network: folded, in fp32, on its device.
-    :param backend: one of :data:`~mirror_depth_ros.engines.backend.BACKENDS`.
-    :param precision: one of :data:`~mirror_depth_ros.engines.backend.PRECISIONS`.
-    :param size: height and width [pixels].
-    :param onnx: a file of the network, for images of any size.
-    :raises ValueError: for an unknown name, or a backend or precision asked for that does not
-        serve.
     """
-    check_backend(backend)
-    check_precision(precision)
-    if backend in ('torch', 'auto'):
-        by_torch = network_precision(precision, network)
+
+    def __init__(
+        self, *, backend: str = 'auto', precision: str = 'auto', device: str = 'auto'
+    ) -> None:
+        """Find out what these names stand for: a typing error should not cost a model's loading.
+
+        :param backend: one of :data:`~mirror_depth_ros.engines.backend.BACKENDS`.
+        :param precision: one of :data:`~mirror_depth_ros.engines.backend.PRECISIONS`.
+        :param device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        :raises ValueError: for an unknown name, a device that this machine lacks, or a backend
+            or precision that does not serve on it.
+        """
+        check_backend(backend)
+        check_precision(precision)
+        #: The device by its own name.
+        self.device = find_device(device)
+        self._backend, self._precision = backend, precision
+        if backend in ('auto', 'torch'):
+            self._torch_precision = torch_precision(precision, self.device)
+        else:
+            self._compiler = make_compiler(backend, precision, self.device)
+
+    def make(
+        self, network: DepthNetwork, size: tuple[int, int], *, onnx: bytes | None = None
+    ) -> EngineSet | TorchEngine:
+        """Return what computes a network at any input size, ready for one.
+
+        :param network: folded, in fp32, on :attr:`device`.
+        :param size: height and width [pixels].
+        :param onnx: a file of the network, for images of any size.
+        :raises ValueError: for a library by name that computes something else than PyTorch.
+        """
+        if self._backend not in ('auto', 'torch'):
+            engines = EngineSet(network, self._compiler, onnx=onnx)
+            engines.prepare(size)
+            return engines
+        is_on_cpu = self.device.type == 'cpu'
+        by_torch = self._torch_precision
+        if self._precision == 'auto' and is_on_cpu and is_convolutional(network):
+            by_torch = 'fp32'  # depthwise convolutions are slower in bf16
         chosen: EngineSet | TorchEngine | None = None
-        if backend == 'auto' and _device(network).type == 'cpu':
+        if self._backend == 'auto' and is_on_cpu:
             if onnx is None:
                 chosen = _kept_engine(network, by_torch, size)
             else:
-                chosen = _fastest_engine(network, precision, size, onnx)
+                chosen = _fastest_engine(network, self._precision, size, onnx)
         return chosen or TorchEngine(network, by_torch)
-    engines = EngineSet(network, make_compiler(backend, precision, _device(network)), onnx=onnx)
-    engines.prepare(size)
-    return engines
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of a name, after making sure that it is there.
+
+    :raises ValueError: if it is not.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+        if device.type not in _DEVICE_TYPES:
+            raise RuntimeError('no depth runs there')
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition('\n')[0]
+        raise ValueError(
+            f'got device {name!r}, which this machine does not have ({reason}); expected auto, '
+            'cpu, cuda, cuda:N or mps'
+        ) from error
+    return device
 
 
 def _kept_engine(network: DepthNetwork, precision: str, size: tuple[int, int]) -> EngineSet | None:

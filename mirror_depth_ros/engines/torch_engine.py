@@ -59,18 +59,6 @@ def is_convolutional(network: DepthNetwork) -> bool:
     return isinstance(network.image_encoder, FrozenConvEncoder)
 
 
-def network_precision(name: str, network: DepthNetwork) -> str:
-    """Return the precision that PyTorch computes a network in.
-
-    As :func:`torch_precision`, but for convolutional towers on a CPU, whose depthwise convolutions
-    are slower in bf16, ``auto`` is fp32.
-    """
-    device = next(network.parameters()).device
-    if name == 'auto' and device.type == 'cpu' and is_convolutional(network):
-        return 'fp32'
-    return torch_precision(name, device)
-
-
 def torch_precision(name: str, device: torch.device) -> str:
     """Return the precision that PyTorch computes in.
 

@@ -11,8 +11,9 @@ import torch
 
 from mirror_depth_ros.engines import engine_set, selection
 from mirror_depth_ros.engines.engine_set import EngineSet
-from mirror_depth_ros.engines.selection import make_engine
+from mirror_depth_ros.engines.selection import EngineMaker
 from mirror_depth_ros.engines.torch_engine import TorchEngine
+from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
@@ -81,7 +82,7 @@ def libraries(network: DepthNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def choose(network: DepthNetwork, precision: str = 'auto') -> str:
-    engine = make_engine(network, 'auto', precision, SIZE, onnx=FILE)
+    engine = EngineMaker(precision=precision, device='cpu').make(network, SIZE, onnx=FILE)
     return f'{engine.backend} {engine.precision}'
 
 
@@ -175,7 +176,7 @@ def test_a_choice_that_cannot_be_kept_costs_a_warning(
 def test_other_sizes_are_compiled_and_else_pytorchs(
     network: DepthNetwork, libraries: Libraries, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = make_engine(network, 'auto', 'auto', SIZE, onnx=FILE)
+    engine = EngineMaker(device='cpu').make(network, SIZE, onnx=FILE)
     libraries.factors['openvino bf16'] = 1.005  # to tell it from PyTorch
     focal_px = torch.tensor([50.0, 60.0])
     wide, tall = torch.rand(2, 3, 16, 64), torch.rand(2, 3, 64, 16)
@@ -195,7 +196,9 @@ def test_other_sizes_are_compiled_and_else_pytorchs(
 def test_a_library_by_name_uses_the_file_and_fails_aloud(
     network: DepthNetwork, libraries: Libraries
 ) -> None:
-    engine = make_engine(network, 'onnxruntime', 'fp32', SIZE, onnx=FILE)
+    engine = EngineMaker(backend='onnxruntime', precision='fp32', device='cpu').make(
+        network, SIZE, onnx=FILE
+    )
     assert (engine.backend, engine.precision) == ('onnxruntime', 'fp32')
     assert (libraries.made, libraries.timed) == (['onnxruntime fp32'], [])
     libraries.broken_sizes.add((64, 16))
@@ -217,3 +220,28 @@ def test_the_time_is_the_shortest_of_several(monkeypatch: pytest.MonkeyPatch) ->
 
     assert selection._best_time(engine, (32, 48)) == 3
     assert set(shapes) == {((1, 3, 32, 48), (1,))}
+
+
+def test_nothing_is_resolved_or_compiled_twice_while_loading(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('MIRROR_DEPTH_CACHE', str(tmp_path / 'cache'))
+    calls = []
+    for name in ('find_device', 'check_backend', 'check_precision', 'make_compiler'):
+        function = getattr(selection, name)
+        counted = lambda *a, f=function, n=name: calls.append(n) or f(*a)  # noqa: E731
+        monkeypatch.setattr(selection, name, counted)
+    compile_ = selection.EngineSet.prepare
+    monkeypatch.setattr(
+        selection.EngineSet, 'prepare', lambda *a: calls.append('prepare') or compile_(*a)
+    )
+    pytest.importorskip('onnxscript', reason="needs pip install '.[accelerate]'")
+    DepthEstimator.load(tiny_model, device='cpu', precision='fp32', backend='onnxruntime')
+    assert sorted(calls) == sorted(set(calls))
+    assert set(calls) == {
+        'find_device',
+        'check_backend',
+        'check_precision',
+        'make_compiler',
+        'prepare',
+    }
