@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mirror_depth_ros.engines.selection import EngineMaker
 from mirror_depth_ros.estimator import DepthEstimator
 from mirror_depth_ros.model.baselines.baseline import Baseline
 from mirror_depth_ros.model.baselines.prompted import (
@@ -188,7 +189,7 @@ def test_the_estimator_serves_baselines(
 ) -> None:
     baseline = kind(config, load_clip(tiny_clip))
     image = np.random.default_rng(2).integers(0, 256, (47, 75, 3), np.uint8)
-    estimator = DepthEstimator(baseline, device='cpu', precision='bf16')
+    estimator = DepthEstimator(baseline, EngineMaker(device='cpu', precision='bf16'))
     near, far = estimator.estimate(image, 60.0), estimator.estimate(image, 150.0)
     assert near.shape == (47, 75)
     np.testing.assert_allclose(far, 2.5 * near, rtol=1e-5)
