@@ -487,3 +487,41 @@ class BagMaker:
 @pytest.fixture
 def bag_maker(tmp_path: Path) -> BagMaker:
     return BagMaker(tmp_path)
+
+
+@pytest.fixture
+def exif_corners() -> dict[int, tuple[str, str]]:
+    """Where an upright picture shows the stored one's top left and top right corners.
+
+    By orientation, as EXIF 2.32, 4.6.4 has it.
+    """
+    return {
+        1: ('top left', 'top right'),
+        2: ('top right', 'top left'),
+        3: ('bottom right', 'bottom left'),
+        4: ('bottom left', 'bottom right'),
+        5: ('top left', 'bottom left'),
+        6: ('top right', 'bottom right'),
+        7: ('bottom right', 'top right'),
+        8: ('bottom left', 'top left'),
+    }
+
+
+@pytest.fixture
+def marked_corners() -> Callable[[np.ndarray], tuple[str, str]]:
+    """Return what finds the corners of grey levels 250 and 120, in marks of 8 pixels or more."""
+
+    def find(picture: np.ndarray) -> tuple[str, str]:
+        grey = picture[..., 0] if picture.ndim == 3 else picture
+        places = {
+            'top left': grey[5, 5],
+            'top right': grey[5, -6],
+            'bottom left': grey[-6, 5],
+            'bottom right': grey[-6, -6],
+        }
+        white, mark = (
+            min(places, key=lambda name: abs(int(places[name]) - level)) for level in (250, 120)
+        )
+        return white, mark
+
+    return find

@@ -20,19 +20,6 @@ from mirror_depth_ros.picture_file import (
 H, W = 33, 47
 SIZES = [(H, W), (32, 32)]  # a square one does not show by its size that it was turned
 
-# What EXIF 2.32, 4.6.4 says of each orientation: where the stored picture's top left corner, and
-# the end of its first row, are to be seen.
-CORNERS = {
-    1: ('top left', 'top right'),
-    2: ('top right', 'top left'),
-    3: ('bottom right', 'bottom left'),
-    4: ('bottom left', 'bottom right'),
-    5: ('top left', 'bottom left'),
-    6: ('top right', 'bottom right'),
-    7: ('bottom right', 'top right'),
-    8: ('bottom left', 'top left'),
-}
-
 
 def marked(height, width):
     """Black, with a white top left corner and a grey top right one."""
@@ -55,29 +42,19 @@ def stored_in(form, picture, **tags):
     return file.getvalue()
 
 
-def corner_of(picture, level):
-    """Say which corner of a picture is nearest to a grey level."""
-    grey = picture[..., 0] if picture.ndim == 3 else picture
-    corners = {
-        'top left': grey[3, 3],
-        'top right': grey[3, -4],
-        'bottom left': grey[-4, 3],
-        'bottom right': grey[-4, -4],
-    }
-    return min(corners, key=lambda name: abs(int(corners[name]) - level))
-
-
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('orientation', range(1, 9))
 @pytest.mark.parametrize('form', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
-def test_a_picture_is_turned_upright_or_left_as_stored(form, orientation, size):
+def test_a_picture_is_turned_upright_or_left_as_stored(
+    form, orientation, size, exif_corners, marked_corners
+):
     data = stored_in(form, marked(*size), orientation=orientation)
     upright = decode_pixels(data, cv2.IMREAD_COLOR, upright=True)
-    assert (corner_of(upright, 250), corner_of(upright, 120)) == CORNERS[orientation]
+    assert marked_corners(upright) == exif_corners[orientation]
     assert upright.shape[:2] == (size if orientation <= 4 else size[::-1])
     stored = decode_pixels(data, cv2.IMREAD_COLOR)
     assert stored.shape[:2] == size
-    assert (corner_of(stored, 250), corner_of(stored, 120)) == CORNERS[1]
+    assert marked_corners(stored) == exif_corners[1]
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))

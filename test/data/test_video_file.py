@@ -22,17 +22,6 @@ MATRICES = {
     7: (0, -1, -1, 0),
     8: (0, -1, 1, 0),
 }
-# Where the stored frame's top left and top right corners are to be seen (EXIF 2.32, 4.6.4).
-CORNERS = {
-    1: ('top left', 'top right'),
-    2: ('top right', 'top left'),
-    3: ('bottom right', 'bottom left'),
-    4: ('bottom left', 'bottom right'),
-    5: ('top left', 'bottom left'),
-    6: ('top right', 'bottom right'),
-    7: ('bottom right', 'top right'),
-    8: ('bottom left', 'top left'),
-}
 
 
 def marked(level=0):
@@ -65,25 +54,15 @@ def turn(path, matrix):
     path.write_bytes(data)
 
 
-def corner_of(picture, level):
-    corners = {
-        'top left': picture[6, 6, 0],
-        'top right': picture[6, -7, 0],
-        'bottom left': picture[-7, 6, 0],
-        'bottom right': picture[-7, -7, 0],
-    }
-    return min(corners, key=lambda name: abs(int(corners[name]) - level))
-
-
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_a_video_is_turned_upright(tmp_path, orientation):
+def test_a_video_is_turned_upright(tmp_path, orientation, exif_corners, marked_corners):
     path = write_video(tmp_path / 'clip.mp4', [marked(), marked()])
     turn(path, MATRICES[orientation])
     frames = [frame for _, frame in read_frames(path)]
     assert len(frames) == 2
     for frame in frames:
         assert frame.shape == ((H, W, 3) if orientation <= 4 else (W, H, 3))
-        assert (corner_of(frame, 250), corner_of(frame, 120)) == CORNERS[orientation]
+        assert marked_corners(frame) == exif_corners[orientation]
 
 
 def test_every_nth_frame_with_its_number(tmp_path):

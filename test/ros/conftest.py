@@ -80,6 +80,24 @@ def ros_context(ros_domain_id: int):
     rclpy.shutdown(context=context)
 
 
+@pytest.fixture
+def make_node(ros_context):
+    """Return what makes a node with overrides of its parameters."""
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+
+    nodes = []
+
+    def make(**overrides):
+        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
+        nodes.append(Node('settings', context=ros_context, parameter_overrides=parameters))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+
+
 class CameraBench:
     """A depth node whose model is a stand-in, and a camera and a user beside it.
 

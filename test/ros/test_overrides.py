@@ -1,5 +1,4 @@
 import pytest
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mirror_depth_ros.ros.fixed_parameters import FixedParameter, declare
@@ -7,20 +6,6 @@ from mirror_depth_ros.ros.overrides import QOS_PREFIX, as_double, warn_of_unknow
 from mirror_depth_ros.ros.parameters import ParameterServer
 
 QOS = f'{QOS_PREFIX}/points.publisher.'
-
-
-@pytest.fixture
-def make_node(ros_context):
-    nodes = []
-
-    def make(**overrides):
-        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        nodes.append(Node('settings', context=ros_context, parameter_overrides=parameters))
-        return nodes[-1]
-
-    yield make
-    for node in nodes:
-        node.destroy_node()
 
 
 @pytest.mark.parametrize('value', [True, 'a', 2.5, [1, 2], ['a']])

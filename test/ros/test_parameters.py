@@ -82,20 +82,6 @@ def test_values_out_of_range_are_refused(change, error):
         replace(DepthParameters(), **change)
 
 
-@pytest.fixture
-def make_node(ros_context):
-    nodes = []
-
-    def make(**overrides):
-        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        nodes.append(Node('settings', context=ros_context, parameter_overrides=parameters))
-        return nodes[-1]
-
-    yield make
-    for node in nodes:
-        node.destroy_node()
-
-
 def test_initial_values_come_from_ros(make_node):
     server = ParameterServer(
         make_node(max_range=20.0, device='cpu', rectified=True, cameras=['front', 'rear_left2'])
