@@ -230,13 +230,12 @@ class DepthNode(OrderlyLifecycleNode):
         """Return what the diagnostics judge, beside the cameras."""
         values, estimator = self._settings.values, self._estimator
         device = '' if estimator is None else str(estimator.device)
-        own = self.get_fully_qualified_name()
+        own = (self.get_name(), self.get_namespace())
         return NodeFacts(
-            node=own,
+            node=self.get_fully_qualified_name(),
             state=self.state,
-            # Itself is among them, once the graph knows it. By a topic that each has: the graph's
-            # list of names was seen to hold the only node of a name twice.
-            n_namesakes=max(0, self.count_publishers(f'{own}/transition_event') - 1),
+            # Itself is among them, once the graph knows it.
+            n_namesakes=max(0, self.get_node_names_and_namespaces().count(own) - 1),
             failure=self._failure,
             enabled=self._enabled,
             model=values.model,

@@ -18,7 +18,6 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -514,7 +513,7 @@ def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, log):
 
 def test_a_node_of_the_same_name_is_said(make_rig, ros_context, log):
     make_rig()
-    twin = LifecycleNode('mirror_depth', context=ros_context)
+    twin = Node('mirror_depth', context=ros_context)
     try:
         wait(
             lambda: 'got 2 nodes of the name /mirror_depth, expected one: each output comes' in log
