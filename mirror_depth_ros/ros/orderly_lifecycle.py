@@ -44,6 +44,14 @@ class OrderlyLifecycleNode(LifecycleNode):
         """The label of the lifecycle state: ``unconfigured``, ``inactive``, ``active``, ..."""
         return self._state_machine.current_state[1]
 
+    def destroy_node(self) -> None:
+        """Destroy the node so that nobody finds it any more.
+
+        rclpy leaves the state machine to the garbage collector, and that keeps the node alive.
+        """
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     async def prepare(self) -> None:
         """Do what takes long before :meth:`on_configure` is called; it must not raise."""
 

@@ -1,4 +1,6 @@
+import gc
 import threading
+import time
 
 import pytest
 from lifecycle_msgs.msg import Transition
@@ -37,4 +39,20 @@ def test_a_wrong_order_is_refused_and_the_next_one_taken(ros_context, order):
         executor.shutdown()
         thread.join(20)
         node.destroy_node()
+        user.destroy_node()
+
+
+def test_a_node_that_was_destroyed_is_gone_without_the_garbage_collector(ros_context):
+    user = Node('user', context=ros_context)
+    gc.disable()
+    try:
+        node = OrderlyLifecycleNode('worker', context=ros_context)
+        assert 'worker' in user.get_node_names()
+        node.destroy_node()
+        deadline = time.monotonic() + 20
+        while 'worker' in user.get_node_names():
+            assert time.monotonic() < deadline, user.get_node_names()
+            time.sleep(0.01)
+    finally:
+        gc.enable()
         user.destroy_node()
