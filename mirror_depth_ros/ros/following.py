@@ -72,7 +72,6 @@ class FollowingSubscription:
         self._reliability = reliability
         self._on_lost = on_lost
         self._subscriptions: dict[_Offer, Subscription] = {}
-        self._seen: list[_Offer] = []
         for topic in self._topics:
             self._override(topic)
         self.look()
@@ -102,17 +101,8 @@ class FollowingSubscription:
         )
 
     def look(self) -> None:
-        """Subscribe anew if the publishers have changed, at the second look that finds them so.
-
-        To be called every :data:`LOOK_PERIOD_S`.
-        """
+        """Subscribe anew if the publishers have changed; call it every :data:`LOOK_PERIOD_S`."""
         offers = self._offers()
-        is_new = offers != self._seen and self._subscriptions
-        self._seen = offers
-        if is_new:
-            # A publisher that is being matched with a subscription which ends just then may reach
-            # no other one of the process any more (Fast DDS, both in one process: one in 28).
-            return
         # The others first: for a moment, two subscriptions would have each message twice.
         for offer in self._subscriptions.keys() - offers:
             self._node.destroy_subscription(self._subscriptions.pop(offer))

@@ -215,22 +215,3 @@ def test_where_losses_are_not_counted_the_subscription_is_made(make_follower, mo
     monkeypatch.setattr(LossEvents.__mro__[1], 'create_event_handlers', refuse)
     follower = make_follower()
     follower.send_until_heard(follower.publish(RELIABLE), 1)
-
-
-def test_a_publisher_that_has_just_come_is_followed_at_the_second_look(ros_context):
-    node = Node('follower', context=ros_context)
-    follower = FollowingSubscription(node, Image, ['/image'], lambda _: None, depth=5)
-    try:
-        assert follower.observe().is_reliable
-        camera = node.create_publisher(
-            Image, '/image', QoSProfile(depth=5, reliability=BEST_EFFORT)
-        )
-        wait(lambda: follower.observe().n_publishers == 1, follower.observe)
-        follower.look()  # it may be matched with the first subscription this very moment
-        assert follower.observe().is_reliable
-        follower.look()
-        assert not follower.observe().is_reliable
-        node.destroy_publisher(camera)
-    finally:
-        follower.destroy()
-        node.destroy_node()
