@@ -88,10 +88,12 @@ def free_domain() -> int:
 
 
 def _is_free(domain: int) -> bool:
-    port = _PORT_BASE + _PORTS_PER_DOMAIN * domain + _FIRST_UNICAST_PORT
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(('', port))
-        except OSError:
-            return False
+    """Tell whether no participant has a port in a domain; its number there may be any."""
+    first = _PORT_BASE + _PORTS_PER_DOMAIN * domain
+    for port in range(first + _FIRST_UNICAST_PORT, first + _PORTS_PER_DOMAIN):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', port))
+            except OSError:
+                return False
     return True

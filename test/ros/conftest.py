@@ -21,11 +21,17 @@ import pytest
 
 from mirror_depth_ros.cli.ros_environment import free_domain, profile_variable
 
+# Domains of the last tests, of the hundred that there are: what a test leaves behind for a moment
+# would be a second node or camera to another one.
+_used: list[int] = []
+_NOT_AGAIN = 50
+
 
 @pytest.fixture
 def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
     """The number of a DDS domain that nothing here uses, set for child processes as well."""
-    domain_id = free_domain()
+    domain_id = next(domain for domain in iter(free_domain, None) if domain not in _used)
+    _used[:] = [*_used, domain_id][-_NOT_AGAIN:]
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain_id))
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')

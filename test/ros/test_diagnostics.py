@@ -52,16 +52,18 @@ class Bench:
         )
         self.user = Node('user', context=contexts[1])
         self.user.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        self._executors = []
+        self._executors, self._threads = [], []
         for node, context in zip((self.node, self.user), contexts):
             executor = SingleThreadedExecutor(context=context)
             executor.add_node(node)
-            threading.Thread(target=executor.spin, daemon=True).start()
             self._executors.append(executor)
+            self._threads.append(threading.Thread(target=executor.spin, daemon=True))
+            self._threads[-1].start()
 
     def close(self):
-        for executor in self._executors:
+        for executor, thread in zip(self._executors, self._threads):
             executor.shutdown()
+            thread.join(WITHIN_S)
         for node in (self.node, self.user):
             node.destroy_node()
 
