@@ -20,9 +20,9 @@ from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
 from mirror_depth_ros.protocols import named_protocol
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
-from mirror_depth_ros.training.depth_data import ValidationPictures
 from mirror_depth_ros.training.depth_training import Batch, DepthTraining
 from mirror_depth_ros.training.loading import ResumableLoader
+from mirror_depth_ros.training.picture_sets import ValidationPictures
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.schedule import warmed_up_average
 from mirror_depth_ros.writers import write_bytes
