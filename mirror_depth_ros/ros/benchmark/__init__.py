@@ -1,1 +1,0 @@
-"""Processes of ``mirror_depth benchmark`` that need ROS: started by it, with no other use."""

@@ -1,1 +1,0 @@
-"""Procedural rooms and roads with exact depth: the world the built-in model learns from."""
