@@ -40,7 +40,7 @@ soak: $(STAMP) ## what docs/reliability.md says, tried anew: about 20 minutes
 	@echo 'Drawing at random from the seed $(SEED); the same again: make soak SEED=$(SEED)'
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) -m '' $(SOAK_TESTS)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) -m hypothesis
-	$(BIN)/python -m mirror_depth_ros.results_page docs/reliability.md
+	$(BIN)/python -m research.pages.results_page docs/reliability.md
 
 performance: export OMP_WAIT_POLICY = passive
 performance: $(STAMP) ## what docs/performance.md says, measured anew: about 15 minutes of nothing else
@@ -59,7 +59,7 @@ performance: $(STAMP) ## what docs/performance.md says, measured anew: about 15 
 	    $(BIN)/mirror_depth evaluate --data scenes:$$kind --count 40 --backend $$backend \
 	        --precision $$precision --json docs/performance/accuracy/$${backend}_$${precision}_$$kind.json \
 	        || exit 1; done; done
-	$(BIN)/python -m mirror_depth_ros.results_page docs/performance.md
+	$(BIN)/python -m research.pages.results_page docs/performance.md
 
 test-jazzy: $(JAZZY_STAMP) ## the tests that need ROS 2 once more, on Jazzy in place of Kilted
 	@$(JAZZY)/bin/python -c 'from importlib.metadata import version as v; print("rclpy", v("ros-rclpy"))'

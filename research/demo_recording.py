@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from mirror_depth_ros.writers import write_json
+from mirror_depth_ros.depth.files import write_json
 
 #: Photographs wider than this are made smaller [pixels].
 WIDEST_PX = 640

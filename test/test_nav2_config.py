@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import yaml
 
-from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.depth_range import apply_range
-from mirror_depth_ros.nav_points import CLEAR_RANGE, nav_points
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.depth_range import apply_range
+from mirror_depth_ros.depth.nav_points import CLEAR_RANGE, nav_points
 from mirror_depth_ros.scenes.labels import LABELS, label_map
 from mirror_depth_ros.scenes.render import render
 from mirror_depth_ros.scenes.solids import Pose

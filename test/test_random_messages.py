@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mirror_depth_ros.image_decoding import ENCODINGS, decode_compressed, decode_image
+from mirror_depth_ros.depth.image_decoding import ENCODINGS, decode_compressed, decode_image
 
 # Hypothesis draws a seed for so many at a time: a draw for each field would take minutes.
 N_EACH = 50

@@ -51,7 +51,7 @@ def watch(event, arguments):
 sys.dont_write_bytecode = True
 sys.addaudithook(watch)
 import numpy as np
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.inference.estimator import DepthEstimator
 estimator = DepthEstimator.load(sys.argv[1], device='cpu', backend=sys.argv[2])
 assert estimator.backend == sys.argv[2]
 depth = estimator.estimate(np.zeros((48, 80, 3), np.uint8), 60.0)
@@ -112,7 +112,7 @@ def test_a_model_is_loaded_without_network_and_without_writing(
     if backend != 'torch':
         pytest.importorskip('onnxscript', reason="needs pip install '.[accelerate]'")
         pytest.importorskip('openvino', reason="needs pip install '.[accelerate]'")
-        from mirror_depth_ros.estimator import DepthEstimator
+        from mirror_depth_ros.inference.estimator import DepthEstimator
 
         DepthEstimator.load(tiny_model, device='cpu', backend=backend)  # it is in the cache now
     environment = {k: v for k, v in os.environ.items() if not k.startswith('HF_')}

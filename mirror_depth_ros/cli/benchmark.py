@@ -14,8 +14,8 @@ import typer
 from mirror_depth_ros.cli.options import Backend, Device, JsonFile, Model, Precision
 
 if TYPE_CHECKING:
-    from mirror_depth_ros.benchmark.estimation import Bench
-    from mirror_depth_ros.benchmark.subject import Subject
+    from mirror_depth_ros.evaluation.benchmark.estimation import Bench
+    from mirror_depth_ros.evaluation.benchmark.subject import Subject
 
 # Blocks of the node's frames and of estimates alone, and how long the camera runs freely [s].
 _MOST_BLOCKS, _FREE_SECONDS = 6, 6.0
@@ -62,9 +62,9 @@ def benchmark(
         raise ValueError(f'got {" and ".join(wanted)}, expected one at a time; leave one out')
     input_size = _numbers(size, '--size', '352x352') if size else None
     width, height = _numbers(camera, '--camera', '640x480')
-    from mirror_depth_ros.benchmark.subject import Subject  # loads PyTorch
+    from mirror_depth_ros.evaluation.benchmark.subject import Subject  # loads PyTorch
     from mirror_depth_ros.cli import benchmark_tables as tables
-    from mirror_depth_ros.heap import keep_freed_memory
+    from mirror_depth_ros.inference.heap import keep_freed_memory
 
     keep_freed_memory()  # as the node does: the estimator alone must not be the slower for it
     if threads is not None:
@@ -89,14 +89,14 @@ def benchmark(
         result = _grow(subject, rounds, cameras)
         tables.print_growth(result)
     else:
-        from mirror_depth_ros.benchmark.estimation import Bench
+        from mirror_depth_ros.evaluation.benchmark.estimation import Bench
 
         with _progress('loading', None):
             bench = Bench.load(subject, height=height, width=width)
         result = _measure(bench, rounds, threads=threads, rate_hz=rate, with_node=node)
         tables.print_costs(result)
     if json_file is not None:
-        from mirror_depth_ros.writers import write_bytes
+        from mirror_depth_ros.depth.files import write_bytes
 
         write_bytes(json_file, f'{json.dumps(result, indent=2)}\n'.encode())
 
@@ -105,9 +105,9 @@ def _measure(
     bench: Bench, rounds: int, *, threads: int | None, rate_hz: float, with_node: bool
 ) -> dict[str, Any]:
     """Measure the estimator, and the node where there is ROS."""
-    from mirror_depth_ros.benchmark.estimation import random_image, stages_step
-    from mirror_depth_ros.benchmark.rounds import medians
-    from mirror_depth_ros.cli.benchmark_node import measure_node, measure_packing
+    from mirror_depth_ros.evaluation.benchmark.estimation import random_image, stages_step
+    from mirror_depth_ros.evaluation.benchmark.rounds import medians
+    from research.costs.node import measure_node, measure_packing
     from mirror_depth_ros.cli.ros_environment import missing_ros
 
     with _progress('encoder, network and stages', rounds + 2) as advance:
@@ -146,7 +146,7 @@ def _measure(
 
 
 def _grow(subject: Subject, rounds: int, cameras: int) -> dict[str, Any]:
-    from mirror_depth_ros.benchmark import growth
+    from mirror_depth_ros.evaluation.benchmark import growth
 
     with _progress('growth', growth.n_rounds(rounds)) as advance:
         return growth.measure(subject, rounds=rounds, most_cameras=cameras, advance=advance)

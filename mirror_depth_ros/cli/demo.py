@@ -24,7 +24,7 @@ from mirror_depth_ros.cli.processes import (
     module_command,
 )
 from mirror_depth_ros.cli.ros_environment import missing_ros, private_environment
-from mirror_depth_ros.shared_memory import find_shortage
+from mirror_depth_ros.inference.shared_memory import find_shortage
 
 _PACKAGE = 'mirror_depth_ros.ros'
 _CAMERA, _NODE = '/camera', '/mirror_depth'

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mirror_depth_ros.data.specification import DataSet
-    from mirror_depth_ros.estimator import DepthEstimator
-    from mirror_depth_ros.protocols import Protocol
+    from mirror_depth_ros.inference.estimator import DepthEstimator
+    from mirror_depth_ros.depth.eval_protocols import Protocol
 
 
 def evaluate(
@@ -93,9 +93,9 @@ def evaluate(
     from rich.console import Console
 
     from mirror_depth_ros.data.specification import open_data
-    from mirror_depth_ros.evaluation import load_estimator
-    from mirror_depth_ros.protocols import named_protocol
-    from mirror_depth_ros.writers import write_json
+    from mirror_depth_ros.evaluation.evaluate import load_estimator
+    from mirror_depth_ros.depth.eval_protocols import named_protocol
+    from mirror_depth_ros.depth.files import write_json
 
     console = Console(stderr=True)
     data_set = open_data(data, scene_count=count)
@@ -140,8 +140,8 @@ def _measure(
     from rich.progress import track
 
     from mirror_depth_ros.data.skipping import Broken, open_each
-    from mirror_depth_ros.evaluation import evaluate as evaluate_samples
-    from mirror_depth_ros.evaluation import summarize_scores
+    from mirror_depth_ros.evaluation.evaluate import evaluate as evaluate_samples
+    from mirror_depth_ros.evaluation.evaluate import summarize_scores
 
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def _print_table(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mirror_depth_ros.metrics import METRIC_NAMES
+    from mirror_depth_ros.depth.metrics import METRIC_NAMES
 
     title = f'{summary["images"]} images of {summary["data"]}, '
     title += f'protocol {summary["protocol"]}, up to {summary["max_depth_m"]:g} m'

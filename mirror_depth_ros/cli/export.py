@@ -37,7 +37,7 @@ def export(
     """
     from rich.console import Console
 
-    from mirror_depth_ros.writers import write_json
+    from mirror_depth_ros.depth.files import write_json
 
     wanted = None if size is None else _parse_size(size)
     if not output.absolute().parent.is_dir():
@@ -46,7 +46,7 @@ def export(
         )
     console = Console(stderr=True)
     with console.status('loading the model'):
-        from mirror_depth_ros.engines.onnx_file import write_onnx
+        from mirror_depth_ros.inference.engines.onnx_file import write_onnx
         from mirror_depth_ros.model.checkpoint import load_checkpoint
 
         network = load_checkpoint(model, clip_weights=clip_weights)

@@ -18,7 +18,7 @@ from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.export import export
 from mirror_depth_ros.cli.predict import predict
 from mirror_depth_ros.cli.train import train
-from mirror_depth_ros.threads import let_idle_threads_sleep
+from mirror_depth_ros.inference.threads import let_idle_threads_sleep
 
 
 class _OneLineErrors(TyperGroup):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mirror_depth_ros.data.media import CameraOf, Medium
-    from mirror_depth_ros.estimator import DepthEstimator
-    from mirror_depth_ros.prediction import Failure, Prediction, PredictionSettings
+    from mirror_depth_ros.inference.estimator import DepthEstimator
+    from mirror_depth_ros.evaluation.predict import Failure, Prediction, PredictionSettings
 
 
 def predict(
@@ -64,8 +64,8 @@ def predict(
     from rich.console import Console
 
     from mirror_depth_ros.data.media import find_media
-    from mirror_depth_ros.prediction import Failure, PredictionSettings, summarize
-    from mirror_depth_ros.writers import write_json
+    from mirror_depth_ros.evaluation.predict import Failure, PredictionSettings, summarize
+    from mirror_depth_ros.depth.files import write_json
 
     console = Console(stderr=True)
     settings = PredictionSettings(output, max_depth=max_depth, ply=ply, every=every)
@@ -73,7 +73,7 @@ def predict(
     media = find_media(inputs, excluded=output, left_out=left_out)
     camera_of = _cameras(fov, focal, media, console)
     with console.status('loading the model'):
-        from mirror_depth_ros.estimator import DepthEstimator
+        from mirror_depth_ros.inference.estimator import DepthEstimator
 
         estimator = DepthEstimator.load(
             model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
@@ -107,7 +107,7 @@ def _cameras(
     fov: float | None, focal: float | None, media: Sequence[Medium], console: Console
 ) -> CameraOf | None:
     """Return what gives pictures without intrinsics their camera; None: their EXIF data do."""
-    from mirror_depth_ros.camera import CameraModel
+    from mirror_depth_ros.depth.camera import CameraModel
     from mirror_depth_ros.data.media import centred_camera
 
     if fov is not None and focal is not None:
@@ -168,7 +168,7 @@ def _run(
         TimeElapsedColumn,
     )
 
-    from mirror_depth_ros.prediction import Failure, predict_media
+    from mirror_depth_ros.evaluation.predict import Failure, predict_media
 
     columns = [TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()]
     outcomes: list[Prediction | Failure] = []
@@ -189,7 +189,7 @@ def _print_result(predictions: list[Prediction], output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mirror_depth_ros.prediction import FIGURES
+    from mirror_depth_ros.evaluation.predict import FIGURES
 
     console = Console()
     measured = [p for p in predictions if p.metrics is not None]

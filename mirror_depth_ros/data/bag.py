@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.calibration import (
+from mirror_depth_ros.depth.camera_info import (
     camera_from_info,
     has_intrinsics,
     has_projection,
     is_same_aspect,
     resize_camera,
 )
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import (
@@ -31,8 +31,8 @@ from mirror_depth_ros.data.bag_topics import (
     to_add,
 )
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.grey_levels import GreyLevels
-from mirror_depth_ros.lazy_sequence import LazySequence
+from mirror_depth_ros.depth.grey_levels import GreyLevels
+from mirror_depth_ros.data.lazy_sequence import LazySequence
 
 T = TypeVar('T')
 

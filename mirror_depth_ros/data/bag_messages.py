@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.grey_levels import GreyLevels
-from mirror_depth_ros.image_decoding import (
+from mirror_depth_ros.depth.grey_levels import GreyLevels
+from mirror_depth_ros.depth.image_decoding import (
     ENCODINGS,
     Layout,
     decode_compressed,
     decode_image,
     view_pixels,
 )
-from mirror_depth_ros.picture_file import PictureError, decode_pixels
+from mirror_depth_ros.depth.picture_file import PictureError, decode_pixels
 
 
 class Content(Enum):

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.grey_levels import GreyLevels
-from mirror_depth_ros.lazy_sequence import LazySequence
-from mirror_depth_ros.picture_file import PictureError, decode_pixels
+from mirror_depth_ros.depth.grey_levels import GreyLevels
+from mirror_depth_ros.data.lazy_sequence import LazySequence
+from mirror_depth_ros.depth.picture_file import PictureError, decode_pixels
 from mirror_depth_ros.validation import ByName, Integer, Number, OrNone, PlainData, Text
 
 #: Files with these suffixes are images.
@@ -29,7 +29,7 @@ _COMPANION_SUFFIXES = frozenset(
     | {'.yaml', '.yml'}
 )
 
-#: Where photographs are taken; names of :data:`mirror_depth_ros.protocols.PROTOCOLS`.
+#: Where photographs are taken; names of :data:`mirror_depth_ros.depth.eval_protocols.PROTOCOLS`.
 DOMAINS = ('indoor', 'outdoor')
 
 _META_NAME = 'meta.json'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 
 
 @dataclass(frozen=True)

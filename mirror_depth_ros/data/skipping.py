@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.lazy_sequence import LazySequence
+from mirror_depth_ros.data.lazy_sequence import LazySequence
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mirror_depth_ros.data.kitti import KittiFolder
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.scene_samples import SceneSamples
-from mirror_depth_ros.lazy_sequence import LazySequence, Part
+from mirror_depth_ros.data.lazy_sequence import LazySequence, Part
 
 #: What can be named, for help and errors.
 FORMS = (
@@ -38,7 +38,7 @@ class DataSet:
     """Samples, and how they are usually evaluated."""
 
     samples: LazySequence[DepthSample]
-    #: A name in :data:`mirror_depth_ros.protocols.PROTOCOLS`.
+    #: A name in :data:`mirror_depth_ros.depth.eval_protocols.PROTOCOLS`.
     protocol: str
     #: How many of its images have no true depth and were left out; of a part, those of the whole.
     left_out: int = 0

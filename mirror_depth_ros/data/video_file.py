@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from mirror_depth_ros.picture_file import turn_upright
+from mirror_depth_ros.depth.picture_file import turn_upright
 
 # EXIF's orientation for each of the eight ways that a display matrix may turn a frame: the signs
 # of a, b, c and d, which take column p and row q to a p + c q and b p + d q (libavutil/display.h).

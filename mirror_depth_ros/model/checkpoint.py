@@ -19,7 +19,7 @@ from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIPS, BUILTIN_MODELS, model_directory
 from mirror_depth_ros.validation import ByName, Integer, Number, PlainData
-from mirror_depth_ros.writers import write_bytes
+from mirror_depth_ros.depth.files import write_bytes
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
 # Of the facts, what is looked at again; the others need only be plain.

@@ -13,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from mirror_depth_ros.grey_levels import GreyLevels
+from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.inputs import CameraInputs
 from mirror_depth_ros.ros.judgement import SILENCE_S

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
 from mirror_depth_ros import image_decoding
-from mirror_depth_ros.grey_levels import GreyLevels
+from mirror_depth_ros.depth.grey_levels import GreyLevels
 
 
 def decode_image(message: Image, *, levels: GreyLevels | None = None) -> NDArray[np.uint8]:
     """Return a message's picture as RGB, uint8 ``[H, W, 3]``.
 
     :param levels: what is known of the camera's 16-bit images; None: of this one alone.
-    :raises ValueError: as :func:`mirror_depth_ros.image_decoding.decode_image`.
+    :raises ValueError: as :func:`mirror_depth_ros.depth.image_decoding.decode_image`.
     """
     return image_decoding.decode_image(message, bridge=_load_cv_bridge(), levels=levels)
 

@@ -20,7 +20,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
 
-from mirror_depth_ros.memory_fallback import FrugalEstimator, free_caches
+from mirror_depth_ros.inference.memory_fallback import FrugalEstimator, free_caches
 from mirror_depth_ros.ros.background import Background
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.decoding import decoder_name

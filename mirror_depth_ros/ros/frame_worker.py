@@ -15,7 +15,7 @@ from rclpy.context import Context
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from mirror_depth_ros.interfaces import Estimator
+from mirror_depth_ros.inference.interfaces import Estimator
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.decoding import decoder_name
 from mirror_depth_ros.ros.mailbox import Worker

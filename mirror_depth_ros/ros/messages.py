@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from mirror_depth_ros.camera import back_project
-from mirror_depth_ros.writers import depth_to_millimetres
+from mirror_depth_ros.depth.camera import back_project
+from mirror_depth_ros.depth.files import depth_to_millimetres
 
 _IS_BIG_ENDIAN = sys.byteorder == 'big'
 
@@ -88,7 +88,7 @@ def cloud_message(
     """Return the organised, coloured point cloud of a depth image.
 
     :param depth: metres along Z, ``[H, W]``; what is not finite becomes a NaN point.
-    :param rays: :attr:`~mirror_depth_ros.camera.CameraModel.rays` of that size.
+    :param rays: :attr:`~mirror_depth_ros.depth.camera.CameraModel.rays` of that size.
     :param rgb: the image, uint8 ``[H, W, 3]``.
     :param memory: what becomes the message's data; None: memory of its own.
     :returns: x y z in the optical frame [m] and colour as 0x00RRGGBB, 16 bytes a point.

@@ -10,8 +10,8 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from mirror_depth_ros.nav_points import nav_points
-from mirror_depth_ros.preview import colorize_depth
+from mirror_depth_ros.depth.nav_points import nav_points
+from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_for_image
 from mirror_depth_ros.ros.messages import MessageMemory

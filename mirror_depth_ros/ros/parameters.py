@@ -17,8 +17,8 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from mirror_depth_ros.depth_range import OUT_OF_RANGE
-from mirror_depth_ros.nav_points import CLEAR_RANGE, DECIMATION, EDGE_FILTER
+from mirror_depth_ros.depth.depth_range import OUT_OF_RANGE
+from mirror_depth_ros.depth.nav_points import CLEAR_RANGE, DECIMATION, EDGE_FILTER
 from mirror_depth_ros.ros.overrides import as_double, take_integers_for_doubles
 
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from mirror_depth_ros.depth_range import apply_range
-from mirror_depth_ros.flying_pixels import flying_pixels
-from mirror_depth_ros.grey_levels import GreyLevels
-from mirror_depth_ros.heap import without_garbage_collection
-from mirror_depth_ros.image_decoding import decode_compressed
-from mirror_depth_ros.interfaces import Estimator
+from mirror_depth_ros.depth.depth_range import apply_range
+from mirror_depth_ros.depth.flying_pixels import flying_pixels
+from mirror_depth_ros.depth.grey_levels import GreyLevels
+from mirror_depth_ros.inference.heap import without_garbage_collection
+from mirror_depth_ros.depth.image_decoding import decode_compressed
+from mirror_depth_ros.inference.interfaces import Estimator
 from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
 from mirror_depth_ros.ros.decoding import decode_image
 from mirror_depth_ros.ros.measurements import Stopwatch
@@ -73,7 +73,7 @@ def load_estimator(
 ) -> Estimator:
     """Load the real estimator; PyTorch is imported here, not before."""
     with without_garbage_collection():
-        from mirror_depth_ros.estimator import DepthEstimator
+        from mirror_depth_ros.inference.estimator import DepthEstimator
 
     return DepthEstimator.load(
         model, device=device, precision=precision, clip_weights=clip_weights, backend=backend

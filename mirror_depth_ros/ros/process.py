@@ -16,9 +16,9 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from mirror_depth_ros.heap import keep_freed_memory
-from mirror_depth_ros.shared_memory import find_shortage
-from mirror_depth_ros.threads import let_idle_threads_sleep
+from mirror_depth_ros.inference.heap import keep_freed_memory
+from mirror_depth_ros.inference.shared_memory import find_shortage
+from mirror_depth_ros.inference.threads import let_idle_threads_sleep
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -15,7 +15,7 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.judgement import Cause, Level, judge
 from mirror_depth_ros.ros.observations import Snapshot
 from mirror_depth_ros.ros.parameters import ParameterServer

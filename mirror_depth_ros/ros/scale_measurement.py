@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.ground_plane import scale_from_ground
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.ground_plane import scale_from_ground
 from mirror_depth_ros.ros.parameters import parameter_specs
 
 #: Images that are measured.

@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from mirror_depth_ros.protocols import Window
+from mirror_depth_ros.depth.eval_protocols import Window
 from mirror_depth_ros.training.pictures import Picture, check_size, cut, resize, turn
 from mirror_depth_ros.validation import Integer, Number, OrNone, Rule, Several, check
 

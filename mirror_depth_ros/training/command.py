@@ -36,7 +36,7 @@ from mirror_depth_ros.training.callbacks import (
 from mirror_depth_ros.training.depth_data import DepthData
 from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
 from mirror_depth_ros.validation import Integer, Number, OrNone, check
-from mirror_depth_ros.writers import write_bytes
+from mirror_depth_ros.depth.files import write_bytes
 
 #: Of a training, in its folder: what it goes on from, and all its options.
 CHECKPOINT_FILE = 'last.ckpt'

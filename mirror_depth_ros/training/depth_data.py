@@ -19,7 +19,7 @@ from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.specification import DataSet, open_data
 from mirror_depth_ros.model.conv_encoder import ImageEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.protocols import named_protocol
+from mirror_depth_ros.depth.eval_protocols import named_protocol
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.feature_cache import cache_pictures
 from mirror_depth_ros.training.loading import ResumableLoader
@@ -30,7 +30,7 @@ from mirror_depth_ros.training.picture_sets import (
     ValidationPictures,
 )
 from mirror_depth_ros.validation import Integer, OrNone, check
-from mirror_depth_ros.writers import write_json
+from mirror_depth_ros.depth.files import write_json
 
 #: Kinds of data that come with images to train on and others to validate on.
 _WITH_SPLITS = ('nyu', 'kitti', 'scenes')

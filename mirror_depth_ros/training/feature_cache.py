@@ -26,7 +26,7 @@ from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.made_apart import made_apart
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.row_file import RowFile, RowWriter
-from mirror_depth_ros.writers import write_bytes
+from mirror_depth_ros.depth.files import write_bytes
 
 _BATCH = 32
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.protocols import Window
+from mirror_depth_ros.depth.eval_protocols import Window
 
 
 class Picture(NamedTuple):

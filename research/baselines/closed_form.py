@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pixel_unshuffle
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
-from mirror_depth_ros.model.baselines.baseline import BaselineConfig
+from research.baselines.baseline import BaselineConfig
 from mirror_depth_ros.training.feature_cache import EncodedPicture
 
 # Of the features' mean square: enough to solve for channels that hardly vary.

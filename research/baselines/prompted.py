@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from mirror_depth_ros.model.baselines.baseline import Baseline
+from research.baselines.baseline import Baseline
 from mirror_depth_ros.model.clip import Frozen, FrozenTextEncoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 

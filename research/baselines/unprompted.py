@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.baselines.baseline import Baseline
+from research.baselines.baseline import Baseline
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 
 

@@ -11,14 +11,14 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
-from mirror_depth_ros.model.baselines.baseline import Baseline, BaselineConfig
-from mirror_depth_ros.model.baselines.prompted import DepthClip, DistancePrompts, LearnedPrompts
-from mirror_depth_ros.model.baselines.unprompted import LinearProbe, MeanDepth
+from research.baselines.baseline import Baseline, BaselineConfig
+from research.baselines.prompted import DepthClip, DistancePrompts, LearnedPrompts
+from research.baselines.unprompted import LinearProbe, MeanDepth
 from mirror_depth_ros.model.checkpoint import load_clip_of, load_weights, read_weights
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from mirror_depth_ros.model.resources import model_directory
 from mirror_depth_ros.validation import ByName
-from mirror_depth_ros.writers import write_bytes
+from mirror_depth_ros.depth.files import write_bytes
 
 #: Baselines that are fitted to data.
 FITTED = {'mean': MeanDepth, 'linear': LinearProbe, 'learned_prompts': LearnedPrompts}

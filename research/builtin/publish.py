@@ -11,7 +11,7 @@ import open_clip
 import torch
 from safetensors.torch import load_file
 
-from mirror_depth_ros.engines.shipped_onnx import write_shipped_onnx
+from mirror_depth_ros.inference.engines.shipped_onnx import write_shipped_onnx
 from mirror_depth_ros.model.checkpoint import save_checkpoint
 from mirror_depth_ros.model.clip import FrozenTextEncoder
 from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER

@@ -17,7 +17,7 @@ import typer
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from mirror_depth_ros.writers import write_bytes, write_json
+from mirror_depth_ros.depth.files import write_bytes, write_json
 from research.builtin.depth import train_depth
 from research.builtin.fast_encoder import FastModule
 from research.builtin.image_tower import (

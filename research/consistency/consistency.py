@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.camera import CameraModel, back_project
+from mirror_depth_ros.depth.camera import CameraModel, back_project
 
 #: Largest relative difference of two true depths that still are the same place.
 SAME_PLACE = 0.02

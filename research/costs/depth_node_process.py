@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from mirror_depth_ros.interfaces import Estimator
+from mirror_depth_ros.inference.interfaces import Estimator
 from mirror_depth_ros.ros.depth_node import DepthNode
 from mirror_depth_ros.ros.process import own_arguments, run_node
 
@@ -24,7 +24,7 @@ def main() -> int:
     def load_estimator(*_: Any, **__: Any) -> Estimator:
         import torch
 
-        from mirror_depth_ros.benchmark.subject import Subject, load_network, make_estimator
+        from mirror_depth_ros.evaluation.benchmark.subject import Subject, load_network, make_estimator
 
         if options.threads:
             torch.set_num_threads(options.threads)

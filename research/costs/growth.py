@@ -7,24 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from mirror_depth_ros.benchmark import costs
-from mirror_depth_ros.benchmark.estimation import (
+from mirror_depth_ros.evaluation.benchmark import costs
+from mirror_depth_ros.evaluation.benchmark.estimation import (
     HFOV_DEG,
     back_projection_step,
     model_step,
     random_image,
     stages_step,
 )
-from mirror_depth_ros.benchmark.rounds import Step, interleave, timed
-from mirror_depth_ros.benchmark.subject import (
+from mirror_depth_ros.evaluation.benchmark.rounds import Step, interleave, timed
+from mirror_depth_ros.evaluation.benchmark.subject import (
     Subject,
     encoder_call,
     load_network,
     make_estimator,
     resized,
 )
-from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.inference.estimator import DepthEstimator
 
 #: Sides of square inputs [pixels], where the patches divide them.
 INPUTS = (224, 288, 352, 448, 544, 640)

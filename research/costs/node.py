@@ -12,7 +12,7 @@ from typing import Any
 from mirror_depth_ros.cli.processes import Child, Children, interruptible, module_command
 from mirror_depth_ros.cli.ros_environment import private_environment
 
-_PACKAGE = 'mirror_depth_ros.ros.benchmark'
+_PACKAGE = 'research.costs'
 # Frames of the node and estimates alone take turns, so many of each at a time.
 _BLOCK = 5
 
@@ -54,7 +54,7 @@ def measure_node(
     :returns: ``node`` and ``estimator`` [ms], every measurement; ``fps``; ``rss_mb``.
     :raises ChildFailedError: if one of the processes fails.
     """
-    from mirror_depth_ros.benchmark.costs import resident_mb
+    from mirror_depth_ros.evaluation.benchmark.costs import resident_mb
 
     height, width = camera
     names = ('image', 'camera_info')

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mirror_depth_ros.cli.benchmark_node import ask
+from research.costs.node import ask
 from mirror_depth_ros.cli.processes import Children, interruptible, module_command
 from mirror_depth_ros.cli.ros_environment import (
     find_config,
@@ -16,7 +16,7 @@ from mirror_depth_ros.cli.ros_environment import (
     profile_variable,
 )
 
-_PACKAGE = 'mirror_depth_ros.ros.benchmark'
+_PACKAGE = 'research.costs'
 MESSAGES = ('image', 'depth', 'points')
 _RELIABILITIES = ('reliable', 'best_effort')
 #: Who has config/fastdds.xml, sender and receivers.
@@ -37,7 +37,7 @@ def measure(count: int, *, advance: Callable[[], None]) -> dict[str, Any]:
     :returns: ``rows``: latency from publishing to the callback [ms], and how many arrived.
     :raises ChildFailedError: if one of the processes fails.
     """
-    from mirror_depth_ros.benchmark.rounds import Spread
+    from mirror_depth_ros.evaluation.benchmark.rounds import Spread
 
     rows = []
     for setting, has_profile in SETTINGS.items():

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mirror_depth_ros.markdown import markdown_table
+from research.pages.markdown import markdown_table
 
 _STAGES = ('preprocess', 'inference', 'upsampling', 'back_projection', 'packing')
 _NO_CUDA = 'on CUDA: not measured'

@@ -1,6 +1,6 @@
 """The tables of pages such as ``docs/results.md``, made from measurements' files.
 
-``python -m mirror_depth_ros.results_page docs/results.md`` puts every table between its marks in
+``python -m research.pages.results_page docs/results.md`` puts every table between its marks in
 the page, ``<!-- table NAME -->`` and ``<!-- end -->``, from the folder of the page's own name.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from mirror_depth_ros.markdown import markdown_table
-from mirror_depth_ros.performance_tables import TABLES as PERFORMANCE
+from research.pages.markdown import markdown_table
+from research.pages.performance_tables import TABLES as PERFORMANCE
 
 #: What is compared, by the name of its files, in the order of the tables.
 METHODS = {

@@ -13,8 +13,8 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from mirror_depth_ros.lazy_sequence import LazySequence
-from mirror_depth_ros.writers import write_json
+from mirror_depth_ros.data.lazy_sequence import LazySequence
+from mirror_depth_ros.depth.files import write_json
 from research.scenes.assembly import Scene
 from research.scenes.camera import View
 from research.scenes.camera_sensor import photograph

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
-from mirror_depth_ros.engines.torch_engine import torch_precision
+from mirror_depth_ros.inference.engines.torch_engine import torch_precision
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.main import app
 from mirror_depth_ros.data.specification import FORMS
-from mirror_depth_ros.protocols import PROTOCOLS
+from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
 
 
 def write_kitti(root: Path, truths: dict[str, float | None]) -> None:
@@ -185,7 +185,7 @@ def test_a_baseline_that_is_not_there(tiny_model: Path) -> None:
 def test_a_baseline_that_was_not_fitted(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mirror_depth_ros.model.baselines import weights
+    from research.baselines import weights
 
     monkeypatch.setattr(weights, 'model_directory', lambda: tmp_path)
     command = ['evaluate', '--data', 'scenes:indoor', '--model', str(tiny_model)]

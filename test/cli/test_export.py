@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
-from mirror_depth_ros.engines import onnx_file
+from mirror_depth_ros.inference.engines import onnx_file
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 
 onnxruntime = pytest.importorskip('onnxruntime', reason="needs pip install '.[accelerate]'")

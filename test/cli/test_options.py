@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from mirror_depth_ros.cli.main import app
-from mirror_depth_ros.engines.backend import BACKENDS, PRECISIONS
-from mirror_depth_ros.model.baselines.weights import BASELINES
+from mirror_depth_ros.inference.engines.backend import BACKENDS, PRECISIONS
+from research.baselines.weights import BASELINES
 from mirror_depth_ros.model.resources import BUILTIN_MODELS
 
 COMMANDS = typer.main.get_group(app).commands

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.data.bag_messages import Content, content_of, decode_colour, decode_depth
-from mirror_depth_ros.grey_levels import GreyLevels
+from mirror_depth_ros.depth.grey_levels import GreyLevels
 
 H, W = 37, 53
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
 
 CAMERA = CameraModel.from_fov(7, 5, 60.0)

@@ -18,7 +18,7 @@ from mirror_depth_ros.data.kitti import KittiFolder
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
 from mirror_depth_ros.data.scene_samples import SceneSamples
 from mirror_depth_ros.data.specification import open_data, part_bounds
-from mirror_depth_ros.lazy_sequence import Part
+from mirror_depth_ros.data.lazy_sequence import Part
 from mirror_depth_ros.scenes.video import SPLITS
 
 

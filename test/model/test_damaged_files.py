@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.clip import load_clip
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
 

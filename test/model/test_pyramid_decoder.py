@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mirror_depth_ros.model.clip import FrozenTextEncoder
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder

@@ -17,8 +17,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
-from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from mirror_depth_ros.image_decoding import decode_compressed
+from mirror_depth_ros.depth.image_decoding import decode_compressed
 from mirror_depth_ros.ros import decoding
 from mirror_depth_ros.ros.decoding import decode_image
 

@@ -18,7 +18,7 @@ NODE = """
     from builtin_interfaces.msg import Time
     from sensor_msgs.msg import CameraInfo, Image
     from std_msgs.msg import Header, Int32
-    from mirror_depth_ros.camera import CameraModel
+    from mirror_depth_ros.depth.camera import CameraModel
     from mirror_depth_ros.ros.camera_info import info_from_camera
     from mirror_depth_ros.ros.depth_node import DepthNode
     from mirror_depth_ros.ros.messages import rgb_message

@@ -22,9 +22,9 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.cli.ros_environment import free_domain
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
 from mirror_depth_ros.ros.messages import rgb_message
@@ -542,7 +542,7 @@ CAMERA_PROCESS = """
     import rclpy
     from sensor_msgs.msg import CameraInfo, Image
     from std_msgs.msg import Header
-    from mirror_depth_ros.camera import CameraModel
+    from mirror_depth_ros.depth.camera import CameraModel
     from mirror_depth_ros.ros.camera_info import info_from_camera
     from mirror_depth_ros.ros.messages import rgb_message
     rclpy.init()

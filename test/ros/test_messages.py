@@ -7,7 +7,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.messages import (
     MessageMemory,
     cloud_message,

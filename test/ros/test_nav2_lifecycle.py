@@ -9,7 +9,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.depth_node import DepthNode
 
 STAND_IN = SimpleNamespace(device='cpu', precision='fp32', backend='torch')

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image, PointCloud2
 
-from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.preview import colorize_depth
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.preview import colorize_depth
 
 H, W = 17, 23
 CAMERA = CameraModel(W, H, fx=20.0, fy=19.0, cx=11.0, cy=8.0)

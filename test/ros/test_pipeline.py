@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mirror_depth_ros.nav_points import nav_points
+from mirror_depth_ros.depth.nav_points import nav_points
 from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.pipeline import usable_depth, warm_up
 

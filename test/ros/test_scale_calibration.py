@@ -19,7 +19,7 @@ from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool, Trigger
 
-from mirror_depth_ros.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel
 
 ROOT = Path(__file__).parents[2]
 CAMERA = CameraModel(81, 61, fx=60.0, fy=58.0, cx=41.0, cy=29.0)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mirror_depth_ros.camera import CameraModel, back_project
+from mirror_depth_ros.depth.camera import CameraModel, back_project
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.pictures import Picture
 

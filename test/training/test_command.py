@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from mirror_depth_ros.estimator import DepthEstimator
+from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_facts, load_checkpoint
 from mirror_depth_ros.model.resources import recipe_directory
 from mirror_depth_ros.training.command import (

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
-from mirror_depth_ros.lazy_sequence import LazySequence
+from mirror_depth_ros.data.lazy_sequence import LazySequence
 from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.depth_training import DepthTraining

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mirror_depth_ros.training.loading_benchmark import make_nyu_folder
+from research.costs.loading import make_nyu_folder
 
 ROOT = Path(__file__).parents[2]
 # Pictures of the two data sets. Opened, one takes 640 x 480 x (3 + 4) bytes = 2.2 MB; what is

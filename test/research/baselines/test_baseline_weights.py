@@ -13,9 +13,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mirror_depth_ros.model.baselines.baseline import Baseline
-from mirror_depth_ros.model.baselines.prompted import DistancePrompts
-from mirror_depth_ros.model.baselines.weights import (
+from research.baselines.baseline import Baseline
+from research.baselines.prompted import DistancePrompts
+from research.baselines.weights import (
     BASELINES,
     FITTED,
     load_baseline,

@@ -13,16 +13,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from mirror_depth_ros.engines.selection import EngineMaker
-from mirror_depth_ros.estimator import DepthEstimator
-from mirror_depth_ros.model.baselines.baseline import Baseline
-from mirror_depth_ros.model.baselines.prompted import (
+from mirror_depth_ros.inference.engines.selection import EngineMaker
+from mirror_depth_ros.inference.estimator import DepthEstimator
+from research.baselines.baseline import Baseline
+from research.baselines.prompted import (
     DepthClip,
     DistancePrompts,
     FrozenJointSpace,
     LearnedPrompts,
 )
-from mirror_depth_ros.model.baselines.unprompted import LinearProbe, MeanDepth
+from research.baselines.unprompted import LinearProbe, MeanDepth
 from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from mirror_depth_ros.camera import CameraModel
-from mirror_depth_ros.consistency import (
+from mirror_depth_ros.depth.camera import CameraModel
+from research.consistency.consistency import (
     TemporalDisagreement,
     View,
     spatial_continuity,

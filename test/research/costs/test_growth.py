@@ -2,8 +2,8 @@
 
 import pytest
 
-from mirror_depth_ros.benchmark import growth
-from mirror_depth_ros.benchmark.subject import Subject
+from mirror_depth_ros.evaluation.benchmark import growth
+from mirror_depth_ros.evaluation.benchmark.subject import Subject
 
 
 def test_exponent_of_a_power_law() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from mirror_depth_ros.data.nyu import NyuFolder
 from mirror_depth_ros.training import loading_benchmark
-from mirror_depth_ros.training.loading_benchmark import StepClock, make_nyu_folder
+from research.costs.loading import StepClock, make_nyu_folder
 
 
 def test_pictures_are_read_as_the_data_set_itself(tmp_path: Path) -> None:

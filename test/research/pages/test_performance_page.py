@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from mirror_depth_ros.performance_tables import TABLES
-from mirror_depth_ros.results_page import with_tables
+from research.pages.performance_tables import TABLES
+from research.pages.results_page import with_tables
 
 PAGE = Path(__file__).parents[1] / 'docs' / 'performance.md'
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror_depth_ros.results_page import with_tables
+from research.pages.results_page import with_tables
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'reliability.md'

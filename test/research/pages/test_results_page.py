@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror_depth_ros.results_page import with_tables
+from research.pages.results_page import with_tables
 
 PAGE = 'Before.\n<!-- table {} -->\nold\n<!-- end -->\nAfter.\n'
 

@@ -1,0 +1,109 @@
+"""What backends there are, and what a library has to bring to be one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+#: Names a user can give; ``auto`` is the fastest that needs no export, see ``selection.py``.
+BACKENDS = ('auto', 'torch', 'onnxruntime', 'openvino')
+
+#: Names of what it may compute in; ``auto`` is the fastest of floats.
+PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16', 'int8')
+
+
+class Engine(Protocol):
+    """Images and focal lengths in, metric depth out; for images of one size."""
+
+    def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
+        """Return metric depth.
+
+        :param images: RGB in 0..1, float32 ``[B, 3, h, w]``.
+        :param focal_px: focal lengths at that size [pixels], float32 ``[B]``.
+        :returns: metres along Z, float32 ``[B, 1, h, w]``, on the images' device.
+        """
+
+
+class Compiler(Protocol):
+    """A library that computes ONNX networks, for one device and precision."""
+
+    #: As in :data:`BACKENDS`.
+    name: str
+    #: What it computes in: ``fp32``, ``bf16`` or ``int8``.
+    precision: str
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What its compiled engines depend on: versions, device, settings."""
+
+    def compile(self, onnx: bytes, size: tuple[int, int]) -> bytes:
+        """Return an ONNX file in the form that this library loads fastest.
+
+        :param size: height and width of the images, which the file may leave open [pixels].
+        """
+
+    def load(self, compiled: bytes) -> Engine:
+        """Return the engine that :meth:`compile` made."""
+
+
+def check_backend(name: str) -> None:
+    """Refuse a name that is none.
+
+    :raises ValueError: for it.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f'got backend {name!r}, expected one of {", ".join(BACKENDS)}')
+
+
+def check_precision(name: str) -> None:
+    """Refuse a name that is none.
+
+    :raises ValueError: for it.
+    """
+    if name not in PRECISIONS:
+        raise ValueError(f'got precision {name!r}, expected one of {", ".join(PRECISIONS)}')
+
+
+def make_compiler(backend: str, precision: str, device: torch.device) -> Compiler:
+    """Return what compiles for a backend.
+
+    :param backend: ``onnxruntime`` or ``openvino``.
+    :param precision: one of :data:`PRECISIONS`; ``auto`` takes the fastest of floats that the
+        library computes natively on the device.
+    :raises ValueError: for a package that is missing, or a device or precision that the library
+        does not compute on.
+    """
+    if backend == 'openvino':
+        from mirror_depth_ros.inference.engines.openvino_engine import OpenVino
+
+        return OpenVino(precision, device)
+    from mirror_depth_ros.inference.engines.onnxruntime_engine import OnnxRuntime
+
+    return OnnxRuntime(precision, device)
+
+
+def require_packages(names: Sequence[str], purpose: str) -> None:
+    """Refuse to go on without packages.
+
+    :param purpose: what they are needed for, such as ``backend 'openvino'``.
+    :raises ValueError: naming those that are missing, and the command that installs them.
+    """
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f'got {purpose} without the Python packages {", ".join(missing)}, expected them '
+            f'installed; run: pip install {" ".join(missing)}'
+        )
+
+
+def package_version(name: str) -> str:
+    """Return the version of an installed package, ``unknown`` for one without."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return 'unknown'

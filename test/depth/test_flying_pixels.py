@@ -1,0 +1,193 @@
+"""The edge filter: what hangs between two surfaces goes, what is a surface stays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from mirror_depth_ros import flying_pixels as module
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.flying_pixels import flying_pixels
+from mirror_depth_ros.scenes.render import render
+from mirror_depth_ros.scenes.video import SPLITS, make_scene
+
+H, W = 15, 33
+NAN, INF = np.nan, np.inf
+
+
+def rows_of(*parts: tuple[float, int]) -> np.ndarray:
+    """Return an image whose rows are runs of (depth, pixels), the last one to the end."""
+    row = np.concatenate([np.full(count, depth) for depth, count in parts])
+    row = np.pad(row, (0, W - len(row)), mode='edge')
+    return np.tile(row, (H, 1)).astype(np.float32)
+
+
+def found_columns(depth: np.ndarray, **options: float) -> list[int]:
+    """Return the columns of flying pixels, which must be the same in every row."""
+    found = flying_pixels(depth, edge_filter=options.pop('edge_filter', 0.05), **options)
+    assert found.shape == depth.shape
+    assert (found == found[0]).all()
+    return np.flatnonzero(found[0]).tolist()
+
+
+def test_the_pixels_of_a_blurred_step_go_and_its_sides_stay() -> None:
+    depth = rows_of((2.0, 14), (2.5, 1), (3.0, 1), (3.5, 1), (4.0, 1))
+    before = depth.copy()
+    assert found_columns(depth) == [14, 15, 16]
+    np.testing.assert_array_equal(depth, before)
+
+
+def test_a_step_down_a_column_is_the_same() -> None:
+    depth = rows_of((2.0, 14), (2.5, 1), (3.0, 1), (3.5, 1), (4.0, 1))
+    found = flying_pixels(depth, edge_filter=0.05)
+    np.testing.assert_array_equal(flying_pixels(depth.T, edge_filter=0.05), found.T)
+
+
+def test_a_sharp_step_loses_nothing() -> None:
+    assert found_columns(rows_of((2.0, 14), (4.0, 1))) == []
+
+
+def test_how_far_off_counts_as_between() -> None:
+    # 1 / 2.1 lies 5 % of itself from 1 / 2, and 5 % from 1 / 2.21: (2.21 - 2.1) / 2.21 = 0.0498.
+    depth = rows_of((2.0, 14), (2.1, 1), (2.21, 1))
+    assert found_columns(depth, edge_filter=0.049) == [14]
+    assert found_columns(depth, edge_filter=0.051) == []
+
+
+def test_zero_switches_the_filter_off() -> None:
+    assert found_columns(rows_of((2.0, 14), (2.5, 1), (4.0, 1)), edge_filter=0.0) == []
+
+
+def test_reach_is_half_the_blur_that_is_seen_through() -> None:
+    # Seven steps of inverse depth from 1 to 1 / 9: a line, for whoever looks 1 pixel far.
+    blur = [1 / (1 - i / 9) for i in range(1, 8)]
+    depth = rows_of((1.0, 13), *((metres, 1) for metres in blur), (9.0, 1))
+    assert found_columns(depth, reach_px=1) == []
+    assert found_columns(depth, reach_px=4) == [13, 14, 15, 16, 17, 18, 19]
+
+
+@pytest.mark.parametrize('width', [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(('pole', 'wall'), [(1.0, 4.0), (4.0, 1.0)])
+def test_poles_and_gaps_stay(pole: float, wall: float, width: int) -> None:
+    assert found_columns(rows_of((wall, 14), (pole, width), (wall, 1))) == []
+
+
+def test_half_seen_sky_goes_and_the_sky_itself_stays() -> None:
+    # A pixel half roof, half sky: inverse depth in the middle of 1 / 5 and 0.
+    assert found_columns(rows_of((5.0, 14), (10.0, 1), (INF, 1))) == [14]
+
+
+@pytest.mark.parametrize('unknown', [NAN, -INF, 0.0, -1.0])
+def test_what_lies_beside_no_measurement_stays(unknown: float) -> None:
+    # Column 14 would go, were the wall to its right there.
+    assert found_columns(rows_of((2.0, 14), (3.0, 1), (unknown, 1))) == []
+
+
+def test_near_the_border_nothing_is_known() -> None:
+    assert found_columns(rows_of((2.0, 5), (3.0, 1), (4.0, 1))) == []
+    assert found_columns(rows_of((2.0, 6), (3.0, 1), (4.0, 1))) == [6]
+    tiny = np.array([[2.0, 3.0, 4.0]], np.float32)  # smaller than any reach
+    assert not flying_pixels(tiny, edge_filter=0.05).any()
+
+
+CAMERA = CameraModel.from_fov(321, 241, 75.0)
+
+
+def floor(*, pitch_deg: float, roll_deg: float, beyond: float) -> np.ndarray:
+    """Return the depth of a floor seen from 0.4 m above it, out to 10 m, ``[241, 321]``."""
+    pitch, roll = np.radians([pitch_deg, roll_deg])
+    normal = (np.sin(roll) * np.cos(pitch), np.cos(roll) * np.cos(pitch), np.sin(pitch))
+    below = CAMERA.rays @ normal[:2] + normal[2]  # metres down for each metre along Z
+    with np.errstate(divide='ignore'):
+        depth = 0.4 / below
+    return np.where((depth > 0) & (depth <= 10.0), depth, beyond).astype(np.float32)
+
+
+@pytest.mark.parametrize('beyond', [NAN, INF])
+@pytest.mark.parametrize(('pitch_deg', 'roll_deg'), [(0.0, 0.0), (8.0, 0.0), (20.0, -13.0)])
+def test_a_floor_seen_at_a_slant_stays(pitch_deg: float, roll_deg: float, beyond: float) -> None:
+    depth = floor(pitch_deg=pitch_deg, roll_deg=roll_deg, beyond=beyond)
+    is_floor = np.isfinite(depth)
+    assert depth[is_floor].max() > 8.5  # the next row lies beyond 10 m
+    # Not one pixel goes: the line through a plane's inverse depths meets them exactly.
+    assert not flying_pixels(depth, edge_filter=0.01)[is_floor].any()
+
+
+def test_a_floor_stays_under_noise() -> None:
+    depth = floor(pitch_deg=8.0, roll_deg=3.0, beyond=NAN)
+    noise = np.random.default_rng(5).normal(1.0, 0.01, depth.shape)
+    found = flying_pixels((depth * noise).astype(np.float32), edge_filter=0.05)
+    assert found[np.isfinite(depth)].mean() < 0.01
+
+
+@pytest.mark.parametrize('kind', ['indoor', 'outdoor'])
+def test_a_rendered_scene_loses_its_blur_and_little_else(kind: str) -> None:
+    scene = make_scene(kind, SPLITS['test'][3])
+    camera = CameraModel.from_fov(321, 241, scene.hfov_deg)
+    true = np.minimum(render(scene, camera).depth, np.float32(200.0))
+    # Thin things behind one another look like a blur.
+    assert flying_pixels(true, edge_filter=0.05).mean() < 0.02
+
+    blurred = 1 / cv2.blur(1 / true, (3, 3))
+    nearest, farthest = cv2.erode(true, np.ones((3, 3))), cv2.dilate(true, np.ones((3, 3)))
+    # At a step of more than a factor of two, and a fifth or more away from both of its sides.
+    flies = (farthest > 2 * nearest) & (blurred > 1.2 * nearest) & (blurred < farthest / 1.2)
+    assert flies.sum() > 200
+    assert flying_pixels(blurred, edge_filter=0.05)[flies].mean() > 0.7
+
+
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    depth = np.random.default_rng(2).uniform(1.0, 4.0, (61, 47)).astype(np.float32)
+    depth[cv2.GaussianBlur(depth, (5, 5), 0) > 2.7] = NAN
+    whole = flying_pixels(depth, edge_filter=0.05)
+    assert whole.any()
+    monkeypatch.setattr(module, '_STRIP_PIXELS', 1)  # strips of one row
+    np.testing.assert_array_equal(flying_pixels(depth, edge_filter=0.05), whole)
+    monkeypatch.setattr(module, '_STRIP_PIXELS', 47 * 7)
+    np.testing.assert_array_equal(flying_pixels(depth, edge_filter=0.05), whole)
+
+
+def is_flying(depth: np.ndarray, row: int, column: int, edge_filter: float, reach: int) -> bool:
+    """What the docstring says of one pixel, word by word."""
+    tolerance = np.float32(edge_filter)
+    for step in ((reach, 0), (0, reach)):
+        places = [(row + k * step[0], column + k * step[1]) for k in (-2, -1, 0, 1, 2)]
+        if any(not (0 <= v < depth.shape[0] and 0 <= u < depth.shape[1]) for v, u in places):
+            continue
+        z = np.array([depth[place] for place in places], np.float32)
+        with np.errstate(all='ignore'):
+            i = np.where(z > 0, 1 / z, np.float32(NAN))
+            if not (i[1] < i[2] < i[3] or i[1] > i[2] > i[3]):
+                continue
+            expected = [i[1], 2 * i[1] - i[0], i[3], 2 * i[3] - i[4]]
+            if all(abs(i[2] - value) > tolerance * i[2] for value in expected):
+                return True
+    return False
+
+
+@pytest.mark.parametrize('size', [(31, 43), (29, 1), (1, 37), (13, 12)])
+@pytest.mark.parametrize('reach_px', [1, 3])
+def test_every_pixel_is_judged_as_said(size: tuple[int, int], reach_px: int) -> None:
+    random = np.random.default_rng(size[0] + reach_px)
+    depth = random.uniform(0.2, 9.0, size).astype(np.float32)
+    depth[random.random(size) < 0.5] = 3.0
+    for value in (NAN, INF, -INF, 0.0, -1.0):
+        depth[random.random(size) < 0.01] = value
+    found = flying_pixels(depth, edge_filter=0.1, reach_px=reach_px)
+    expected = [
+        [is_flying(depth, row, column, 0.1, reach_px) for column in range(size[1])]
+        for row in range(size[0])
+    ]
+    np.testing.assert_array_equal(found, expected)
+    assert found.any() == (max(size) > 4 * reach_px)
+
+
+def test_impossible_options_are_refused() -> None:
+    depth = np.ones((3, 5), np.float32)
+    with pytest.raises(ValueError, match='got edge_filter -0.1, expected a share .* such as 0.05'):
+        flying_pixels(depth, edge_filter=-0.1)
+    with pytest.raises(ValueError, match='got edge_filter nan'):
+        flying_pixels(depth, edge_filter=NAN)
+    with pytest.raises(ValueError, match='got reach_px 0, expected at least 1'):
+        flying_pixels(depth, edge_filter=0.05, reach_px=0)
