@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from mirror_depth_ros.data.scene_samples import SceneSamples
-from mirror_depth_ros.inference.estimator import DepthEstimator
+
+from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
 from mirror_depth_ros.evaluation.evaluate import evaluate, summarize_scores
+from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_facts, load_checkpoint
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.resources import model_directory
-from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
 
 
 @pytest.fixture(scope='module')

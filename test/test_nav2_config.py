@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-
-from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.depth_range import apply_range
-from mirror_depth_ros.depth.nav_points import CLEAR_RANGE, nav_points
 from mirror_depth_ros.scenes.labels import LABELS, label_map
 from mirror_depth_ros.scenes.render import render
 from mirror_depth_ros.scenes.solids import Pose
 from mirror_depth_ros.scenes.video import SPLITS, make_scene
+
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.depth_range import apply_range
+from mirror_depth_ros.depth.nav_points import CLEAR_RANGE, nav_points
 
 CONFIG = Path(__file__).parents[1] / 'config' / 'nav2_voxel_layer.yaml'
 RESOLUTION = 0.05  # of the costmap [m], as in Nav2's own parameters

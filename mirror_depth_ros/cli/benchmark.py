@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 
 from mirror_depth_ros.cli.options import Backend, Device, JsonFile, Model, Precision
-
-if TYPE_CHECKING:
-    from mirror_depth_ros.evaluation.benchmark.estimation import Bench
-    from mirror_depth_ros.evaluation.benchmark.subject import Subject
-
-# Blocks of the node's frames and of estimates alone, and how long the camera runs freely [s].
-_MOST_BLOCKS, _FREE_SECONDS = 6, 6.0
 
 
 def benchmark(
@@ -35,35 +25,20 @@ def benchmark(
     backend: Backend = 'auto',
     threads: int | None = typer.Option(None, min=1, help="PyTorch's; default: as it likes."),
     rounds: int = typer.Option(20, min=1, help='How often everything is measured, in turn.'),
-    rate: float = typer.Option(30.0, min=0.1, max=120.0, help='Of the free running camera (Hz).'),
-    node: bool = typer.Option(True, help='Measure the node end to end, too; needs ROS 2.'),
-    transport: bool = typer.Option(
-        False, '--transport', help='Measure the latency of messages between processes instead.'
-    ),
-    grow: bool = typer.Option(
-        False, '--grow', help='Measure how cost grows with input, camera and --cameras instead.'
-    ),
-    start_up: bool = typer.Option(
-        False,
-        '--start-up',
-        help='Measure how soon commands answer and the node is active instead.',
-    ),
-    cameras: int = typer.Option(8, min=1, max=64, help='Most cameras of --grow.'),
     json_file: JsonFile = None,
 ) -> None:
-    """Measure stages, node and transport, and compare with the bare CLIP image encoder."""
+    """Measure how fast a model is here, stage by stage, beside its bare CLIP image encoder."""
     if clip is not None and model != 'builtin':
         raise ValueError(
             f'got --model {model} and --clip {clip}, expected one of them; leave the other out'
         )
-    modes = {'--transport': transport, '--grow': grow, '--start-up': start_up}
-    wanted = [name for name, is_wanted in modes.items() if is_wanted]
-    if len(wanted) > 1:
-        raise ValueError(f'got {" and ".join(wanted)}, expected one at a time; leave one out')
     input_size = _numbers(size, '--size', '352x352') if size else None
     width, height = _numbers(camera, '--camera', '640x480')
-    from mirror_depth_ros.evaluation.benchmark.subject import Subject  # loads PyTorch
-    from mirror_depth_ros.cli import benchmark_tables as tables
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mirror_depth_ros.evaluation.benchmark.estimation import Bench
+    from mirror_depth_ros.evaluation.benchmark.subject import Subject
     from mirror_depth_ros.inference.heap import keep_freed_memory
 
     keep_freed_memory()  # as the node does: the estimator alone must not be the slower for it
@@ -72,116 +47,61 @@ def benchmark(
 
         torch.set_num_threads(threads)
     subject = Subject(
-        model=_absolute(model),
+        model=model,
         clip=clip,
         size=input_size,
         device=device,
         precision=precision,
         backend=backend,
     )
-    if transport:
-        result = _transport(rounds)
-        tables.print_transport(result)
-    elif start_up:
-        result = _start_up(subject.model, rounds)
-        tables.print_start_up(result)
-    elif grow:
-        result = _grow(subject, rounds, cameras)
-        tables.print_growth(result)
-    else:
-        from mirror_depth_ros.evaluation.benchmark.estimation import Bench
-
-        with _progress('loading', None):
-            bench = Bench.load(subject, height=height, width=width)
-        result = _measure(bench, rounds, threads=threads, rate_hz=rate, with_node=node)
-        tables.print_costs(result)
+    console = Console(stderr=True)
+    with console.status('loading the model'):
+        bench = Bench.load(subject, height=height, width=width)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task('encoder, network and stages', total=rounds + 2)
+        result = bench.measure(rounds, lambda: progress.advance(task))
+    _print_costs(result)
     if json_file is not None:
-        from mirror_depth_ros.depth.files import write_bytes
+        from mirror_depth_ros.depth.files import write_json
 
-        write_bytes(json_file, f'{json.dumps(result, indent=2)}\n'.encode())
-
-
-def _measure(
-    bench: Bench, rounds: int, *, threads: int | None, rate_hz: float, with_node: bool
-) -> dict[str, Any]:
-    """Measure the estimator, and the node where there is ROS."""
-    from mirror_depth_ros.evaluation.benchmark.estimation import random_image, stages_step
-    from mirror_depth_ros.evaluation.benchmark.rounds import medians
-    from research.costs.node import measure_node, measure_packing
-    from mirror_depth_ros.cli.ros_environment import missing_ros
-
-    with _progress('encoder, network and stages', rounds + 2) as advance:
-        result = bench.measure(rounds, advance)
-    remedy = missing_ros()
-    if remedy is not None or not with_node:
-        return {**result, 'node_missing': remedy or '--no-node'}
-    height, width = bench.camera.height, bench.camera.width
-    packing = measure_packing(height, width, rounds=max(rounds, 20))
-    result['stages_ms']['packing'] = packing['cloud']
-    result['messages_ms'] = packing
-    result['cloud_over_copy'] = packing['cloud']['median'] / packing['copy']['median']
-    step = stages_step(bench.estimator, random_image(height, width), bench.camera)
-    blocks = min(rounds, _MOST_BLOCKS)
-    with _progress('node and estimator in turn', blocks) as advance:
-        measured = measure_node(
-            bench.subject.to_dict(),
-            (height, width),
-            lambda: step()['estimator'],
-            blocks=blocks,
-            seconds=_FREE_SECONDS,
-            rate_hz=rate_hz,
-            threads=threads,
-            advance=advance,
-        )
-    spreads = medians({name: measured[name] for name in ('node', 'estimator')})
-    return {
-        **result,
-        'node_ms': spreads['node'],
-        'node_estimator_ms': spreads['estimator'],
-        'node_over_estimator': spreads['node']['median'] / spreads['estimator']['median'],
-        'fps': measured['fps'],
-        'camera_rate_hz': rate_hz,
-        'rss_mb': measured['rss_mb'],
-    }
+        write_json(json_file, result)
 
 
-def _grow(subject: Subject, rounds: int, cameras: int) -> dict[str, Any]:
-    from mirror_depth_ros.evaluation.benchmark import growth
-
-    with _progress('growth', growth.n_rounds(rounds)) as advance:
-        return growth.measure(subject, rounds=rounds, most_cameras=cameras, advance=advance)
-
-
-def _transport(rounds: int) -> dict[str, Any]:
-    from mirror_depth_ros.cli import benchmark_transport
-    from mirror_depth_ros.cli.ros_environment import missing_ros
-
-    if (remedy := missing_ros()) is not None:
-        raise ValueError(remedy)
-    with _progress('transport', benchmark_transport.N_PAIRS) as advance:
-        return benchmark_transport.measure(rounds, advance=advance)
-
-
-def _start_up(model: str, rounds: int) -> dict[str, Any]:
-    from mirror_depth_ros.cli import benchmark_start_up
-    from mirror_depth_ros.cli.ros_environment import missing_ros
-
-    if (remedy := missing_ros()) is not None:
-        raise ValueError(remedy)
-    with _progress('start-up', rounds + 1) as advance:
-        return benchmark_start_up.measure(model, rounds, advance=advance)
-
-
-@contextmanager
-def _progress(description: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Show a bar; yield what advances it by one."""
+def _print_costs(result: Mapping[str, Any]) -> None:
+    """Print times, ratios, what was counted, and the ceilings."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.table import Table
 
-    columns = [TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda: progress.advance(task)
+    machine = result['machine']
+    kind = f'{machine["precision"]}, {machine["backend"]}, {machine["threads"]} threads'
+    height, width = result['camera']
+    table = Table('', 'median [ms]', '5 to 95 % [ms]', title=f'{result["model"]} ({kind})')
+    inputs = 'x'.join(map(str, result['size']))
+    camera_input = 'x'.join(map(str, result['camera_input']))
+    for name, spread in [
+        (f'CLIP image encoder, {inputs}', result['encoder_ms']),
+        (f'whole network, {inputs}', result['model_ms']),
+        *((f'  {name}', spread) for name, spread in result['stages_ms'].items()),
+        (f'estimator, {width}x{height} through {camera_input}', result['estimator_ms']),
+    ]:
+        table.add_row(
+            name, f'{spread["median"]:.2f}', f'{spread["p5"]:.2f} to {spread["p95"]:.2f}'
+        )
+    flops, ceilings = result['flops'], result['ceilings']
+    facts = Table(show_header=False)
+    for row in [
+        ('network / encoder', f'{result["model_over_encoder"]:.3f}'),
+        ('operations of the network', f'{flops["model"] / 1e9:.1f} GFLOP'),
+        ('operations of the encoder', f'{flops["encoder"] / 1e9:.1f} GFLOP'),
+        ('weights of the network', f'{result["bytes"]["model_weights"] / 1e6:.1f} MB'),
+        ('ceiling: matrix products', f'{ceilings["gemm_gflops"]:.0f} GFLOP/s'),
+        ('  of which the network reaches', f'{100 * ceilings["model_share_of_gemm"]:.0f} %'),
+        ('ceiling: copy in memory', f'{ceilings["copy_gb_s"]:.1f} GB/s'),
+    ]:
+        facts.add_row(*row)
+    console = Console()
+    console.print(table)
+    console.print(facts)
 
 
 def _numbers(text: str, option: str, example: str) -> tuple[int, int]:
@@ -189,8 +109,3 @@ def _numbers(text: str, option: str, example: str) -> tuple[int, int]:
     if match is None or '0' in match.groups():
         raise ValueError(f'got {option} {text}, expected two numbers of pixels such as {example}')
     return int(match[1]), int(match[2])
-
-
-def _absolute(model: str) -> str:
-    """Return a file's whole path: other processes load it, too."""
-    return str(Path(model).absolute()) if Path(model).is_file() else model

@@ -10,7 +10,6 @@ import typer
 
 from mirror_depth_ros.cli.options import (
     Backend,
-    Baseline,
     ClipWeights,
     Device,
     JsonFile,
@@ -22,23 +21,21 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mirror_depth_ros.data.specification import DataSet
-    from mirror_depth_ros.inference.estimator import DepthEstimator
     from mirror_depth_ros.depth.eval_protocols import Protocol
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
 def evaluate(
     data: str = typer.Option(
         ...,
         metavar='DATA',
-        help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
-        'scenes:outdoor; a part of one with [FROM:TO] behind it, such as [:80%] or [10:20]. '
+        help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER; a '
+        'part of one with [FROM:TO] behind it, such as [:80%] or [10:20]. '
         'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info '
         'and tolerance_s.',
     ),
     model: Model = 'builtin',
     clip_weights: ClipWeights = None,
-    baseline: Baseline = None,
-    count: int = typer.Option(100, min=1, help='How many of the unseen test scenes.'),
     protocol: str | None = typer.Option(
         None,
         help='What counts, instead of what is usual for the data: indoor, outdoor, nyu, '
@@ -76,10 +73,6 @@ def evaluate(
 
     For example:
 
-    - `mirror_depth evaluate --data scenes:indoor --count 500`
-
-    - `mirror_depth evaluate --data scenes:indoor --baseline depthclip`
-
     - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
 
     - `mirror_depth evaluate --data 'frames:recordings/kitchen[80%:]'`
@@ -93,17 +86,16 @@ def evaluate(
     from rich.console import Console
 
     from mirror_depth_ros.data.specification import open_data
-    from mirror_depth_ros.evaluation.evaluate import load_estimator
     from mirror_depth_ros.depth.eval_protocols import named_protocol
     from mirror_depth_ros.depth.files import write_json
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
     console = Console(stderr=True)
-    data_set = open_data(data, scene_count=count)
+    data_set = open_data(data)
     rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
-        estimator = load_estimator(
+        estimator = DepthEstimator.load(
             model,
-            baseline,
             device=device,
             precision=precision,
             backend=backend,
@@ -118,7 +110,7 @@ def evaluate(
         pictures=pictures,
         console=console,
     )
-    summary = {'data': data, 'model': estimator.model_name, 'baseline': baseline, **figures}
+    summary = {'data': data, 'model': estimator.model_name, **figures}
     if not per_image:
         del summary['per_image']
     if json_file is not None:
@@ -170,8 +162,6 @@ def _print_table(summary: dict[str, Any]) -> None:
 
     title = f'{summary["images"]} images of {summary["data"]}, '
     title += f'protocol {summary["protocol"]}, up to {summary["max_depth_m"]:g} m'
-    if summary['baseline'] is not None:
-        title += f', by the baseline {summary["baseline"]}'
     table = Table('', 'as predicted', 'median scaled', title=title)
     for name in METRIC_NAMES:
         table.add_row(

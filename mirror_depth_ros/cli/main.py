@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 
 from mirror_depth_ros import __version__
 from mirror_depth_ros.cli.benchmark import benchmark
-from mirror_depth_ros.cli.consistency import consistency
 from mirror_depth_ros.cli.demo import demo
 from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.export import export
@@ -53,7 +52,6 @@ app.command()(predict)
 # What typer does not know is Lightning's.
 app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})(train)
 app.command()(evaluate)
-app.command()(consistency)
 app.command()(export)
 app.command()(benchmark)
 

@@ -12,22 +12,13 @@ from typing import Annotated
 import typer
 
 #: What estimates depth.
-Model = Annotated[str, typer.Option(help='builtin, clip2depth, or the path of a checkpoint.')]
+Model = Annotated[str, typer.Option(help='builtin, or the path of a checkpoint.')]
 
 #: Where the CLIP of a model is; None = where its checkpoint says.
 ClipWeights = Annotated[
     str | None,
     typer.Option(
         help='Tag or .safetensors file of its CLIP weights, if they moved.', metavar='WHERE'
-    ),
-]
-
-#: What to measure in the model's place; None = the model itself.
-Baseline = Annotated[
-    str | None,
-    typer.Option(
-        help='Measure this on the same CLIP instead: mean, linear, depthclip or learned_prompts.',
-        metavar='NAME',
     ),
 ]
 

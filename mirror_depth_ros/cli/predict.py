@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mirror_depth_ros.data.media import CameraOf, Medium
-    from mirror_depth_ros.inference.estimator import DepthEstimator
     from mirror_depth_ros.evaluation.predict import Failure, Prediction, PredictionSettings
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
 def predict(
@@ -64,8 +64,8 @@ def predict(
     from rich.console import Console
 
     from mirror_depth_ros.data.media import find_media
-    from mirror_depth_ros.evaluation.predict import Failure, PredictionSettings, summarize
     from mirror_depth_ros.depth.files import write_json
+    from mirror_depth_ros.evaluation.predict import Failure, PredictionSettings, summarize
 
     console = Console(stderr=True)
     settings = PredictionSettings(output, max_depth=max_depth, ply=ply, every=every)
@@ -107,8 +107,8 @@ def _cameras(
     fov: float | None, focal: float | None, media: Sequence[Medium], console: Console
 ) -> CameraOf | None:
     """Return what gives pictures without intrinsics their camera; None: their EXIF data do."""
-    from mirror_depth_ros.depth.camera import CameraModel
     from mirror_depth_ros.data.media import centred_camera
+    from mirror_depth_ros.depth.camera import CameraModel
 
     if fov is not None and focal is not None:
         raise ValueError('got --fov and --focal, expected one of them')

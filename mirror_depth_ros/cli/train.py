@@ -30,7 +30,7 @@ def train(
     init: str | None = typer.Option(
         None,
         metavar='MODEL',
-        help='Go on from builtin, clip2depth or a checkpoint, rather than from the start.',
+        help='Go on from builtin or a checkpoint, rather than from the start.',
     ),
     output: Path | None = typer.Option(
         None,

@@ -14,14 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.depth.camera_info import (
-    camera_from_info,
-    has_intrinsics,
-    has_projection,
-    is_same_aspect,
-    resize_camera,
-)
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import (
@@ -30,9 +22,17 @@ from mirror_depth_ros.data.bag_topics import (
     registration_remedy,
     to_add,
 )
-from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.data.lazy_sequence import LazySequence
+from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.camera_info import (
+    camera_from_info,
+    has_intrinsics,
+    has_projection,
+    is_same_aspect,
+    resize_camera,
+)
+from mirror_depth_ros.depth.grey_levels import GreyLevels
 
 T = TypeVar('T')
 

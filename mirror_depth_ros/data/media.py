@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.frames import IMAGE_SUFFIXES, FrameFolder, is_companion, read_rgb
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.depth.picture_file import FocalLength, PictureError, read_focal_length
 

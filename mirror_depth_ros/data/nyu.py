@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.file_list import (
     ListedFrame,
     check_split,
@@ -17,8 +16,9 @@ from mirror_depth_ros.data.file_list import (
     read_file_list,
 )
 from mirror_depth_ros.data.frames import read_depth, read_rgb
-from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.lazy_sequence import LazySequence
+from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.depth.camera import CameraModel
 
 #: The Kinect's colour camera; ``camera_params.m`` of the data set's own toolbox.
 NYU_CAMERA = CameraModel(640, 480, 518.8579, 519.4696, 325.5824, 253.7362)

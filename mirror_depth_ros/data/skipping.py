@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.lazy_sequence import LazySequence
+from mirror_depth_ros.data.sample import DepthSample
 
 
 @dataclass(frozen=True)

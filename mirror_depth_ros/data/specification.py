@@ -11,15 +11,14 @@ from typing import Any
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.kitti import KittiFolder
+from mirror_depth_ros.data.lazy_sequence import LazySequence, Part
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.data.scene_samples import SceneSamples
-from mirror_depth_ros.data.lazy_sequence import LazySequence, Part
 
 #: What can be named, for help and errors.
 FORMS = (
-    'nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, scenes:indoor or '
-    'scenes:outdoor, or a part of one such as frames:FOLDER[:80%]'
+    'nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER, or a part of one such as '
+    'frames:FOLDER[:80%]'
 )
 
 # No topic has a comma in its name, and what is no option may belong to the folder's.
@@ -44,18 +43,17 @@ class DataSet:
     left_out: int = 0
 
 
-def open_data(specification: str, *, scene_count: int, split: str = 'test') -> DataSet:
+def open_data(specification: str, *, split: str = 'test') -> DataSet:
     """Open a data set, or a part of it.
 
     A part is written behind, as ``[FROM:TO]``: see :func:`part_bounds`. It is one of the samples
-    in their order, after ``scene_count`` and without what has no true depth. A file or folder
+    in their order, without what has no true depth. A file or folder
     whose own name ends in such brackets is opened whole.
 
     Between a recording and its part may stand arguments of :class:`BagFrames`, such as
     ``bag:FOLDER,image=/left/image,tolerance_s=0.04[80%:]``.
 
     :param specification: one of :data:`FORMS`.
-    :param scene_count: how many scenes of the split to take.
     :param split: ``train`` or ``test``; recordings and frame folders have no splits and are given
         whole.
     :raises ValueError: for another form, a folder without images, or a part or an option that is
@@ -64,11 +62,11 @@ def open_data(specification: str, *, scene_count: int, split: str = 'test') -> D
     """
     kind, _, where = specification.partition(':')
     brackets = _BRACKETS.fullmatch(where)
-    if brackets is None or (kind != 'scenes' and Path(where).exists()):
-        return _open_whole(kind, where, specification, scene_count=scene_count, split=split)
+    if brackets is None or Path(where).exists():
+        return _open_whole(kind, where, specification, split=split)
     whole, part = brackets['whole'], brackets['part']
     _parse(part)  # a typing error there should not cost the reading of a recording
-    data = _open_whole(kind, whole, specification, scene_count=scene_count, split=split)
+    data = _open_whole(kind, whole, specification, split=split)
     start, stop = part_bounds(part, len(data.samples))
     return replace(data, samples=Part(data.samples, start, stop))
 
@@ -162,9 +160,7 @@ def _tolerance(value: str) -> float:
         ) from error
 
 
-def _open_whole(
-    kind: str, where: str, specification: str, *, scene_count: int, split: str
-) -> DataSet:
+def _open_whole(kind: str, where: str, specification: str, *, split: str) -> DataSet:
     if not where:
         kind = ''
     if kind == 'nyu':
@@ -181,7 +177,4 @@ def _open_whole(
         return DataSet(frames, 'indoor', frames.unmatched)
     if kind == 'frames':
         return DataSet(FrameFolder(where), 'indoor')
-    if kind == 'scenes':
-        # The protocols of scenes bear the names of their kinds.
-        return DataSet(SceneSamples(where, count=scene_count, split=split), where)
     raise ValueError(f'got data set {specification!r}, expected {FORMS}')

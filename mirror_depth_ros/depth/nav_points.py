@@ -40,8 +40,8 @@ def nav_points(
 
     :param depth: metres along Z, ``[H, W]``, marked as REP-117 has it: +Inf, beyond range, gives a
         point at ``clear_range``; NaN, no measurement, and -Inf, too close, give none.
-    :param rays: :attr:`~mirror_depth_ros.depth.camera.CameraModel.rays` of that size; where they are
-        NaN, outside the lens's field, there is no point.
+    :param rays: :attr:`~mirror_depth_ros.depth.camera.CameraModel.rays` of that size; where they
+        are NaN, outside the lens's field, there is no point.
     :param decimation: width and height of a block [pixels].
     :param clear_range: farther points are moved along their ray to this distance from the camera
         [m], where they mark nothing and still clear.

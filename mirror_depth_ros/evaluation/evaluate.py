@@ -10,16 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.inference.engines.selection import EngineMaker
-from mirror_depth_ros.inference.estimator import DepthEstimator
-from mirror_depth_ros.inference.interfaces import Estimator
-from mirror_depth_ros.depth.metrics import depth_metrics, mean_metrics
-from research.baselines.prompted import DistancePrompts
-from research.baselines.weights import load_baseline
-from mirror_depth_ros.depth.preview import comparison
 from mirror_depth_ros.depth.eval_protocols import Protocol
-from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE, distance_prompts, tokenize
 from mirror_depth_ros.depth.files import write_rgb_png
+from mirror_depth_ros.depth.metrics import depth_metrics, mean_metrics
+from mirror_depth_ros.depth.preview import comparison
+from mirror_depth_ros.inference.interfaces import Estimator
 
 _PICTURE_HEIGHT = 240
 
@@ -109,41 +104,6 @@ def _draw(
         sample.rgb, depth, sample.depth, max_depth=max_depth, height=_PICTURE_HEIGHT
     )
     write_rgb_png(folder / f'{sample.name.replace("/", "_")}.png', picture)
-
-
-def load_estimator(
-    model: str,
-    baseline: str | None = None,
-    *,
-    device: str = 'auto',
-    precision: str = 'auto',
-    backend: str = 'auto',
-    clip_weights: str | None = None,
-) -> DepthEstimator:
-    """Return a model, or a baseline on its CLIP, to be evaluated alike.
-
-    Baselines compare methods on one frozen ViT: that of ``clip2depth`` in place of ``builtin``,
-    whose image tower is convolutional.
-
-    :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
-    :param baseline: None, ``mean``, ``linear``, ``depthclip`` or ``learned_prompts``.
-    :param clip_weights: as of :meth:`DepthEstimator.load`, which takes the others, too.
-    :raises FileNotFoundError: if there is no such model, or the baseline was not fitted.
-    :raises ValueError: for an unknown baseline or one of another CLIP, an unknown device or
-        precision.
-    """
-    if baseline is None:
-        return DepthEstimator.load(
-            model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
-        )
-    if model == 'builtin':
-        model = 'clip2depth'
-    prompts = DistancePrompts(distance_prompts(), tokenize, VOCABULARY_SIZE)
-    engines = EngineMaker(backend=backend, precision=precision, device=device)
-    network = load_baseline(baseline, model, prompts=prompts, clip_weights=clip_weights)
-    estimator = DepthEstimator(network, engines)
-    estimator.model_name = str(model)
-    return estimator
 
 
 def summarize_scores(scores: Sequence[Score]) -> dict[str, object]:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.depth.camera import back_project
 from mirror_depth_ros.data.media import CameraOf, Kind, Medium
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.inference.interfaces import Estimator
+from mirror_depth_ros.depth.camera import back_project
+from mirror_depth_ros.depth.files import write_depth_png, write_ply, write_rgb_png
 from mirror_depth_ros.depth.metrics import depth_metrics
 from mirror_depth_ros.depth.preview import colorize_depth
-from mirror_depth_ros.depth.files import write_depth_png, write_ply, write_rgb_png
+from mirror_depth_ros.inference.interfaces import Estimator
 
 #: The figures that are kept of a sample with truth.
 FIGURES = ('abs_rel', 'delta1')

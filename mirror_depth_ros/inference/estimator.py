@@ -31,8 +31,8 @@ class DepthEstimator:
         The engine for images of 4:3 is made here, those for others when they come.
 
         :param engines: makes what computes it; None: of ``auto`` backend, precision and device.
-        :param onnx: the network as :func:`~mirror_depth_ros.inference.engines.shipped_onnx.shipped_onnx`
-            returns it, so that no backend needs an export.
+        :param onnx: the network as :func:`.shipped_onnx` returns
+            it, so that no backend needs an export.
         :raises ValueError: for a backend that computes something else than PyTorch.
         """
         engines = engines or EngineMaker()
@@ -58,7 +58,7 @@ class DepthEstimator:
     ) -> DepthEstimator:
         """Load a depth model.
 
-        :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
+        :param model: ``builtin`` or the path of a checkpoint.
         :param device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         :param precision: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8`` (ONNX Runtime only);
             ``auto`` takes the fastest number format that the device computes natively, of floats.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class Estimator(Protocol):
-    """What makes depth of an image: :class:`mirror_depth_ros.inference.estimator.DepthEstimator`."""
+    """What makes depth of an image: a :class:`.DepthEstimator`."""
 
     @property
     def device(self) -> object:

@@ -13,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.clip import FrozenTextEncoder, load_clip
 from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.model.resources import BUILTIN_CLIPS, BUILTIN_MODELS, model_directory
+from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODEL, model_directory
 from mirror_depth_ros.validation import ByName, Integer, Number, PlainData
-from mirror_depth_ros.depth.files import write_bytes
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
 # Of the facts, what is looked at again; the others need only be plain.
@@ -72,7 +72,7 @@ def load_checkpoint(
 ) -> MirrorDepth:
     """Load a network.
 
-    :param source: ``builtin``, ``clip2depth`` or the path of a checkpoint.
+    :param source: ``builtin`` or the path of a checkpoint.
     :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere than
         where the checkpoint was trained; None for a CLIP that brings its own.
     :param folded: without mirror and text encoder, for inference; False to train on.
@@ -112,13 +112,13 @@ def checkpoint_path(source: str | os.PathLike[str]) -> Path:
 
     :raises FileNotFoundError: if there is none.
     """
-    if str(source) in BUILTIN_MODELS:
+    if str(source) == BUILTIN_MODEL:
         return model_directory() / f'{source}.safetensors'
     path = Path(source).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f'got model {str(source)!r}, expected {", ".join(BUILTIN_MODELS)} or the path '
-            'of a .safetensors checkpoint'
+            f'got model {str(source)!r}, expected {BUILTIN_MODEL} or the path of a '
+            ' .safetensors checkpoint'
         )
     return path
 
@@ -197,7 +197,7 @@ def _load_clip(
     path: Path, config: MirrorDepthConfig, metadata: Mapping[str, str], weights: str | None
 ) -> nn.Module:
     """Return the CLIP that a checkpoint was trained with, and no other."""
-    if weights and (config.clip in BUILTIN_CLIPS or config.clip.startswith(LOCAL_FOLDER)):
+    if weights and (config.clip == BUILTIN_CLIP or config.clip.startswith(LOCAL_FOLDER)):
         raise ValueError(
             f'got clip_weights {weights!r} for {path.name}, expected none, as its CLIP '
             f'{config.clip} brings its own; leave them out'

@@ -25,7 +25,7 @@ from mirror_depth_ros.model.quick_gelu import (
     check_tag,
     is_openai_file,
 )
-from mirror_depth_ros.model.resources import BUILTIN_CLIPS, model_directory
+from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
 
 # All that a configuration can say of a CLIP in OpenAI's own layout.
 _OPENAI_CONFIG = ('embed_dim', 'vision_cfg', 'text_cfg', 'quick_gelu')
@@ -35,7 +35,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
     """Build an open_clip model.
 
     :param name: an open_clip model name, ``local-dir:FOLDER`` with ``open_clip_config.json`` and
-        weights in it, or a name of :data:`BUILTIN_CLIPS` for the package's own.
+        weights in it, or :data:`BUILTIN_CLIP` for the package's own.
     :param weights: an open_clip tag (needs network or a cache), a local file, or None for random
         weights; a folder and the package's own CLIP bring their weights along.
     :raises ValueError: for an unknown name or tag, weights that do not fit, or weights that were
@@ -45,7 +45,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
         A folder with a pickle in it is one as well, and one whose configuration makes no CLIP.
     :raises FileNotFoundError: for a folder or weights file that does not exist.
     """
-    if name in BUILTIN_CLIPS:
+    if name == BUILTIN_CLIP:
         name = f'{LOCAL_FOLDER}{model_directory() / name}'
     file: Path | None = None
     if name.startswith(LOCAL_FOLDER):
@@ -78,7 +78,7 @@ def load_clip(name: str, weights: str | None = None) -> nn.Module:
 
 def needs_weights(name: str) -> bool:
     """Say whether a CLIP of that name is random unless weights are named, too."""
-    return name not in BUILTIN_CLIPS and not name.startswith(LOCAL_FOLDER)
+    return name != BUILTIN_CLIP and not name.startswith(LOCAL_FOLDER)
 
 
 def _file_or_tag(name: str, weights: str) -> Path | None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-#: Name of the small CLIP that the package's own scenes taught, and of its open_clip folder.
-BUILTIN_CLIP = 'mirror-depth-clip'
-#: Names of all CLIPs that the package brings along; the second has seen photographs.
-BUILTIN_CLIPS = (BUILTIN_CLIP, 'mirror-depth-lit')
-#: Names of the depth models that the package brings along: the best, and the paper's own network.
-BUILTIN_MODELS = ('builtin', 'clip2depth')
+#: Name of the CLIP that the package brings along, and of its open_clip folder.
+BUILTIN_CLIP = 'mirror-depth-lit'
+#: Name of the depth model that the package brings along.
+BUILTIN_MODEL = 'builtin'
 
 _SHARE = Path('share') / 'mirror_depth_ros'
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_depth_ros.data.frames import FrameFolder
-from mirror_depth_ros.depth.metrics import depth_metrics, mean_metrics
-from mirror_depth_ros.depth.preview import comparison, titled_rows
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
 from mirror_depth_ros.depth.files import write_depth_png, write_json, write_ply, write_rgb_png
+from mirror_depth_ros.depth.metrics import depth_metrics, mean_metrics
+from mirror_depth_ros.depth.preview import comparison, titled_rows
 
 #: ``depth``, ``preview`` and ``cloud`` of one frame.
 Parts: TypeAlias = Mapping[str, NDArray[Any]]

@@ -11,6 +11,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.camera_info import (
     camera_from_info,
     has_intrinsics,
@@ -19,7 +20,6 @@ from mirror_depth_ros.depth.camera_info import (
     lens_of,
     pinhole_from_info,
 )
-from mirror_depth_ros.depth.camera import CameraModel
 
 
 def info_from_camera(camera: CameraModel, header: Header) -> CameraInfo:

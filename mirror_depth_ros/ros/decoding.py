@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from mirror_depth_ros import image_decoding
+from mirror_depth_ros.depth import image_decoding
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 
 

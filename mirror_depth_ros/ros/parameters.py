@@ -54,7 +54,7 @@ class DepthParameters:
 
     model: str = _parameter(
         'builtin',
-        'Depth model: "builtin", "clip2depth", or the path of a checkpoint (.safetensors).',
+        'Depth model: "builtin" or the path of a checkpoint (.safetensors).',
         in_use=_LOADED_FOR_IT,
     )
     clip_weights: str = _parameter(

@@ -13,8 +13,8 @@ from std_msgs.msg import Header
 from mirror_depth_ros.depth.depth_range import apply_range
 from mirror_depth_ros.depth.flying_pixels import flying_pixels
 from mirror_depth_ros.depth.grey_levels import GreyLevels
-from mirror_depth_ros.inference.heap import without_garbage_collection
 from mirror_depth_ros.depth.image_decoding import decode_compressed
+from mirror_depth_ros.inference.heap import without_garbage_collection
 from mirror_depth_ros.inference.interfaces import Estimator
 from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
 from mirror_depth_ros.ros.decoding import decode_image

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from mirror_depth_ros.model.checkpoint import save_checkpoint
 from mirror_depth_ros.depth.preview import comparison
+from mirror_depth_ros.model.checkpoint import save_checkpoint
 from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
 from mirror_depth_ros.training.pictures import resize, to_picture
 from mirror_depth_ros.training.schedule import warmed_up_average

@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from safetensors.torch import save
 
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.checkpoint import checkpoint_facts
 from mirror_depth_ros.model.clip import load_clip, needs_weights
 from mirror_depth_ros.model.resources import recipe_directory
@@ -36,7 +37,6 @@ from mirror_depth_ros.training.callbacks import (
 from mirror_depth_ros.training.depth_data import DepthData
 from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
 from mirror_depth_ros.validation import Integer, Number, OrNone, check
-from mirror_depth_ros.depth.files import write_bytes
 
 #: Of a training, in its folder: what it goes on from, and all its options.
 CHECKPOINT_FILE = 'last.ckpt'

@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.specification import DataSet, open_data
+from mirror_depth_ros.depth.eval_protocols import named_protocol
+from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.model.conv_encoder import ImageEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.depth.eval_protocols import named_protocol
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.feature_cache import cache_pictures
 from mirror_depth_ros.training.loading import ResumableLoader
@@ -30,10 +31,9 @@ from mirror_depth_ros.training.picture_sets import (
     ValidationPictures,
 )
 from mirror_depth_ros.validation import Integer, OrNone, check
-from mirror_depth_ros.depth.files import write_json
 
 #: Kinds of data that come with images to train on and others to validate on.
-_WITH_SPLITS = ('nyu', 'kitti', 'scenes')
+_WITH_SPLITS = ('nyu', 'kitti')
 #: Of a recording that comes without, the last part is validated on: none of its neighbours is
 #: among what was trained on.
 _TRAIN_PART, _VAL_PART = '[:80%]', '[80%:]'
@@ -61,7 +61,6 @@ class DepthData(lightning.LightningDataModule):
         features: Literal['computed', 'cached'] = 'computed',
         variants: int = 8,
         workers: int = 2,
-        scene_count: int = 1000,
         val_count: int | None = None,
         skip_broken: bool = False,
         seed: int = 0,
@@ -72,8 +71,8 @@ class DepthData(lightning.LightningDataModule):
             train: Data to train on, such as nyu:FOLDER, kitti:FOLDER, bag:FOLDER or frames:FOLDER,
                 or a part of it, frames:FOLDER[:50%]; bag:FOLDER,image=TOPIC,depth=TOPIC where a
                 recording has several cameras.
-            val: Data to validate on. By default the test split of NYU and KITTI, other scenes, or
-                the last fifth of a recording, which is then not trained on.
+            val: Data to validate on. By default the test split of NYU and KITTI, or the last fifth
+                of a recording, which is then not trained on.
             protocol: What counts in validation, a protocol of mirror_depth evaluate; by default
                 what is usual for the data.
             batch_size: Images of a step, on each device.
@@ -82,7 +81,6 @@ class DepthData(lightning.LightningDataModule):
                 variants of each image, and keep the outcome on disk (cached).
             variants: How many variants of each image are kept when features are cached.
             workers: Processes that read and vary images.
-            scene_count: How many scenes, for scenes:indoor and scenes:outdoor.
             val_count: Validate on so many images only, evenly chosen.
             skip_broken: Pass over images that cannot be opened, and list them in broken.json.
             seed: Of the order of images and their variation.
@@ -95,9 +93,8 @@ class DepthData(lightning.LightningDataModule):
         self._is_cached = features == 'cached'
         self._batch_size, self._val_count = batch_size, val_count
         self.names = _name_data(train, val)
-        self.train_set = open_data(self.names[0], scene_count=scene_count, split='train')
-        split = 'val' if train.startswith('scenes:') else 'test'
-        self.val_set = open_data(self.names[1], scene_count=scene_count, split=split)
+        self.train_set = open_data(self.names[0], split='train')
+        self.val_set = open_data(self.names[1], split='test')
         self.protocol = named_protocol(protocol or self.val_set.protocol)
         self._train_data: Dataset[Any] | None = None
         self._loader: ResumableLoader | None = None

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.depth.metrics import METRIC_NAMES, depth_metrics
 from mirror_depth_ros.model.clip import Frozen
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
@@ -20,7 +21,6 @@ from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.schedule import adamw_warmup_cosine
 from mirror_depth_ros.validation import Choice, Number, Rule, check
-from mirror_depth_ros.depth.files import write_bytes
 
 Batch = Picture | EncodedPicture
 

@@ -19,14 +19,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mirror_depth_ros.data.rendered_scenes import RenderedScenes
-from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder, ImageEncoder
-from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.made_apart import made_apart
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.row_file import RowFile, RowWriter
-from mirror_depth_ros.depth.files import write_bytes
 
 _BATCH = 32
 
@@ -41,34 +38,6 @@ class EncodedPicture(NamedTuple):
     depth: Tensor
     #: Focal length of what the encoder saw [pixels], float32 ``[]``.
     focal_px: Tensor
-
-
-class CachedScenes(Dataset[EncodedPicture]):
-    """Rendered scenes, each as it is and mirrored left to right, by their features."""
-
-    def __init__(self, scenes: RenderedScenes, features: RowFile) -> None:
-        """Wrap what :func:`cache_scenes` returned."""
-        self._scenes, self._features = scenes, features
-
-    def __len__(self) -> int:
-        return 2 * len(self._scenes)
-
-    @property
-    def kinds(self) -> list[str]:
-        """``indoor`` or ``outdoor`` for each scene, half as many as there are entries."""
-        return self._scenes.kinds
-
-    def __getitem__(self, index: int) -> EncodedPicture:
-        """Return scene ``index // 2``, mirrored if ``index`` is odd."""
-        scene, flipped = divmod(index, 2)
-        depth = self._scenes.depth[scene].astype(np.float32)
-        if flipped:
-            depth = depth[:, ::-1].copy()
-        return EncodedPicture(
-            _as_bf16(self._features[index]),
-            torch.from_numpy(depth)[None],
-            torch.tensor(self._scenes.focal_px[scene]),
-        )
 
 
 class CachedPictures(Dataset[EncodedPicture]):
@@ -89,41 +58,6 @@ class CachedPictures(Dataset[EncodedPicture]):
             torch.from_numpy(self._depth[index].astype(np.float32)),
             torch.tensor(self._focal_px[index]),
         )
-
-
-def cache_scenes(
-    scenes: RenderedScenes,
-    encoder: FrozenImageEncoder,
-    path: Path,
-    *,
-    mirrored: Augmentation = NO_AUGMENTATION,
-) -> RowFile:
-    """Encode every picture and its mirror image; a finished cache is opened instead.
-
-    The file's name should say which encoder made it.
-
-    :param mirrored: in which other light the mirror images are seen; of it, only what changes no
-        geometry is done.
-    :returns: bf16 bit patterns ``[2 N, taps, rows, columns, C]``, each scene followed by its
-        mirror image.
-    :raises OSError: if the disk does not hold it.
-    """
-    if path.exists():
-        return RowFile(path)
-    shape = (2 * len(scenes), *_feature_shape(encoder, scenes.rgb.shape[1:3]))
-    with made_apart(path) as unfinished:
-        cache = RowWriter(unfinished, np.uint16, shape)
-        for start in track(range(0, len(scenes), _BATCH), 'encoding'):
-            rgb = torch.from_numpy(scenes.rgb[start : start + _BATCH].copy()).permute(0, 3, 1, 2)
-            with torch.random.fork_rng(devices=[]):
-                relit = []
-                for number, image in enumerate(rgb.flip(-1), start):
-                    torch.manual_seed(number)  # as it is wherever a batch begins
-                    relit.append(mirrored.relight(image))
-            pairs = torch.stack([rgb, torch.stack(relit)], dim=1)  # [B, 2, 3, H, W]
-            cache.append(_encode(encoder, pairs.flatten(0, 1)))
-        cache.close()
-    return RowFile(path)
 
 
 def cache_pictures(

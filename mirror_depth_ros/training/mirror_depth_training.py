@@ -29,7 +29,7 @@ class MirrorDepthTraining(DepthTraining):
 
         Args:
             network: The network to train from the start.
-            init: Go on from this model instead, builtin, clip2depth or the path of a checkpoint;
+            init: Go on from this model instead, builtin or the path of a checkpoint;
                 its network is taken, and what is said about one above is not.
             clip_weights: Where this machine has the CLIP weights, a tag of open_clip or a file, if
                 elsewhere than the network or the checkpoint says.

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.lazy_sequence import LazySequence
+from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.depth.eval_protocols import Protocol
 from mirror_depth_ros.depth.metrics import counted_pixels
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.depth.eval_protocols import Protocol
 from mirror_depth_ros.training.augmentation import Augmentation
 from mirror_depth_ros.training.feature_cache import CachedPictures, EncodedPicture
 from mirror_depth_ros.training.loading import Draw

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from mirror_depth_ros.data.rendered_scenes import RenderedScenes
 from rich.progress import track
 from torch import Tensor
 from torch.nn.functional import interpolate, pixel_unshuffle
 
-from mirror_depth_ros.data.rendered_scenes import RenderedScenes
-from research.baselines.baseline import BaselineConfig
 from mirror_depth_ros.training.feature_cache import EncodedPicture
+from research.baselines.baseline import BaselineConfig
 
 # Of the features' mean square: enough to solve for channels that hardly vary.
 _RIDGE = 1e-5

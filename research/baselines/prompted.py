@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from research.baselines.baseline import Baseline
 from mirror_depth_ros.model.clip import Frozen, FrozenTextEncoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
+from research.baselines.baseline import Baseline
 
 
 @dataclass(frozen=True)

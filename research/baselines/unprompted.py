@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from research.baselines.baseline import Baseline
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
+from research.baselines.baseline import Baseline
 
 
 class MeanDepth(Baseline):

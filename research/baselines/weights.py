@@ -11,14 +11,14 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
-from research.baselines.baseline import Baseline, BaselineConfig
-from research.baselines.prompted import DepthClip, DistancePrompts, LearnedPrompts
-from research.baselines.unprompted import LinearProbe, MeanDepth
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.checkpoint import load_clip_of, load_weights, read_weights
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from mirror_depth_ros.model.resources import model_directory
 from mirror_depth_ros.validation import ByName
-from mirror_depth_ros.depth.files import write_bytes
+from research.baselines.baseline import Baseline, BaselineConfig
+from research.baselines.prompted import DepthClip, DistancePrompts, LearnedPrompts
+from research.baselines.unprompted import LinearProbe, MeanDepth
 
 #: Baselines that are fitted to data.
 FITTED = {'mean': MeanDepth, 'linear': LinearProbe, 'learned_prompts': LearnedPrompts}
@@ -83,7 +83,7 @@ def load_baseline(
     """Load a baseline to compare a model with, on that model's CLIP and in its units.
 
     :param name: one of :data:`BASELINES`.
-    :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint.
+    :param model: ``builtin`` or the path of a checkpoint.
     :param prompts: the sentences that ``depthclip`` asks.
     :param folder: where the fitted weights are; those of the built-in model by default.
     :param clip_weights: where this machine has the CLIP weights (tag or file), if elsewhere than

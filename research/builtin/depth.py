@@ -15,17 +15,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from mirror_depth_ros.data.frames import FrameFolder
+from mirror_depth_ros.depth.eval_protocols import named_protocol
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.depth.metrics import depth_metrics
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
-from mirror_depth_ros.depth.eval_protocols import named_protocol
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.depth_training import Batch, DepthTraining
 from mirror_depth_ros.training.loading import ResumableLoader
 from mirror_depth_ros.training.picture_sets import ValidationPictures
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.training.schedule import warmed_up_average
-from mirror_depth_ros.depth.files import write_bytes
 from research.builtin.fast_encoder import FastModule, has_matrix_unit
 from research.builtin.mixture import Mixture, RealFrames, Rendered, root_weights
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from mirror_depth_ros.data.frames import FrameFolder
-from mirror_depth_ros.inference.estimator import DepthEstimator
-from mirror_depth_ros.depth.metrics import depth_metrics
 from mirror_depth_ros.depth.files import write_json
+from mirror_depth_ros.depth.metrics import depth_metrics
+from mirror_depth_ros.inference.estimator import DepthEstimator
 from research.scenes.rendered_scenes import KINDS, RenderedScenes
 
 #: Sets of pictures taken outdoors, which count up to 80 m.

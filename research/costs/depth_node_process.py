@@ -24,7 +24,11 @@ def main() -> int:
     def load_estimator(*_: Any, **__: Any) -> Estimator:
         import torch
 
-        from mirror_depth_ros.evaluation.benchmark.subject import Subject, load_network, make_estimator
+        from mirror_depth_ros.evaluation.benchmark.subject import (
+            Subject,
+            load_network,
+            make_estimator,
+        )
 
         if options.threads:
             torch.set_num_threads(options.threads)

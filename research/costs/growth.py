@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.benchmark import costs
 from mirror_depth_ros.evaluation.benchmark.estimation import (
     HFOV_DEG,
@@ -23,7 +24,6 @@ from mirror_depth_ros.evaluation.benchmark.subject import (
     make_estimator,
     resized,
 )
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.inference.estimator import DepthEstimator
 
 #: Sides of square inputs [pixels], where the patches divide them.

@@ -22,7 +22,12 @@ def measure_packing(height: int, width: int, *, rounds: int) -> dict[str, dict[s
 
     :raises ChildFailedError: if that process fails.
     """
-    command = [*module_command(f'{_PACKAGE}.packing'), str(height), str(width), str(rounds)]
+    command = [
+        *module_command(f'{_PACKAGE}.packing_process'),
+        str(height),
+        str(width),
+        str(rounds),
+    ]
     with (
         TemporaryDirectory(prefix='mirror_depth_') as folder,
         interruptible(),
@@ -74,11 +79,11 @@ def measure_node(
             others = [
                 children.start(
                     name,
-                    [*module_command(f'{_PACKAGE}.{module}'), *arguments, *topics],
+                    [*module_command(f'{_PACKAGE}.{module}_process'), *arguments, *topics],
                 )
                 for name, (module, *arguments) in commands.items()
             ]
-            command = [*module_command(f'{_PACKAGE}.receiver'), '--ros-args']
+            command = [*module_command(f'{_PACKAGE}.receiver_process'), '--ros-args']
             receiver = children.start(
                 'receiver', [*command, *receiver_topics], read_output=True, write_input=True
             )

@@ -26,7 +26,7 @@ _ACTIVE = 'listening to'
 def measure(model: str, rounds: int, *, advance: Callable[[], None]) -> dict[str, Any]:
     """Start both in turn, each in a process of its own.
 
-    :param model: ``builtin``, ``clip2depth`` or the path of a checkpoint, for the node.
+    :param model: ``builtin`` or the path of a checkpoint, for the node.
     :param advance: called after every round.
     :returns: ``help_s``, until ``mirror_depth --help`` has ended, and ``node_active_s``, until the
         node is active: the spreads, from the start of the process [s].

@@ -8,13 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from research.costs.node import ask
 from mirror_depth_ros.cli.processes import Children, interruptible, module_command
 from mirror_depth_ros.cli.ros_environment import (
     find_config,
     private_environment,
     profile_variable,
 )
+from research.costs.node import ask
 
 _PACKAGE = 'research.costs'
 MESSAGES = ('image', 'depth', 'points')
@@ -76,7 +76,7 @@ def _receive(
         takers = {
             reliability: children.start(
                 reliability,
-                [*module_command(f'{_PACKAGE}.taker'), reliability, message],
+                [*module_command(f'{_PACKAGE}.taker_process'), reliability, message],
                 read_output=True,
                 write_input=True,
                 environment=environments[1],
@@ -85,7 +85,7 @@ def _receive(
         }
         sender = children.start(
             'sender',
-            module_command(f'{_PACKAGE}.sender'),
+            module_command(f'{_PACKAGE}.sender_process'),
             read_output=True,
             write_input=True,
             environment=environments[0],

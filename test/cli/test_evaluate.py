@@ -139,11 +139,11 @@ def captioned_model(
 ) -> Path:
     """A checkpoint on a CLIP that knows the captions' words."""
     import open_clip
+    from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
     from safetensors.torch import save_file
 
     from mirror_depth_ros.model.checkpoint import save_checkpoint
     from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-    from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
 
     text = {**tiny_clip_config['text_cfg'], 'context_length': 12, 'vocab_size': VOCABULARY_SIZE}
     config = {'model_cfg': {**tiny_clip_config, 'text_cfg': text}}

@@ -10,8 +10,8 @@ import typer
 
 from mirror_depth_ros.cli.main import app
 from mirror_depth_ros.inference.engines.backend import BACKENDS, PRECISIONS
-from research.baselines.weights import BASELINES
 from mirror_depth_ros.model.resources import BUILTIN_MODELS
+from research.baselines.weights import BASELINES
 
 COMMANDS = typer.main.get_group(app).commands
 

@@ -10,8 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
-from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.depth.files import write_rgb_png
+from mirror_depth_ros.inference.estimator import DepthEstimator
 
 RGB = np.full((15, 21, 3), (200, 100, 0), np.uint8)
 

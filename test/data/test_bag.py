@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.bag import BagFrames
+from mirror_depth_ros.depth.camera import CameraModel
 
 H, W = 37, 53
 START_NS = 1_700_000_000 * 10**9

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.frames import FrameFolder, read_depth, read_rgb
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.files import write_rgb_png
 
 RGB = np.zeros((15, 21, 3), np.uint8)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.kitti import KittiFolder
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.files import write_rgb_png
 
 DATE, DRIVE = '2011_09_26', '2011_09_26_drive_0002_sync'

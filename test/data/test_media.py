@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.media import Kind, find_media
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.files import write_rgb_png
 
 RGB = np.full((15, 21, 3), (200, 100, 0), np.uint8)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
+from mirror_depth_ros.depth.camera import CameraModel
 
 CAMERA = CameraModel(640, 480, 518.8579, 519.4696, 325.5824, 253.7362)
 TRAIN_LIST = 'nyudepthv2_train_files_with_gt.txt'

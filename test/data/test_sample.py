@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.depth.camera import CameraModel
 
 CAMERA = CameraModel.from_fov(7, 5, 60.0)
 RGB = np.zeros((5, 7, 3), np.uint8)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.data.lazy_sequence import LazySequence
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.data.skipping import Broken, open_each
-from mirror_depth_ros.data.lazy_sequence import LazySequence
+from mirror_depth_ros.depth.camera import CameraModel
 
 
 class Shelf(LazySequence[DepthSample]):

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from mirror_depth_ros.data.scene_samples import SceneSamples
+from mirror_depth_ros.scenes.video import SPLITS
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.kitti import KittiFolder
-from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
-from mirror_depth_ros.data.scene_samples import SceneSamples
-from mirror_depth_ros.data.specification import open_data, part_bounds
 from mirror_depth_ros.data.lazy_sequence import Part
-from mirror_depth_ros.scenes.video import SPLITS
+from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
+from mirror_depth_ros.data.specification import open_data, part_bounds
 
 
 def test_scenes_are_unseen_ones() -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mirror_depth_ros.depth.eval_protocols import PROTOCOLS, Protocol, Shares, Window, named_protocol
+from mirror_depth_ros.depth.eval_protocols import (
+    PROTOCOLS,
+    Protocol,
+    Shares,
+    Window,
+    named_protocol,
+)
 
 
 def edges(mask: np.ndarray) -> tuple[int, int, int, int]:

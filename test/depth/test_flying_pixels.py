@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from mirror_depth_ros.scenes.render import render
+from mirror_depth_ros.scenes.video import SPLITS, make_scene
 
 from mirror_depth_ros import flying_pixels as module
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.flying_pixels import flying_pixels
-from mirror_depth_ros.scenes.render import render
-from mirror_depth_ros.scenes.video import SPLITS, make_scene
 
 H, W = 15, 33
 NAN, INF = np.nan, np.inf

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-
-from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.ground_plane import fit_ground_plane, scale_from_ground
 from mirror_depth_ros.scenes.labels import LABELS, label_map
 from mirror_depth_ros.scenes.render import render
 from mirror_depth_ros.scenes.video import SPLITS, make_scene
+
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.ground_plane import fit_ground_plane, scale_from_ground
 
 CAMERA = CameraModel.from_fov(161, 121, 75.0)
 GROUND = [LABELS.index(name) for name in ('floor', 'rug', 'road', 'pavement', 'grass')]

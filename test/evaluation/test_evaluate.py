@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.evaluation.evaluate import evaluate, summarize_scores
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS, Protocol, Shares
+from mirror_depth_ros.evaluation.evaluate import evaluate, summarize_scores
 
 INDOOR = PROTOCOLS['indoor']
 

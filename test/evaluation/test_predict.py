@@ -7,9 +7,9 @@ import numpy as np
 import plyfile
 import pytest
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.media import Kind, Medium
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.predict import (
     Failure,
     Prediction,

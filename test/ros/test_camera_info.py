@@ -4,8 +4,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from mirror_depth_ros.depth.camera_info import camera_from_info
 from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.camera_info import camera_from_info
 from mirror_depth_ros.ros.camera_info import (
     CalibrationTracker,
     info_for_image,

@@ -11,9 +11,9 @@ import yaml
 from sensor_msgs.msg import PointCloud2
 
 from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.inference.shared_memory import find_shortage
 from mirror_depth_ros.ros.outputs import OUTPUTS
 from mirror_depth_ros.ros.parameters import DepthParameters
-from mirror_depth_ros.inference.shared_memory import find_shortage
 
 CONFIG = Path(__file__).parents[2] / 'config'
 

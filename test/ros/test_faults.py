@@ -22,8 +22,8 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.cli.ros_environment import free_domain
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode

@@ -40,8 +40,9 @@ def models(
     tiny_clip_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A folder of built-in models, with a CLIP that reads captions and has no weights yet."""
-    from mirror_depth_ros.model import clip, resources
     from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
+
+    from mirror_depth_ros.model import clip, resources
     from mirror_depth_ros.training import builtin
 
     text = {**tiny_clip_config['text_cfg'], 'context_length': 48, 'vocab_size': VOCABULARY_SIZE}

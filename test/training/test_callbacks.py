@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mirror_depth_ros.data.frames import FrameFolder
-from mirror_depth_ros.inference.estimator import DepthEstimator
-from mirror_depth_ros.evaluation.evaluate import evaluate, summarize_scores
-from mirror_depth_ros.depth.metrics import METRIC_NAMES
-from mirror_depth_ros.model.checkpoint import checkpoint_facts
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
+from mirror_depth_ros.depth.metrics import METRIC_NAMES
+from mirror_depth_ros.evaluation.evaluate import evaluate, summarize_scores
+from mirror_depth_ros.inference.estimator import DepthEstimator
+from mirror_depth_ros.model.checkpoint import checkpoint_facts
 from mirror_depth_ros.training.command import train
 
 

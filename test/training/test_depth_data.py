@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mirror_depth_ros.scenes.video import SPLITS
 
 from mirror_depth_ros.data.frames import FrameFolder
-from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS, Protocol, Window
-from mirror_depth_ros.scenes.video import SPLITS
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.depth_data import (
     DepthData,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
+
 from mirror_depth_ros.data.lazy_sequence import LazySequence
 from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.eval_protocols import Window
 from mirror_depth_ros.training.pictures import Picture, cut, resize, resize_depth, to_picture, turn
 

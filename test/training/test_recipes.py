@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.cli.main import app
 from mirror_depth_ros.cli.ros_environment import free_domain
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_facts
 from mirror_depth_ros.training.callbacks import MODEL_FILE

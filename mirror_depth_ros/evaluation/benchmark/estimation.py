@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.depth.camera import CameraModel, back_project
 from mirror_depth_ros.evaluation.benchmark import costs
 from mirror_depth_ros.evaluation.benchmark.rounds import Step, interleave, medians, timed
 from mirror_depth_ros.evaluation.benchmark.subject import (
@@ -19,7 +20,6 @@ from mirror_depth_ros.evaluation.benchmark.subject import (
     load_network,
     make_estimator,
 )
-from mirror_depth_ros.depth.camera import CameraModel, back_project
 from mirror_depth_ros.inference.estimator import DepthEstimator
 
 #: Of the camera that is simulated [degrees].

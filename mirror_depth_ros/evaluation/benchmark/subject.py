@@ -23,7 +23,7 @@ from mirror_depth_ros.model.mirror_depth import MirrorDepth, preset
 class Subject:
     """A depth model as options name it; JSON holds it, for another process to load the same."""
 
-    #: ``builtin``, ``clip2depth`` or the path of a checkpoint; unused where :attr:`clip` is given.
+    #: ``builtin`` or the path of a checkpoint; unused where :attr:`clip` is given.
     model: str = 'builtin'
     #: An open_clip name: the paper's network on that CLIP, with random weights.
     clip: str | None = None

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from mirror_depth_ros import __version__
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.inference.engines.engine_set import network_fingerprint
 from mirror_depth_ros.inference.engines.onnx_export import OPSET, export_onnx
 from mirror_depth_ros.inference.engines.onnxruntime_engine import OnnxRuntime
 from mirror_depth_ros.inference.engines.verification import verify
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.depth.files import write_bytes
 
 
 def write_onnx(
@@ -26,8 +26,8 @@ def write_onnx(
 ) -> dict[str, Any]:
     """Write a network, after ONNX Runtime has computed from the file's bytes what PyTorch does.
 
-    Inputs, output and units are those of :func:`~mirror_depth_ros.inference.engines.onnx_export.export_onnx`
-    and stand in the file's ``metadata_props``.
+    Inputs, output and units are those of :func:`.export_onnx` and stand in the file's
+    ``metadata_props``.
 
     :param size: height and width of its images; None for those it was trained at [pixels].
     :returns: height, width, the error that was found and the file's bytes.

@@ -20,7 +20,11 @@ from mirror_depth_ros.inference.engines.backend import (
 )
 from mirror_depth_ros.inference.engines.engine_cache import EngineCache, has_engines
 from mirror_depth_ros.inference.engines.engine_set import EngineSet, network_traits
-from mirror_depth_ros.inference.engines.torch_engine import TorchEngine, is_convolutional, torch_precision
+from mirror_depth_ros.inference.engines.torch_engine import (
+    TorchEngine,
+    is_convolutional,
+    torch_precision,
+)
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
 _DEVICE_TYPES = ('cpu', 'cuda', 'mps')

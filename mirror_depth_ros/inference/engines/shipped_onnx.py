@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.inference.engines.backend import require_packages
 from mirror_depth_ros.inference.engines.onnx_export import export_onnx
 from mirror_depth_ros.inference.engines.onnx_file import file_metadata
@@ -19,7 +20,6 @@ from mirror_depth_ros.inference.engines.verification import verify
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
 from mirror_depth_ros.model.clip_folder import weights_in
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.depth.files import write_bytes
 
 #: Of a file as :func:`write_shipped_onnx` writes it.
 SUFFIX = '.onnx_parts'

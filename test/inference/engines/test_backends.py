@@ -265,7 +265,9 @@ def test_a_missing_package_is_named_with_the_command(
     expected = f"got backend '{backend}' without the Python packages {backend}, .* pip install"
     with pytest.raises(ValueError, match=expected):
         load(tiny_model, backend)
-    monkeypatch.setattr('mirror_depth_ros.inference.engines.selection.find_spec', lambda name: None)
+    monkeypatch.setattr(
+        'mirror_depth_ros.inference.engines.selection.find_spec', lambda name: None
+    )
     assert load(tiny_model, 'auto').backend == 'torch'
 
 

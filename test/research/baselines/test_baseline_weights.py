@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from mirror_depth_ros.model.checkpoint import load_clip_of
 from research.baselines.baseline import Baseline
 from research.baselines.prompted import DistancePrompts
 from research.baselines.weights import (
@@ -21,7 +22,6 @@ from research.baselines.weights import (
     load_baseline,
     save_baseline,
 )
-from mirror_depth_ros.model.checkpoint import load_clip_of
 
 NO_PROMPTS = DistancePrompts({}, lambda sentences, length: torch.zeros(0, length).long(), 40)
 

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.estimator import DepthEstimator
+from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from research.baselines.baseline import Baseline
 from research.baselines.prompted import (
     DepthClip,
@@ -23,8 +25,6 @@ from research.baselines.prompted import (
     LearnedPrompts,
 )
 from research.baselines.unprompted import LinearProbe, MeanDepth
-from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
-from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 
 
 def tokenize(sentences: Sequence[str], context_length: int) -> Tensor:

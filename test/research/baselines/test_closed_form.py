@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-
 from mirror_depth_ros.data.rendered_scenes import RenderedScenes
+
+from mirror_depth_ros.training.feature_cache import EncodedPicture
 from research.baselines.baseline import BaselineConfig
 from research.baselines.closed_form import least_squares, mean_log_depth
-from mirror_depth_ros.training.feature_cache import EncodedPicture
 
 CONFIG = BaselineConfig('none', (0, 1), (32, 48), 50.0, 0.1, 100.0)
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from mirror_depth_ros.scenes.video import SceneVideo
 
 from mirror_depth_ros.depth.camera import CameraModel
 from research.consistency.consistency import (
@@ -14,7 +15,6 @@ from research.consistency.consistency import (
     spatial_continuity,
     temporal_disagreement,
 )
-from mirror_depth_ros.scenes.video import SceneVideo
 
 # 13 x 9 pixels, focal length 8 pixels, the axis through pixel (6, 4).
 CAMERA = CameraModel(13, 9, 8.0, 8.0, 6.0, 4.0)
