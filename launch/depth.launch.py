@@ -36,7 +36,7 @@ ARGUMENTS = {
     ),
     'namespace': ('', 'Namespace of the node and of its topics without a leading slash.'),
     'name': ('mirror_depth', 'Name of the node, and so of its topics, services and parameters.'),
-    'model': ('', 'builtin, clip2depth, or the path of a checkpoint.'),
+    'model': ('', 'builtin or the path of a checkpoint.'),
     'device': ('', 'auto, cpu, cuda, cuda:1, mps.'),
     'image_transport': ('', 'raw or compressed.'),
     'image_reliability': (

@@ -216,6 +216,67 @@ def tiny_model(tiny_network: dict[str, Any], tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope='session')
+def make_view() -> Callable[..., SimpleNamespace]:
+    """Return a maker of views of boxes on a floor, with exact depth."""
+
+    def make(kind: str, seed: int, *, width: int = 321, height: int = 241) -> SimpleNamespace:
+        """Look about at random.
+
+        :param kind: ``room``, within walls, or ``road``, below an open sky.
+        :returns: ``camera``; ``depth`` ``[H, W]`` [m], infinity = the sky; ``is_floor``
+            ``[H, W]``; ``position`` ``[3]`` and ``rotation`` ``[3, 3]``, which lead from the
+            optical frame to the world, z up from the floor.
+        """
+        from mirror_depth_ros.depth.camera import CameraModel
+
+        random = np.random.default_rng(seed)
+        is_room = kind == 'room'
+        camera = CameraModel.from_fov(width, height, random.uniform(55, 90))
+        yaw, pitch, roll = np.radians(random.uniform((-20, 5, -4), (20, 25, 4)))
+        position = np.array([0.0, 0.0, random.uniform(0.4, 1.6)])
+        # Columns: right, down, forward, for a camera that looks along x.
+        level = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+        about_z = _turn(2, yaw)
+        rotation = about_z @ level @ _turn(0, -pitch) @ _turn(2, roll)
+        rays = np.concatenate([camera.rays, np.ones((height, width, 1))], 2) @ rotation.T
+        reach = 4.0 if is_room else 25.0
+        low = np.stack([random.uniform(1.5, reach, 8), random.uniform(-3, 2.5, 8), np.zeros(8)], 1)
+        high = low + random.uniform(0.2, 1.2, (8, 3)) * [1, 1, 1.3]
+        with np.errstate(divide='ignore', invalid='ignore'):
+            floor = np.where(rays[..., 2] < 0, -position[2] / rays[..., 2], np.inf)
+            depth = floor
+            for a, b in zip(low, high):
+                near, far = np.sort(
+                    np.stack([a - position, b - position])[..., None, None, :] / rays, 0
+                )
+                enters, leaves = near.max(-1), far.min(-1)
+                depth = np.where(
+                    (enters < leaves) & (enters > 0), np.minimum(depth, enters), depth
+                )
+            if is_room:
+                walls = np.array([[-2, -3, -1], [reach + 2, 3.5, 2.8]]) - position
+                depth = np.minimum(depth, (walls[:, None, None] / rays).max(0).min(-1))
+        return SimpleNamespace(
+            camera=camera,
+            depth=depth.astype(np.float32),
+            is_floor=np.isfinite(depth) & (depth == floor),
+            position=position,
+            rotation=rotation,
+        )
+
+    return make
+
+
+def _turn(axis: int, angle: float) -> np.ndarray:
+    """Return the rotation about an axis, counter-clockwise seen from its end."""
+    one, other = (axis + 1) % 3, (axis + 2) % 3
+    turned = np.eye(3)
+    turned[[one, other], [one, other]] = np.cos(angle)
+    turned[other, one], turned[one, other] = np.sin(angle), -np.sin(angle)
+    return turned
+
+
+@pytest.fixture(scope='session')
 def make_frames() -> Callable[..., Path]:
     """Return a maker of folders of frames of 51 x 69 pixels: noise, and noisy depth from it."""
     import cv2

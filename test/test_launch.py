@@ -178,7 +178,7 @@ def test_without_arguments_the_node_gets_its_topics_and_no_parameter(
 
 def test_arguments_become_parameters_and_topics_of_the_node(monkeypatch, tmp_path, program):
     python, params_file = program('python'), tmp_path / 'mine.yaml'
-    params_file.write_text('/**: {ros__parameters: {model: clip2depth, max_range: 7.5}}')
+    params_file.write_text('/**: {ros__parameters: {model: builtin, max_range: 7.5}}')
     run_launch(
         monkeypatch,
         tmp_path,

@@ -107,7 +107,7 @@ def test_transport(benchmark, monkeypatch):
 @pytest.mark.parametrize(
     ('options', 'error'),
     [
-        (('--model', 'clip2depth', '--clip', 'ViT-B-16'), 'expected one of them'),
+        (('--model', 'other', '--clip', 'ViT-B-16'), 'expected one of them'),
         (('--transport', '--grow'), 'got --transport and --grow, expected one at a time'),
         (('--grow', '--start-up'), 'got --grow and --start-up, expected one at a time'),
         (('--size', '50x64', '--no-node'), 'expected multiples of the patch size 16'),

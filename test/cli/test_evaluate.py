@@ -42,9 +42,9 @@ def run(data: str, model: Path, *options: str) -> tuple[int, str, dict[str, Any]
     return result.exit_code, ' '.join(result.output.split()), figures
 
 
-def test_scenes_with_figures_and_pictures(tiny_model: Path, tmp_path: Path) -> None:
+def test_frames_with_figures_and_pictures(tiny_model: Path, frames: Path, tmp_path: Path) -> None:
     report, pictures = tmp_path / 'below' / 'figures.json', tmp_path / 'pictures'
-    command = ['evaluate', '--data', 'scenes:indoor', '--count', '2', '--model', str(tiny_model)]
+    command = ['evaluate', '--data', f'frames:{frames}[:2]', '--model', str(tiny_model)]
     command += ['--device', 'cpu', '--json', str(report), '--pictures', str(pictures)]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
@@ -118,80 +118,18 @@ def test_help_names_every_form_of_data() -> None:
     option = inspect.signature(evaluate).parameters['data'].default
     wholes, part = FORMS.split(', or a part of one such as ')
     forms = [*re.split(', | or ', wholes), part[part.index('[') :]]
-    assert len(forms) >= 8
+    assert len(forms) >= 6
     for form in forms:
         assert re.search(rf'(?<!\w){re.escape(form)}(?!\w)', option.help), form
 
 
-def test_a_protocol_that_does_not_fit(tiny_model: Path) -> None:
-    options = ('--count', '1', '--protocol')
-    code, output, _ = run('scenes:indoor', tiny_model, *options, 'kitti_garg_full')
+def test_a_protocol_that_does_not_fit(tiny_model: Path, frames: Path) -> None:
+    code, output, _ = run(f'frames:{frames}[:1]', tiny_model, '--protocol', 'kitti_garg_full')
     assert code == 1
     assert 'expected at least 352 x 1216, which the protocol kitti_garg_full cuts out' in output
-    code, output, _ = run('scenes:indoor', tiny_model, *options, 'garg')
+    code, output, _ = run(f'frames:{frames}[:1]', tiny_model, '--protocol', 'garg')
     assert code == 1
     assert "got protocol 'garg', expected one of indoor, outdoor, nyu" in output
-
-
-@pytest.fixture
-def captioned_model(
-    tiny_clip_config: dict[str, Any], tiny_network: dict[str, Any], tmp_path: Path
-) -> Path:
-    """A checkpoint on a CLIP that knows the captions' words."""
-    import open_clip
-    from mirror_depth_ros.scenes.captions import VOCABULARY_SIZE
-    from safetensors.torch import save_file
-
-    from mirror_depth_ros.model.checkpoint import save_checkpoint
-    from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-
-    text = {**tiny_clip_config['text_cfg'], 'context_length': 12, 'vocab_size': VOCABULARY_SIZE}
-    config = {'model_cfg': {**tiny_clip_config, 'text_cfg': text}}
-    folder = tmp_path / 'clip'
-    folder.mkdir()
-    (folder / 'open_clip_config.json').write_text(json.dumps(config))
-    clip = open_clip.create_model(f'local-dir:{folder}', load_weights=False)
-    save_file(clip.state_dict(), folder / 'open_clip_model.safetensors')
-    network = MirrorDepthConfig(**{**tiny_network, 'clip': f'local-dir:{folder}'})
-    save_checkpoint(MirrorDepth.from_config(network), tmp_path / 'model.safetensors')
-    return tmp_path / 'model.safetensors'
-
-
-def test_a_baseline_in_place_of_the_model(captioned_model: Path, tmp_path: Path) -> None:
-    report = tmp_path / 'figures.json'
-    command = ['evaluate', '--data', 'scenes:outdoor', '--count', '1', '--device', 'cpu']
-    command += ['--model', str(captioned_model), '--json', str(report)]
-    result = CliRunner().invoke(app, [*command, '--baseline', 'depthclip'])
-    assert result.exit_code == 0, result.output
-    assert 'baseline' in result.output
-    of_baseline = json.loads(report.read_text())
-    assert (of_baseline['baseline'], of_baseline['model']) == ('depthclip', str(captioned_model))
-    assert CliRunner().invoke(app, command).exit_code == 0
-    of_model = json.loads(report.read_text())
-    assert of_model['baseline'] is None
-    assert of_model['metric'] != of_baseline['metric']
-
-
-def test_a_baseline_that_is_not_there(tiny_model: Path) -> None:
-    command = ['evaluate', '--data', 'scenes:indoor', '--model', str(tiny_model), '--baseline']
-    result = CliRunner().invoke(app, [*command, 'median'])
-    assert result.exit_code == 1
-    assert "got baseline 'median', expected one of mean, linear, depthclip" in result.output
-    result = CliRunner().invoke(app, [*command, 'depthclip'])
-    assert result.exit_code == 1
-    assert 'vocabulary of 40 words' in result.output
-
-
-def test_a_baseline_that_was_not_fitted(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from research.baselines import weights
-
-    monkeypatch.setattr(weights, 'model_directory', lambda: tmp_path)
-    command = ['evaluate', '--data', 'scenes:indoor', '--model', str(tiny_model)]
-    result = CliRunner().invoke(app, [*command, '--baseline', 'linear'])
-    assert result.exit_code == 1
-    assert 'fit it with: python -m mirror_depth_ros.training.baselines' in result.output
 
 
 @pytest.mark.parametrize('data', ['kitchen', 'frames:nowhere'])
@@ -203,14 +141,10 @@ def test_unknown_data_ends_in_one_line(data: str) -> None:
     assert 'Traceback' not in result.output
 
 
-def test_clip_weights_that_lie_elsewhere(moved_clip: tuple[Path, Path]) -> None:
+def test_clip_weights_that_lie_elsewhere(moved_clip: tuple[Path, Path], frames: Path) -> None:
     model, weights = moved_clip
-    code, output, _ = run('scenes:indoor', model, '--count', '1')
+    code, output, _ = run(f'frames:{frames}[:1]', model)
     assert code == 1
     assert 'say as clip_weights where this machine has them' in output
-    options = ('--count', '1', '--clip-weights', str(weights))
-    code, output, figures = run('scenes:indoor', model, *options)
+    code, output, figures = run(f'frames:{frames}[:1]', model, '--clip-weights', str(weights))
     assert (code, figures['images']) == (0, 1), output
-    # The baseline asks the same CLIP, and gets as far as its vocabulary.
-    code, output, _ = run('scenes:indoor', model, *options, '--baseline', 'depthclip')
-    assert 'vocabulary of 40 words' in output

@@ -10,8 +10,7 @@ import typer
 
 from mirror_depth_ros.cli.main import app
 from mirror_depth_ros.inference.engines.backend import BACKENDS, PRECISIONS
-from mirror_depth_ros.model.resources import BUILTIN_MODELS
-from research.baselines.weights import BASELINES
+from mirror_depth_ros.model.resources import BUILTIN_MODEL
 
 COMMANDS = typer.main.get_group(app).commands
 
@@ -27,7 +26,7 @@ ESTIMATING = [name for name in COMMANDS if name not in ('train', 'export')]
 @pytest.mark.parametrize(
     ('flag', 'default', 'names'),
     [
-        ('--model', 'builtin', BUILTIN_MODELS),
+        ('--model', 'builtin', (BUILTIN_MODEL,)),
         ('--device', 'auto', ('auto', 'cpu', 'cuda', 'cuda:1', 'mps')),
         ('--precision', 'auto', PRECISIONS),
         ('--backend', 'auto', BACKENDS),
@@ -42,11 +41,3 @@ def test_every_subcommand_that_estimates_has_them(
     assert shared.help == option('predict', flag).help
     for name in names:
         assert re.search(rf'\b{name}\b', shared.help), name
-
-
-@pytest.mark.parametrize('command', ['evaluate', 'consistency'])
-def test_what_measures_a_model_measures_every_baseline(command: str) -> None:
-    baseline = option(command, '--baseline')
-    assert baseline.default is None
-    for name in BASELINES:
-        assert re.search(rf'\b{name}\b', baseline.help), name

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from mirror_depth_ros.data.scene_samples import SceneSamples
-from mirror_depth_ros.scenes.video import SPLITS
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.kitti import KittiFolder
@@ -22,36 +20,19 @@ from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
 from mirror_depth_ros.data.specification import open_data, part_bounds
 
 
-def test_scenes_are_unseen_ones() -> None:
-    data = open_data('scenes:outdoor', scene_count=2)
-    assert (data.protocol, data.left_out) == ('outdoor', 0)
-    samples = data.samples
-    assert isinstance(samples, SceneSamples)
-    assert len(samples) == 2
-    assert samples[1].name == f'outdoor/{SPLITS["test"].start + 1}'
-    with pytest.raises(IndexError):
-        samples[2]
-
-
-def test_scenes_of_another_split() -> None:
-    (scene,) = (data := open_data('scenes:indoor', scene_count=1, split='train')).samples
-    assert scene.name == f'indoor/{SPLITS["train"].start}'
-    assert data.protocol == 'indoor'
-
-
 @pytest.mark.parametrize('split', ['train', 'test'])
 def test_nyu_in_both_forms(tmp_path: Path, split: str) -> None:
     h5py = pytest.importorskip('h5py', reason='needs h5py: pip install .[train]')
     scipy_io = pytest.importorskip('scipy.io', reason='needs SciPy: pip install .[train]')
     (tmp_path / f'nyudepthv2_{split}_files_with_gt.txt').write_text(f'{split}.jpg None 518.8579\n')
-    folder = open_data(f'nyu:{tmp_path}', scene_count=1, split=split)
+    folder = open_data(f'nyu:{tmp_path}', split=split)
     assert isinstance(folder.samples, NyuFolder)
     assert (folder.samples.name_of(0), folder.protocol) == (f'{split}.jpg', 'nyu')
     with h5py.File(tmp_path / 'nyu.mat', 'w') as file:
         file.create_dataset('images', (2, 3, 640, 480), np.uint8, compression='gzip')
         file.create_dataset('rawDepths', (2, 640, 480), np.float32, compression='gzip')
     scipy_io.savemat(tmp_path / 'splits.mat', {'trainNdxs': [[1]], 'testNdxs': [[2]]})
-    mat = open_data(f'nyu:{tmp_path / "nyu.mat"}', scene_count=1, split=split)
+    mat = open_data(f'nyu:{tmp_path / "nyu.mat"}', split=split)
     assert isinstance(mat.samples, NyuMat)
     assert mat.samples.name_of(0) == {'train': '0001', 'test': '0002'}[split]
     assert mat.protocol == 'nyu'
@@ -61,7 +42,7 @@ def test_nyu_in_both_forms(tmp_path: Path, split: str) -> None:
 def test_kitti_with_its_truth(tmp_path: Path, split: str) -> None:
     lines = 'a.png a_depth.png 721.5377\nb.png None 721.5377\n'
     (tmp_path / f'eigen_{split}_files_with_gt.txt').write_text(lines)
-    data = open_data(f'kitti:{tmp_path}', scene_count=1, split=split)
+    data = open_data(f'kitti:{tmp_path}', split=split)
     assert isinstance(data.samples, KittiFolder)
     assert (len(data.samples), data.left_out, data.protocol) == (1, 1, 'kitti_garg_full')
 
@@ -71,44 +52,30 @@ def test_recordings_say_how_many_images_had_no_depth(bag_maker: Any) -> None:
     messages = [('/rgb/image_raw', bag_maker.image(rgb, 'rgb8', stamp)) for stamp in (0, 10**9)]
     messages.append(('/depth/image', bag_maker.image(depth, '16UC1', 10**9)))
     messages.append(('/rgb/camera_info', bag_maker.info(53, 37)))
-    data = open_data(f'bag:{bag_maker.write(messages)}', scene_count=1)
+    data = open_data(f'bag:{bag_maker.write(messages)}')
     assert (len(data.samples), data.left_out, data.protocol) == (1, 1, 'indoor')
 
 
 def test_frame_folders(tmp_path: Path) -> None:
     (tmp_path / 'meta.json').write_text('{}')
     cv2.imwrite(str(tmp_path / 'rgb.png'), np.zeros((3, 5, 3), np.uint8))
-    data = open_data(f'frames:{tmp_path}', scene_count=1)
+    data = open_data(f'frames:{tmp_path}')
     assert isinstance(data.samples, FrameFolder)
     assert data.protocol == 'indoor'
 
 
-def test_the_sky_is_infinitely_far() -> None:
-    sample = SceneSamples('outdoor', count=1, split='val', width=53, height=39)[0]
-    assert sample.rgb.shape == (39, 53, 3)
-    assert sample.depth is not None
-    assert np.isposinf(sample.depth).any()
-    assert not np.isnan(sample.depth).any()
-
-
 def test_errors_say_what_is_expected(tmp_path: Path) -> None:
-    for name in ('nyu', 'nyu:', 'kitti:', 'bag:', 'frames:', 'scenes:', 'disc:x', ''):
+    for name in ('nyu', 'nyu:', 'kitti:', 'bag:', 'frames:', 'scenes:indoor', 'disc:x', ''):
         with pytest.raises(
             ValueError, match=f"got data set '{name}', expected nyu:FOLDER, nyu:FI"
         ):
-            open_data(name, scene_count=1)
-    with pytest.raises(ValueError, match="got scene kind 'mars', expected one of indoor, outdoor"):
-        open_data('scenes:mars', scene_count=1)
+            open_data(name)
     with pytest.raises(FileNotFoundError, match='expected a folder of images'):
-        open_data(f'frames:{tmp_path / "none"}', scene_count=1)
+        open_data(f'frames:{tmp_path / "none"}')
     with pytest.raises(FileNotFoundError, match='expected the folder of NYU Depth v2'):
-        open_data(f'nyu:{tmp_path / "none"}', scene_count=1)
+        open_data(f'nyu:{tmp_path / "none"}')
     with pytest.raises(FileNotFoundError, match=r'expected the file nyu_depth_v2_labeled.mat'):
-        open_data(f'nyu:{tmp_path / "none.mat"}', scene_count=1)
-    with pytest.raises(ValueError, match="got split 'all', expected one of train, val, test"):
-        SceneSamples('indoor', count=1, split='all')
-    with pytest.raises(ValueError, match='got 0 scenes, expected 1 to'):
-        SceneSamples('indoor', count=0)
+        open_data(f'nyu:{tmp_path / "none.mat"}')
 
 
 def write_frames(folder: Path, count: int) -> Path:
@@ -122,7 +89,7 @@ def write_frames(folder: Path, count: int) -> Path:
 
 
 def names(specification: str, **options: Any) -> list[str]:
-    samples = open_data(specification, **{'scene_count': 1, **options}).samples
+    samples = open_data(specification, **options).samples
     return [samples.name_of(i) for i in range(len(samples))]
 
 
@@ -130,7 +97,7 @@ def test_parts_of_a_folder(tmp_path: Path) -> None:
     folder = write_frames(tmp_path / 'frames', 5)
     everything = names(f'frames:{folder}')
     assert len(everything) == 5
-    assert isinstance(open_data(f'frames:{folder}[:4]', scene_count=1).samples, Part)
+    assert isinstance(open_data(f'frames:{folder}[:4]').samples, Part)
     # 50% of 5 is 2.5, rounded upwards; 12.5% is 0.625
     for part, first, last in (
         ('[:80%]', 0, 4),
@@ -146,17 +113,11 @@ def test_parts_of_a_folder(tmp_path: Path) -> None:
         assert names(f'frames:{folder}{part}') == everything[first:last], part
 
 
-def test_parts_of_scenes_are_taken_of_those_that_are_counted() -> None:
-    data = open_data('scenes:outdoor[80%:]', scene_count=10)
-    assert (len(data.samples), data.protocol) == (2, 'outdoor')
-    assert data.samples[0].name == f'outdoor/{SPLITS["test"].start + 8}'
-
-
 def test_parts_of_the_published_data_sets(tmp_path: Path, bag_maker: Any) -> None:
     lines = ''.join(f'{name}.png {name}_depth.png 721.5377\n' for name in 'abcd')
     (tmp_path / 'eigen_test_files_with_gt.txt').write_text(f'{lines}e.png None 721.5377\n')
     assert names(f'kitti:{tmp_path}[1:3]') == ['b.png', 'c.png']
-    data = open_data(f'kitti:{tmp_path}[75%:]', scene_count=1)  # of those that have a truth
+    data = open_data(f'kitti:{tmp_path}[75%:]')  # of those that have a truth
     assert (len(data.samples), data.left_out, data.protocol) == (1, 1, 'kitti_garg_full')
     (tmp_path / 'nyudepthv2_test_files_with_gt.txt').write_text(
         lines.replace('721.5377', '518.8579')
@@ -198,10 +159,10 @@ def test_a_recording_is_told_its_topics_and_tolerance(two_cameras: Path) -> None
         ',tolerance_s=0.040',
     ):
         with pytest.raises(ValueError, match='.+') as error:
-            open_data(data, scene_count=1)
+            open_data(data)
         assert added.replace('/rear/truth', 'TOPIC') in str(error.value)
         data += added
-    opened = open_data(data, scene_count=1)
+    opened = open_data(data)
     assert (len(opened.samples), opened.left_out, opened.protocol) == (5, 0, 'indoor')
     sample = opened.samples[0]
     assert sample.rgb[0, 0, 0] == 200
@@ -213,11 +174,10 @@ def test_a_recording_is_told_its_topics_and_tolerance(two_cameras: Path) -> None
 
 def test_any_topic_of_a_recording_and_in_any_order(two_cameras: Path) -> None:
     options = ',camera_info=/rear/camera_info,depth=/front/truth,image=/front/image'
-    assert len(open_data(f'bag:{two_cameras}{options}', scene_count=1).samples) == 5
+    assert len(open_data(f'bag:{two_cameras}{options}').samples) == 5
     with pytest.raises(ValueError, match=r'got camera_info /none, which has no messages in '):
         open_data(
             f'bag:{two_cameras},image=/front/image,depth=/front/truth,camera_info=/none',
-            scene_count=1,
         )
 
 
@@ -225,12 +185,12 @@ def test_a_recording_whose_name_looks_like_options(two_cameras: Path) -> None:
     options = ',image=/front/image,depth=/front/truth'
     for name in ('run,1', 'run[7],2'):
         two_cameras = two_cameras.rename(two_cameras.with_name(name))
-        assert len(open_data(f'bag:{two_cameras}{options}', scene_count=1).samples) == 5, name
+        assert len(open_data(f'bag:{two_cameras}{options}').samples) == 5, name
     with pytest.raises(FileNotFoundError, match=r'got .*/run,3, expected a rosbag2 recording'):
-        open_data(f'bag:{two_cameras.with_name("run,3")}{options}', scene_count=1)
+        open_data(f'bag:{two_cameras.with_name("run,3")}{options}')
     two_cameras = two_cameras.rename(two_cameras.with_name('run,image=3'))
     with pytest.raises(ValueError, match=r'got 2 topics in .*/run,image=3 that may be the image'):
-        open_data(f'bag:{two_cameras}', scene_count=1)
+        open_data(f'bag:{two_cameras}')
 
 
 @pytest.mark.parametrize(
@@ -254,7 +214,7 @@ def test_a_recording_whose_name_looks_like_options(two_cameras: Path) -> None:
 )
 def test_options_that_are_none(two_cameras: Path, options: str, error: str) -> None:
     with pytest.raises(ValueError, match=error):
-        open_data(f'bag:{two_cameras}{options}', scene_count=1)
+        open_data(f'bag:{two_cameras}{options}')
 
 
 def test_a_folder_whose_name_looks_like_a_part(tmp_path: Path) -> None:
@@ -303,12 +263,12 @@ def test_parts_that_are_none(tmp_path: Path) -> None:
             rf'got part \{part[:-1]}\] of 3 samples, which is from {start} to {stop} and empty'
         )
         with pytest.raises(ValueError, match=f'{message}, expected .*; take a larger part'):
-            open_data(f'frames:{folder}{part}', scene_count=1)
+            open_data(f'frames:{folder}{part}')
     for part in ('[:4]', '[-4:]', '[0:99999999999999999999]'):
         with pytest.raises(
             ValueError, match='of 3 samples, expected bounds within them; take num'
         ):
-            open_data(f'frames:{folder}{part}', scene_count=1)
+            open_data(f'frames:{folder}{part}')
     for part in (
         '[5]',
         '[]',
@@ -322,6 +282,6 @@ def test_parts_that_are_none(tmp_path: Path) -> None:
         '[-101%:]',
     ):
         with pytest.raises(ValueError, match=r'got part .*, expected \[FROM:TO\] with numbers or'):
-            open_data(f'frames:{folder}{part}', scene_count=1)
+            open_data(f'frames:{folder}{part}')
     with pytest.raises(FileNotFoundError, match='none, expected a folder of images'):
-        open_data(f'frames:{tmp_path / "none"}[:80%]', scene_count=1)
+        open_data(f'frames:{tmp_path / "none"}[:80%]')

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
-from mirror_depth_ros.scenes.render import render
-from mirror_depth_ros.scenes.video import SPLITS, make_scene
 
-from mirror_depth_ros import flying_pixels as module
+from mirror_depth_ros.depth import flying_pixels as module
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.flying_pixels import flying_pixels
 
@@ -121,20 +122,24 @@ def test_a_floor_stays_under_noise() -> None:
     assert found[np.isfinite(depth)].mean() < 0.01
 
 
-@pytest.mark.parametrize('kind', ['indoor', 'outdoor'])
-def test_a_rendered_scene_loses_its_blur_and_little_else(kind: str) -> None:
-    scene = make_scene(kind, SPLITS['test'][3])
-    camera = CameraModel.from_fov(321, 241, scene.hfov_deg)
-    true = np.minimum(render(scene, camera).depth, np.float32(200.0))
-    # Thin things behind one another look like a blur.
-    assert flying_pixels(true, edge_filter=0.05).mean() < 0.02
-
-    blurred = 1 / cv2.blur(1 / true, (3, 3))
-    nearest, farthest = cv2.erode(true, np.ones((3, 3))), cv2.dilate(true, np.ones((3, 3)))
-    # At a step of more than a factor of two, and a fifth or more away from both of its sides.
-    flies = (farthest > 2 * nearest) & (blurred > 1.2 * nearest) & (blurred < farthest / 1.2)
-    assert flies.sum() > 200
-    assert flying_pixels(blurred, edge_filter=0.05)[flies].mean() > 0.7
+@pytest.mark.parametrize('kind', ['room', 'road'])
+def test_a_view_loses_its_blur_and_little_else(
+    kind: str, make_view: Callable[..., SimpleNamespace]
+) -> None:
+    flying, found = 0, 0
+    for seed in range(10):
+        true = np.minimum(make_view(kind, seed).depth, np.float32(200.0))
+        # Thin things behind one another look like a blur.
+        assert flying_pixels(true, edge_filter=0.05).mean() < 0.02
+        blurred = 1 / cv2.blur(1 / true, (3, 3))
+        nearest, farthest = cv2.erode(true, np.ones((3, 3))), cv2.dilate(true, np.ones((3, 3)))
+        # At a step of more than a factor of two, a fifth or more away from both of its sides.
+        flies = (farthest > 2 * nearest) & (blurred > 1.2 * nearest) & (blurred < farthest / 1.2)
+        flying += flies.sum()
+        found += flying_pixels(blurred, edge_filter=0.05)[flies].sum()
+    assert flying > 2000
+    # Before an open sky a blur is wide: some of its pixels have their like on both sides.
+    assert found > {'room': 0.9, 'road': 0.65}[kind] * flying
 
 
 def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_facts_that_could_not_be_read_again_are_not_saved(
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='expected builtin, clip2depth or the path of a'):
+    with pytest.raises(FileNotFoundError, match='expected builtin or the path of a'):
         load_checkpoint(tmp_path / 'nothing.safetensors')
 
 
@@ -214,7 +214,6 @@ def test_clip_weights_for_a_clip_that_brings_its_own(tiny_model: Path) -> None:
     for model, clip in (
         (tiny_model, 'local-dir:'),
         ('builtin', 'mirror-depth-lit'),
-        ('clip2depth', 'mirror-depth-clip'),
     ):
         with pytest.raises(
             ValueError, match=f"clip_weights 'openai' for .* CLIP {clip}.* its own"

@@ -28,7 +28,7 @@ from mirror_depth_ros.training.command import (
 from mirror_depth_ros.training.depth_training import DepthTraining
 
 #: The recipes of ``mirror_depth train``; beside them are those of ``make builtin``.
-RECIPES = ('bag', 'kitti', 'nyu', 'scenes')
+RECIPES = ('bag', 'kitti', 'nyu')
 
 
 def whole(values: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_a_recipe_is_a_file_or_a_name(tmp_path: Path) -> None:
     for other in ('nyu_v2', 'builtin'):
         with pytest.raises(
             FileNotFoundError,
-            match=rf'got recipe {other}, expected a YAML file or one of bag, kitti, nyu, scenes$',
+            match=rf'got recipe {other}, expected a YAML file or one of bag, kitti, nyu$',
         ):
             recipe_path(Path(other))
 

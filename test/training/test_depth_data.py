@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mirror_depth_ros.scenes.video import SPLITS
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS, Protocol, Window
@@ -110,13 +109,6 @@ def test_nyu_and_kitti_are_validated_on_their_test_split(tmp_path: Path) -> None
     assert names(data.train_set.samples) == ['train.png']
     assert names(data.val_set.samples) == ['test.png']
     assert data.protocol == PROTOCOLS['kitti_garg_full']
-
-
-def test_scenes_are_validated_on_others() -> None:
-    data = DepthData('scenes:indoor', scene_count=3)
-    assert len(data.train_set.samples) == len(data.val_set.samples) == 3
-    assert data.train_set.samples[0].name == f'indoor/{SPLITS["train"].start}'
-    assert data.val_set.samples[0].name == f'indoor/{SPLITS["val"].start}'
 
 
 def test_values_that_cannot_be(frames: Path) -> None:
