@@ -131,7 +131,7 @@ def measure_start_up(
 
 def _check_ros() -> None:
     if (remedy := missing_ros()) is not None:
-        raise ValueError(remedy)
+        raise SystemExit(remedy)
 
 
 @contextmanager
