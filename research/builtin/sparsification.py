@@ -47,10 +47,8 @@ def main(
     figures = {}
     for name, items in sets.items():
         curves = [
-            picture_curves(
-                *predict(network, rgb, focal_px), truth, 80.0 if name in STREETS else 10
-            )
-            for rgb, truth, focal_px in track(items, name)
+            picture_curves(*predict(network, rgb, focal), truth, 80.0 if name in STREETS else 10)
+            for rgb, truth, focal in track(items, name)
         ]
         figures[name] = mean_curves([c for c in curves if c is not None])
     print(table(figures))
