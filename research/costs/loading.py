@@ -1,4 +1,6 @@
-"""How much of its time a training waits for data on this machine: ``python -m`` this module.
+"""How much of its time a training waits for data on this machine.
+
+``python -m research.costs.loading --help``.
 
 A share above a fifth asks for more ``--workers``, or for ``--features cached``.
 """
@@ -178,7 +180,7 @@ def main() -> None:
     parser.add_argument('--json', type=Path, help='write the figures to this file, too')
     options, more = parser.parse_known_args()
     let_idle_threads_sleep()
-    with tempfile.TemporaryDirectory(prefix='loading_benchmark_') as folder:
+    with tempfile.TemporaryDirectory(prefix='mirror_depth_loading_') as folder:
         found = measure(options, more, Path(folder))
     print(json.dumps(found, indent=2))
     if options.json is not None:

@@ -19,7 +19,7 @@ _BLOCK = 5
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which ``module_command`` finds research/, which is not installed."""
+    """Return an environment where ``module_command`` finds research/, which is not installed."""
     others = environment.get('PYTHONPATH')
     return {**environment, 'PYTHONPATH': os.pathsep.join(filter(None, (str(_ROOT), others)))}
 
@@ -51,7 +51,6 @@ def measure_node(
     blocks: int,
     seconds: float,
     rate_hz: float,
-    threads: int | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Measure the node against the estimator alone, in alternate blocks.
@@ -71,10 +70,9 @@ def measure_node(
     height, width = camera
     names = ('image', 'camera_info')
     topics = [part for name in names for part in ('-r', f'{name}:=/camera/{name}')]
-    thread_options = ['--threads', str(threads)] if threads else []
     commands = {
         'camera': ['camera', '--ros-args', '-p', f'width:={width}', '-p', f'height:={height}'],
-        'depth node': ['depth_node', json.dumps(subject), *thread_options, '--ros-args'],
+        'depth node': ['depth_node', json.dumps(subject), '--ros-args'],
     }
     outputs = ('depth:=/mirror_depth/depth/image', 'points:=/mirror_depth/points')
     receiver_topics = [part for remap in outputs for part in ('-r', remap)]
