@@ -112,8 +112,8 @@ class SceneBuilder:
         """Put a mesh at a position, turned by ``yaw`` about z [rad]; return what stands there."""
         c, s = np.cos(yaw), np.sin(yaw)
         turn = np.array([(c, -s, 0), (s, c, 0), (0, 0, 1)], np.float32)
-        vertices: F32 = (mesh.vertices * np.float32(scale)) @ turn.T
-        vertices = vertices + np.asarray(position, np.float32)
+        vertices = np.asarray((mesh.vertices * np.float32(scale)) @ turn.T, np.float32)
+        vertices += np.asarray(position, np.float32)
         self._parts.append((vertices, mesh.normals @ turn.T, mesh))
         self._tints.append(np.ones(3) if tint is None else np.asarray(tint))
         thing = Thing(
