@@ -9,7 +9,7 @@ from pathlib import Path
 from research.pages.performance_tables import TABLES
 from research.pages.results_page import with_tables
 
-PAGE = Path(__file__).parents[1] / 'docs' / 'performance.md'
+PAGE = Path(__file__).parents[2] / 'docs' / 'performance.md'
 
 
 def test_the_page_is_up_to_date() -> None:

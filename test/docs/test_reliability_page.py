@@ -12,7 +12,7 @@ import pytest
 
 from research.pages.results_page import with_tables
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / 'docs' / 'reliability.md'
 FILES = sorted((ROOT / 'docs' / 'reliability').glob('*.json'))
 

@@ -17,60 +17,53 @@ def write(path: Path, values: object) -> None:
     path.write_text(json.dumps(values))
 
 
-def result(abs_rel: float) -> dict[str, object]:
+def figures(abs_rel: float, pictures: int) -> dict[str, float]:
     return {
-        'metric': {'abs_rel': abs_rel, 'rmse': 0.5, 'delta1': 0.9},
-        'median_scaled': {'abs_rel': abs_rel / 2},
+        'pictures': pictures,
+        'abs_rel': abs_rel,
+        'delta1': 0.5,
+        'scaled_abs_rel': abs_rel / 2,
+        'scaled_delta1': 0.75,
     }
 
 
-def test_accuracy_is_compared_with_the_built_in_model(tmp_path: Path) -> None:
-    write(tmp_path / 'accuracy/builtin_indoor.json', result(0.1))
-    write(tmp_path / 'accuracy/mean_indoor.json', result(0.42))
-    page = with_tables(PAGE.format('accuracy'), tmp_path)
-    assert page.startswith('Before.\n<!-- table accuracy -->\n|  | rooms: Abs Rel |')
-    assert '| **first model** | 0.100 | 0.500 | 0.900 | 0.050 | 1.00 |' in page
-    assert '| mean depth map | 0.420 | 0.500 | 0.900 | 0.210 | 4.20 |' in page
+def test_recordings_have_a_mean_without_what_is_rendered(tmp_path: Path) -> None:
+    sets = {'desk': figures(0.2, 5), 'bins': figures(0.4, 3), 'indoor': figures(0.9, 40)}
+    write(tmp_path / 'photographs_builtin.json', {'sets': sets})
+    page = with_tables(PAGE.format('recordings'), tmp_path)
+    assert page.startswith('Before.\n<!-- table recordings -->\n|  | pictures | Abs Rel |')
+    assert (
+        '| desk | 5 | 0.200 | 0.500 | 0.100 | 0.750 |\n'
+        '| bins | 3 | 0.400 | 0.500 | 0.200 | 0.750 |\n'
+        '| **mean of the recordings** | 8 | 0.300 | 0.500 | 0.150 | 0.750 |\n'
+        '| rendered rooms, unseen | 40 | 0.900 | 0.500 | 0.450 | 0.750 |\n'
+    ) in page
     assert 'old' not in page
     assert page.endswith('<!-- end -->\nAfter.\n')
     assert with_tables(page, tmp_path) == page
 
 
-def test_photographs_are_told_by_recording(tmp_path: Path) -> None:
-    write(tmp_path / 'photographs/builtin_desk.json', {**result(1.2), 'images': 5})
-    write(tmp_path / 'photographs/mean_desk.json', {**result(1.4), 'images': 5})
-    write(tmp_path / 'photographs/builtin_bins.json', {**result(0.8), 'images': 3})
-    page = with_tables(PAGE.format('photographs'), tmp_path)
-    assert (
-        '| bins | 3 | 0.800 | 0.400 |  |  |\n| desk | 5 | 1.200 | 0.600 | 1.400 | 0.700 |' in page
-    )
-
-
-def test_ablations_are_means_over_seeds(tmp_path: Path) -> None:
-    trainings = [
-        {'variant': 'a', 'parameters': 1234, 'indoor/abs_rel': a, 'outdoor/abs_rel': 0.4}
-        for a in (0.1, 0.3)
-    ]
-    write(tmp_path / 'ablations.json', {'trainings': trainings})
-    page = with_tables(PAGE.format('ablations'), tmp_path)
-    assert '| a | 2 | 1,234 | 0.2000 ± 0.1414 | 0.4000 ± 0.0000 |' in page
-
-
-def test_convergence_is_told_by_what_is_there(tmp_path: Path) -> None:
-    abs_rel = {'0.01': {'indoor': 0.3, 'outdoor': 0.4}, 'final': {'indoor': 0.2, 'outdoor': 0.1}}
-    change = {'0.01': {'wall': 0.05, 'person': 0.25}, 'final': {'wall': 0.0, 'person': 0.0}}
-    write(tmp_path / 'convergence.json', {'abs_rel': abs_rel, 'change': change})
-    page = with_tables(PAGE.format('convergence'), tmp_path)
-    assert '| mirror at | 1 % | final |' in page
-    assert '| roads: Abs Rel | 0.4000 | 0.1000 |' in page
-    assert '| change: person | 0.2500 | 0.0000 |\n| change: wall | 0.0500 | 0.0000 |' in page
+def test_consistency_is_told_by_video(tmp_path: Path) -> None:
+    video = {'name': 'room', 'temporal_disagreement': 0.1, 'spatial_away': 0.02, 'abs_rel': 0.3}
+    write(tmp_path / 'consistency.json', {'per_video': [{**video, 'spatial_at_edges': None}]})
+    page = with_tables(PAGE.format('consistency'), tmp_path)
+    assert '| room | 0.1000 | 0.0200 |  | 0.3000 |\n' in page
 
 
 def test_an_unknown_table(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="got a table 'beauty', expected one of accuracy"):
+    with pytest.raises(ValueError, match="got a table 'beauty', expected one of recordings"):
         with_tables(PAGE.format('beauty'), tmp_path)
 
 
 def test_the_page_is_up_to_date() -> None:
-    page = Path(__file__).parents[1] / 'docs' / 'results.md'
+    page = Path(__file__).parents[2] / 'docs' / 'results.md'
     assert with_tables(page.read_text(), page.with_suffix('')) == page.read_text()
+
+
+def test_the_readme_has_the_figures_of_the_page() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / 'docs/results.md').read_text()
+    table = page.partition('<!-- table recordings -->\n')[2].partition('\n| rendered')[0]
+    rows = table.splitlines()[2:]
+    assert len(rows) == 8
+    assert [row for row in rows if row not in (root / 'README.md').read_text()] == []
