@@ -262,22 +262,20 @@ class FrozenTextEncoder(Frozen):
         )
         self.freeze()
 
-    def forward(self, embeddings: Tensor, *, mean: bool = False) -> Tensor:
+    def forward(self, embeddings: Tensor) -> Tensor:
         """Return the text feature of one or more sequences of token embeddings.
 
         The sequence takes the place of embedded words; its last position, which sees all the
         others through the causal mask, takes the place of the end-of-text token.
 
         :param embeddings: ``[..., s, width]``, s at most :attr:`context_length`.
-        :param mean: take the mean over all positions instead, which CLIP was not trained for.
         :returns: ``[..., embed_dim]``, not normalised.
         """
         tokens = embeddings.shape[-2]
         x = embeddings + self.positional_embedding[:tokens]
         mask = None if self.attn_mask is None else self.attn_mask[:tokens, :tokens]
         x = self.transformer(x.reshape(-1, tokens, self.width), attn_mask=mask)
-        x = self.ln_final(x)  # [N, s, width]
-        x = x.mean(dim=1) if mean else x[:, -1]
+        x = self.ln_final(x)[:, -1]  # [N, width]
         x = x.reshape(*embeddings.shape[:-2], self.width)
         if isinstance(self.text_projection, nn.Linear):
             return self.text_projection(x)

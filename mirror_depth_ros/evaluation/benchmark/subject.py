@@ -16,7 +16,7 @@ from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
 from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.model.mirror_depth import MirrorDepth, preset
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def load_network(subject: Subject) -> DepthNetwork:
     network: DepthNetwork
     if subject.clip is not None:
         torch.manual_seed(0)
-        network = MirrorDepth.from_config(preset('clip2depth', clip=subject.clip))
+        network = MirrorDepth.from_config(MirrorDepthConfig(clip=subject.clip))
     else:
         network = load_checkpoint(subject.model)
     if subject.size is not None:
