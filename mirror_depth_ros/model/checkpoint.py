@@ -14,8 +14,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mirror_depth_ros.depth.files import write_bytes
-from mirror_depth_ros.model.clip import FrozenTextEncoder, load_clip
-from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
+from mirror_depth_ros.model.clip import FrozenTextEncoder
+from mirror_depth_ros.model.clip_loading import LOCAL_FOLDER, load_clip
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODEL, model_directory

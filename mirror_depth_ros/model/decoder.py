@@ -15,23 +15,6 @@ import torch
 from torch import Tensor, nn
 
 
-class Film(nn.Module):
-    """Two linear maps from the condition vector to a scale and a shift per feature.
-
-    Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer" (2018).
-    """
-
-    def __init__(self, condition_dim: int, width: int) -> None:
-        super().__init__()
-        self.scale = nn.Linear(condition_dim, width)
-        self.shift = nn.Linear(condition_dim, width)
-        nn.init.ones_(self.scale.bias)  # starts near the identity
-
-    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scale and shift, ``[width]`` each, for a condition ``[condition_dim]``."""
-        return self.scale(condition), self.shift(condition)
-
-
 class Expansion(nn.Module):
     """Patches back to pixels: two transposed convolutions with a ReLU between them.
 

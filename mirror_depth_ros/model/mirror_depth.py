@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.conv_encoder import ImageEncoder, make_image_encoder
-from mirror_depth_ros.model.decoder import Decoder, Film
+from mirror_depth_ros.model.decoder import Decoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.model.mirror import Mirror
+from mirror_depth_ros.model.mirror import Film, Mirror
 from mirror_depth_ros.model.pyramid_decoder import PyramidDecoder
 from mirror_depth_ros.validation import (
     Choice,
@@ -69,12 +70,10 @@ class MirrorDepthConfig:
     taps: tuple[int, ...] = (3, 6, 9)
     #: Rows of the mirror.
     mirror_tokens: int = 64
-    #: Width of the decoder; of a convolutional tower's, that of its deepest level. Heads and MLP
-    #: below concern the decoder of a ViT.
+    #: Width of the decoder; of a convolutional tower's, that of its deepest level.
     width: int = 64
-    #: Attention heads of a decoder block.
+    #: Attention heads, and hidden width of the MLP, of a block of a ViT's decoder.
     heads: int = 4
-    #: Hidden width of a decoder block's MLP.
     mlp_width: int = 2048
     #: Where the condition modulates: after the first tap taken in (``deepest``, CLIPSeg) or after
     #: ``every`` tap.

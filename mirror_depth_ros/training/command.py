@@ -25,7 +25,7 @@ from safetensors.torch import save
 
 from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.checkpoint import checkpoint_facts
-from mirror_depth_ros.model.clip import load_clip, needs_weights
+from mirror_depth_ros.model.clip_loading import load_clip, needs_weights
 from mirror_depth_ros.model.resources import recipe_directory
 from mirror_depth_ros.training.callbacks import (
     MODEL_FILE,

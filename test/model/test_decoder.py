@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mirror_depth_ros.model.decoder import (
-    Decoder,
-    Expansion,
-    Film,
-    PatchPositions,
-)
+from mirror_depth_ros.model.decoder import Decoder, Expansion, PatchPositions
+from mirror_depth_ros.model.mirror import Film
 
 
 def make_decoder(**changes: object) -> Decoder:

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from mirror_depth_ros.data.lazy_sequence import LazySequence
-from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
+from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import (

@@ -14,7 +14,8 @@ from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.engines.torch_engine import DTYPES, torch_precision
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
-from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
+from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 
