@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.inference.threads import let_idle_threads_sleep
-from mirror_depth_ros.model.resources import recipe_directory
-from mirror_depth_ros.training.command import recipe_path, train
+from mirror_depth_ros.model.resources import recipe_directory, recipe_path
+from mirror_depth_ros.training.command import train
 
 _HEIGHT, _WIDTH, _FOCAL_PX = 480, 640, 518.8579  # as NYU Depth v2
 _FEW = 3  # steps that are slower than others: memory is fetched, kernels are chosen
