@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 
-def let_idle_threads_sleep() -> None:
+def set_passive_omp_wait() -> None:
     """Make OpenMP threads sleep while they wait, unless the user has chosen otherwise.
 
     By default they spin, and on busy cores a spinning thread keeps the core from the very thread

@@ -14,8 +14,8 @@ from mirror_depth_ros.depth.depth_range import apply_range
 from mirror_depth_ros.depth.flying_pixels import flying_pixels
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.depth.image_decoding import decode_compressed
-from mirror_depth_ros.inference.heap import without_garbage_collection
 from mirror_depth_ros.inference.interfaces import Estimator
+from mirror_depth_ros.inference.process_tuning import gc_paused
 from mirror_depth_ros.ros.camera_info import Calibration, CalibrationTracker
 from mirror_depth_ros.ros.decoding import decode_image
 from mirror_depth_ros.ros.measurements import Stopwatch
@@ -72,7 +72,7 @@ def load_estimator(
     model: str, *, device: str, precision: str, clip_weights: str | None, backend: str
 ) -> Estimator:
     """Load the real estimator; PyTorch is imported here, not before."""
-    with without_garbage_collection():
+    with gc_paused():
         from mirror_depth_ros.inference.estimator import DepthEstimator
 
     return DepthEstimator.load(

@@ -16,9 +16,9 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from mirror_depth_ros.inference.heap import keep_freed_memory
+from mirror_depth_ros.inference.process_tuning import tune_malloc
 from mirror_depth_ros.inference.shared_memory import find_shortage
-from mirror_depth_ros.inference.threads import let_idle_threads_sleep
+from mirror_depth_ros.inference.threads import set_passive_omp_wait
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,8 +32,8 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: s
     :returns: the exit code, 0 after Ctrl-C or SIGTERM.
     :raises SystemExit: with code 1 where ROS cannot start, or the node refused its parameters.
     """
-    let_idle_threads_sleep()
-    keep_freed_memory()
+    set_passive_omp_wait()
+    tune_malloc()
     # Before rclpy.init, whose own handlers go on to these: loading a model can be interrupted too.
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)

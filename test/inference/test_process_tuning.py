@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from mirror_depth_ros.inference.heap import without_garbage_collection
+from mirror_depth_ros.inference.process_tuning import gc_paused
 
 # Page faults of taking and freeing 8 MB fifty times, before and after.
 CODE = """
 import json, resource
 import numpy as np
-from mirror_depth_ros.inference.heap import keep_freed_memory
+from mirror_depth_ros.inference.process_tuning import tune_malloc
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -22,7 +22,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 before = faults()
-kept = keep_freed_memory()
+kept = tune_malloc()
 faults()  # the first ones come from the system
 print(json.dumps([kept, before, faults()]))
 """
@@ -59,7 +59,7 @@ def test_garbage_collection_goes_on_after_an_import_that_failed():
     seen = []
 
     def fail():
-        with without_garbage_collection():
+        with gc_paused():
             seen.append(gc.isenabled())
             raise ImportError('got no such module')
 
@@ -72,7 +72,7 @@ def test_garbage_collection_goes_on_after_an_import_that_failed():
 def test_garbage_collection_stays_off_where_it_was():
     gc.disable()
     try:
-        with without_garbage_collection():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     finally:

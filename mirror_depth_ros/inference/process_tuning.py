@@ -19,7 +19,7 @@ _KEPT_BYTES = 512 << 20
 _OF_USERS = ('MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'GLIBC_TUNABLES')
 
 
-def keep_freed_memory() -> bool:
+def tune_malloc() -> bool:
     """Let this process use freed memory again, in place of returning it to the system at once.
 
     Images and clouds are large enough for glibc to fetch each from the system and to return it
@@ -39,7 +39,7 @@ def keep_freed_memory() -> bool:
 
 
 @contextmanager
-def without_garbage_collection() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Let Python look for no garbage meanwhile: for imports, which make what stays.
 
     Of the time it takes to import PyTorch and open_clip, looking for garbage is a fifth.
