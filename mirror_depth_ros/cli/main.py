@@ -17,7 +17,7 @@ from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.export import export
 from mirror_depth_ros.cli.predict import predict
 from mirror_depth_ros.cli.train import train
-from mirror_depth_ros.inference.threads import set_passive_omp_wait
+from mirror_depth_ros.inference.process_tuning import set_passive_omp_wait
 
 
 class _OneLineErrors(TyperGroup):

@@ -21,7 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from mirror_depth_ros.depth.files import write_json
-from mirror_depth_ros.inference.threads import set_passive_omp_wait
+from mirror_depth_ros.inference.process_tuning import set_passive_omp_wait
 from mirror_depth_ros.model.resources import recipe_directory
 from mirror_depth_ros.training.command import recipe_path, train
 
