@@ -76,6 +76,7 @@ class CameraStream:
         self._outputs: list[tuple[Output, Publisher, MessageMemory]] = []
         self._infos: FollowingSubscription | None = None
         self._images: FollowingSubscription | None = None
+        self._put: Callable[[CameraStream, Image | CompressedImage], None] | None = None
         self._refusals = QosRefusals()
         #: Wants the depth of images while somebody waits for the scale.
         self.scale = ScaleCalibration(
@@ -169,7 +170,8 @@ class CameraStream:
         for subscription in (self._images, self._infos):
             if subscription is not None:
                 subscription.destroy()
-        self._images = self._infos = None
+        # The worker, to which put belongs, holds the model's memory.
+        self._images = self._infos = self._put = None
 
     def log_counts(self) -> None:
         """Log what became of the images since the last :meth:`listen`."""
@@ -186,9 +188,9 @@ class CameraStream:
         self.measurements.announce(time.monotonic(), stamp_ns)
 
     def _take_image(self, message: Image | CompressedImage) -> None:
-        if self._infos is not None:
-            # All of them: an executor serves but one before the image of its turn.
-            self._infos.take_waiting()
+        if self._infos is None or self._put is None:
+            return  # the node has stopped listening
+        self._infos.take_waiting()  # all of them: an executor serves but one before the image
         latest = LatestImage(
             stamp_ns=Time.from_msg(message.header.stamp).nanoseconds,
             clock_ns=self._node.get_clock().now().nanoseconds,
