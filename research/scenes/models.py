@@ -51,7 +51,7 @@ def load_model(entry: Entry, cache: Path = CACHE) -> Mesh:
         raise
     part = path.with_suffix(f'.{np.random.default_rng().integers(2**60)}.part')
     with part.open('wb') as file:
-        np.savez(file, **_packed(mesh))
+        np.savez(file, allow_pickle=False, **_packed(mesh))
     part.rename(path)  # whole or not there: other processes read it
     return mesh
 
@@ -60,7 +60,8 @@ def _read(entry: Entry) -> Mesh:
     """Read a model out of its library."""
     parts = _geometries(entry)
     turn = _UPRIGHT @ entry.rotation_matrix()
-    vertices, normals, uv, faces, material, materials = [], [], [], [], [], []
+    vertices, normals, uv, faces, material = [], [], [], [], []
+    materials: list[Material] = []
     offset = 0
     for part in parts:
         colour = _material(part)
@@ -85,16 +86,16 @@ def _read(entry: Entry) -> Mesh:
         raise TooLargeError(
             f'got {count} triangles in {entry.key}, expected {MOST_TRIANGLES} at most'
         )
-    points = _to_size(np.concatenate(vertices), entry.size)
+    sized = _to_size(np.concatenate(vertices), entry.size)
     indices = np.concatenate(faces).astype(np.int32)
     return Mesh(
-        points,
+        sized,
         np.concatenate(normals).astype(np.float32),
         np.concatenate(uv).astype(np.float32),
         indices,
         np.concatenate(material),
         materials,
-        _seen_from_above(points, indices),
+        _seen_from_above(sized, indices),
     )
 
 
@@ -114,7 +115,7 @@ def _geometries(entry: Entry) -> list[trimesh.Trimesh]:
         group_material=True,
     )
     parts = loaded.geometry.values() if isinstance(loaded, trimesh.Scene) else [loaded]
-    return [part for part in parts if len(part.faces)]
+    return [part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)]
 
 
 def _material(part: trimesh.Trimesh) -> Material:
@@ -179,21 +180,24 @@ def _seen_from_above(points: NDArray[np.float32], faces: NDArray[np.int32]) -> N
     cells = (np.arange(_TOP_CELLS) + 0.5) / _TOP_CELLS
     x, y = np.meshgrid(low[0] + cells * (high - low)[0], low[1] + cells * (high - low)[1])
     origins = np.stack((x.ravel(), y.ravel(), np.full(x.size, high[2] + 1)), 1).astype(np.float32)
-    hits = Caster(points, faces).first(origins, np.tile(np.float32((0, 0, -1)), (x.size, 1)))
+    hits = Caster(points, faces).first(
+        origins, np.tile(np.array([0, 0, -1], np.float32), (x.size, 1))
+    )
     heights = np.where(hits.face >= 0, high[2] + 1 - hits.t, np.nan)
     return heights.reshape(x.shape).astype(np.float32)
 
 
 def _packed(mesh: Mesh) -> dict[str, NDArray]:
-    arrays = {
+    arrays: dict[str, NDArray] = {
         'vertices': mesh.vertices,
         'normals': mesh.normals.astype(np.float16),
         'uv': mesh.uv,
         'faces': mesh.faces,
         'material': mesh.material,
-        'top': mesh.top,
         'table': np.array([(*m.colour, m.emission, m.opacity, m.shine) for m in mesh.materials]),
     }
+    if mesh.top is not None:
+        arrays['top'] = mesh.top
     for i, material in enumerate(mesh.materials):
         if material.texture is not None:
             arrays[f'texture{i}'] = material.texture.levels[0]

@@ -44,11 +44,11 @@ def shade(scene: Scene, surface: Surface, directions: F32, open_share: F32) -> F
 def _towards(lamp: Light, surface: Surface) -> tuple[F32, F32]:
     """Return the unit direction to a light ``[K, 3]`` and what it would add unblocked ``[K]``."""
     if lamp.is_sun:
-        towards = np.broadcast_to(np.float32(lamp.position), surface.point.shape)
-        falloff = np.float32(1)
+        towards = np.broadcast_to(np.asarray(lamp.position, np.float32), surface.point.shape)
+        falloff: F32 = np.ones(1, np.float32)
     else:
-        towards = np.float32(lamp.position) - surface.point
-        falloff = 1 / np.maximum(dot(towards, towards), np.float32(0.2))
+        towards = np.asarray(lamp.position, np.float32) - surface.point
+        falloff = np.asarray(1 / np.maximum(dot(towards, towards), 0.2), np.float32)
     towards = unit(towards)
     return towards, np.clip(dot(towards, surface.normal), 0, 1) * falloff
 

@@ -116,7 +116,7 @@ def _markings(layout: Layout, half_road: float, lanes: int, parking: bool) -> No
     if rng.random() < 0.15:
         return
     inner = half_road - (2.2 if parking else 0.3)
-    lines = np.linspace(-inner, inner, lanes + 1) if lanes else []
+    lines = np.linspace(-inner, inner, lanes + 1) if lanes else np.empty(0)
     for i, y in enumerate(lines):
         whole = i in (0, lanes) or (lanes > 1 and rng.random() < 0.2)
         step, length = (400.0, 400.0) if whole else (float(rng.choice([6, 9, 12])), 3.0)

@@ -74,7 +74,18 @@ def meet(scene: Scene, origins: F32, directions: F32, pixel_rad: float) -> Surfa
     )
 
 
-def _surface(scene, hit, face, u, v, t, origins, directions, colour, veil) -> Surface:
+def _surface(
+    scene: Scene,
+    hit: NDArray[np.intp],
+    face: NDArray[np.int32],
+    u: F32,
+    v: F32,
+    t: F32,
+    origins: F32,
+    directions: F32,
+    colour: F32,
+    veil: F32,
+) -> Surface:
     corners = scene.faces[face]
     directed = directions[hit]
     weights = np.stack((1 - u - v, u, v), 1)
@@ -103,7 +114,16 @@ def _surface(scene, hit, face, u, v, t, origins, directions, colour, veil) -> Su
     )
 
 
-def _colour(scene, face, u, v, t, directions, active, pixel_rad: float) -> F32:
+def _colour(
+    scene: Scene,
+    face: NDArray[np.int32],
+    u: F32,
+    v: F32,
+    t: F32,
+    directions: F32,
+    active: NDArray[np.intp],
+    pixel_rad: float,
+) -> F32:
     """Return linear colour and opacity ``[K, 4]`` at hits."""
     face, u, v, t = face[active], u[active], v[active], t[active]
     material = scene.material[face]
@@ -126,7 +146,15 @@ def _colour(scene, face, u, v, t, directions, active, pixel_rad: float) -> F32:
     return colour
 
 
-def _texels(scene, face, u, v, t, directed, pixel_rad: float) -> F32:
+def _texels(
+    scene: Scene,
+    face: NDArray[np.int32],
+    u: F32,
+    v: F32,
+    t: F32,
+    directed: F32,
+    pixel_rad: float,
+) -> F32:
     """Return texture values 0 to 1 ``[K, 4]``, bilinear, from the level of the right size."""
     textures = scene.textures
     texture = scene.texture[scene.material[face]]

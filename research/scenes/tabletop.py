@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from research.scenes.assembly import Scene, SceneBuilder
+from research.scenes.catalogue import Entry
+from research.scenes.furniture import along_walls, carton, on_walls, rack
 from research.scenes.layout import Layout, Rectangle
 from research.scenes.library import Library
 from research.scenes.mesh import Material, box
-from research.scenes.room import (
-    ROOMS,
-    along_walls,
-    carton,
-    doors_and_windows,
-    light_room,
-    on_walls,
-    rack,
-    shell,
-)
+from research.scenes.room import doors_and_windows, light_room, shell
+from research.scenes.room_kinds import ROOMS
+
+#: Where a camera may look, ``[3]`` [m] each, and what the place is called.
+Place = tuple[Sequence[Sequence[float] | NDArray[np.float64]], str]
 
 _DESK_THINGS = (
     r'imac|ibook|laptop|keyboard|phone|book|cup|mug|pen|lamp$|stapler|printer|newspaper|tablet'
@@ -54,7 +52,7 @@ def make_close(library: Library, rng: np.random.Generator) -> CloseScene:
     return CloseScene(layout.builder.build(sky, place), np.array(targets), (0, 0, w, l), h)
 
 
-def _things(layout: Layout):
+def _things(layout: Layout) -> list[Entry]:
     """Return small things of one sort, such as lie together."""
     library, rng = layout.library, layout.rng
     small = library.role('small')
@@ -68,7 +66,7 @@ def _things(layout: Layout):
     return small
 
 
-def _table(layout: Layout, w: float, l: float):  # noqa: E741
+def _table(layout: Layout, w: float, l: float) -> Place:  # noqa: E741
     rng = layout.rng
     found = layout.pick(layout.library.role('table')) if rng.random() < 0.75 else None
     x, y = float(rng.uniform(0.3, 0.7) * w), float(rng.uniform(0.3, 0.7) * l)
@@ -115,7 +113,7 @@ def _table(layout: Layout, w: float, l: float):  # noqa: E741
     return targets, f'{name} top'
 
 
-def _papers(layout: Layout, centre, yaw: float) -> None:
+def _papers(layout: Layout, centre: tuple[float, float, float], yaw: float) -> None:
     """Add sheets of paper and closed books, which no library has enough of."""
     rng = layout.rng
     for _ in range(rng.poisson(1.5)):
@@ -136,8 +134,8 @@ def _papers(layout: Layout, centre, yaw: float) -> None:
 
 def _strew(
     layout: Layout,
-    things,
-    centre,
+    things: list[Entry],
+    centre: tuple[float, float, float],
     yaw: float,
     a: float,
     b: float,
@@ -176,7 +174,7 @@ def _strew(
             layout.builder.add(mesh, spot, yaw=float(rng.uniform(0, 6.3)), name='box')
 
 
-def _bins(layout: Layout, w: float, l: float):  # noqa: E741
+def _bins(layout: Layout, w: float, l: float) -> Place:  # noqa: E741
     """Open boxes with things in them, side by side, on the floor or raised."""
     rng = layout.rng
     level = float(rng.choice([0.0, rng.uniform(0.3, 1.0)]))
@@ -231,7 +229,7 @@ def _bins(layout: Layout, w: float, l: float):  # noqa: E741
     return targets, 'bin'
 
 
-def _shelf(layout: Layout, w: float, l: float):  # noqa: E741
+def _shelf(layout: Layout, w: float, l: float) -> Place:  # noqa: E741
     rng = layout.rng
     length, depth, height = (
         float(rng.uniform(0.8, 2)),
@@ -247,7 +245,7 @@ def _shelf(layout: Layout, w: float, l: float):  # noqa: E741
     return targets, 'shelf'
 
 
-def _floor(layout: Layout, w: float, l: float):  # noqa: E741
+def _floor(layout: Layout, w: float, l: float) -> Place:  # noqa: E741
     rng = layout.rng
     x, y = w / 2, l / 2
     things = _things(layout) + layout.library.role('floor')

@@ -24,7 +24,7 @@ def cloud_noise(rng: np.random.Generator, cells: tuple[int, ...], size: int = _S
         big = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
         edge = (side - size) // 2
         total += big[edge : edge + size, edge : edge + size] / (i + 1.0)
-    return total / 2
+    return np.asarray(total / 2, np.float32)
 
 
 def _colour(rng: np.random.Generator, low: float, high: float, saturation: float) -> NDArray:

@@ -22,4 +22,5 @@ def cross(a: F32, b: F32) -> F32:
 
 def unit(vectors: F32) -> F32:
     """Return rows scaled to length 1."""
-    return vectors / np.maximum(np.sqrt(dot(vectors, vectors)), 1e-12)[:, None]
+    lengths = np.maximum(np.sqrt(dot(vectors, vectors)), np.float32(1e-12))
+    return np.asarray(vectors / lengths[:, None], np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from research.scenes.assembly import Scene
@@ -74,7 +76,13 @@ def aimed_view(
     return _first_open(scene, propose, rng, nearest=0.13)
 
 
-def _first_open(scene: Scene, propose, rng: np.random.Generator, *, nearest: float = 0.2) -> View:
+def _first_open(
+    scene: Scene,
+    propose: Callable[[], View],
+    rng: np.random.Generator,
+    *,
+    nearest: float = 0.2,
+) -> View:
     """Return the first proposal that sees more than what is just before it."""
     best, best_score = None, -1.0
     for _ in range(_TRIES):
