@@ -15,8 +15,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mirror_depth_ros.depth.grey_levels import GreyLevels
+from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, image_topics
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.following import FollowingSubscription, image_topics
 from mirror_depth_ros.ros.judgement import SILENCE_S
 from mirror_depth_ros.ros.measurements import LatestImage, Measurements
 from mirror_depth_ros.ros.messages import MessageMemory
@@ -74,8 +74,8 @@ class CameraStream:
         self._settings = settings
         self._clock = clock
         self._outputs: list[tuple[Output, Publisher, MessageMemory]] = []
-        self._infos: FollowingSubscription | None = None
-        self._images: FollowingSubscription | None = None
+        self._infos: AdaptiveSubscription | None = None
+        self._images: AdaptiveSubscription | None = None
         self._put: Callable[[CameraStream, Image | CompressedImage], None] | None = None
         self._refusals = QosRefusals()
         #: Wants the depth of images while somebody waits for the scale.
@@ -144,7 +144,7 @@ class CameraStream:
         self._put = put
         node, transport = self._node, self._settings.values.image_transport
         # An executor serves what waits in the order of creation: the calibration goes first.
-        self._infos = FollowingSubscription(
+        self._infos = AdaptiveSubscription(
             node,
             CameraInfo,
             [node.resolve_topic_name(input_name(self.name, 'camera_info'))],
@@ -153,7 +153,7 @@ class CameraStream:
             depth=_CAMERA_INFO_DEPTH,
             wants_latched=True,
         )
-        self._images = FollowingSubscription(
+        self._images = AdaptiveSubscription(
             node,
             Image if transport == 'raw' else CompressedImage,
             image_topics(node, input_name(self.name, 'image'))[transport],
