@@ -39,9 +39,9 @@ def benchmark(
 
     from mirror_depth_ros.evaluation.benchmark.estimation import Bench
     from mirror_depth_ros.evaluation.benchmark.subject import Subject
-    from mirror_depth_ros.inference.heap import keep_freed_memory
+    from mirror_depth_ros.inference.process_tuning import tune_malloc
 
-    keep_freed_memory()  # as the node does: the estimator alone must not be the slower for it
+    tune_malloc()  # as the node does: the estimator alone must not be the slower for it
     if threads is not None:
         import torch
 

@@ -24,7 +24,7 @@ from mirror_depth_ros.cli.processes import (
     module_command,
 )
 from mirror_depth_ros.cli.ros_environment import missing_ros, private_environment
-from mirror_depth_ros.inference.shared_memory import find_shortage
+from mirror_depth_ros.inference.process_tuning import find_shm_shortage
 
 _PACKAGE = 'mirror_depth_ros.ros'
 _CAMERA, _NODE = '/camera', '/mirror_depth'
@@ -75,7 +75,7 @@ def demo(
             'recorder': _recorder(frames, output, seconds, n_pictures, max_depth or 0.0),
         }
         environment = private_environment(os.environ, logs)
-        if shortage := find_shortage(len(commands), environment):
+        if shortage := find_shm_shortage(len(commands), environment):
             console.print(shortage, style='yellow', markup=False, highlight=False, soft_wrap=True)
         with interruptible(), Children(logs, environment) as children:
             console.print(f'ROS_DOMAIN_ID={environment["ROS_DOMAIN_ID"]}', style='dim')

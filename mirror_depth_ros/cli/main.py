@@ -17,7 +17,7 @@ from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.export import export
 from mirror_depth_ros.cli.predict import predict
 from mirror_depth_ros.cli.train import train
-from mirror_depth_ros.inference.threads import let_idle_threads_sleep
+from mirror_depth_ros.inference.process_tuning import set_passive_omp_wait
 
 
 class _OneLineErrors(TyperGroup):
@@ -78,7 +78,7 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
-    let_idle_threads_sleep()
+    set_passive_omp_wait()
     app(prog_name='mirror_depth')
 
 

@@ -7,7 +7,7 @@ or one that a recording was read into. Each is checked here, so that a malformed
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,6 @@ class Layout:
     minimum: int = 1
     #: Rows of data for one row of the image.
     rows: float = 1.0
-    #: Whether every cv_bridge since Humble knows the encoding, and converts it as we do.
-    in_cv_bridge: bool = True
 
 
 # OpenCV returns black for mosaics below 3 x 3 pixels.
@@ -48,8 +46,7 @@ _LAYOUTS = {
     'rgba8': Layout(4, cv2.COLOR_RGBA2RGB),
     'bgra8': Layout(4, cv2.COLOR_BGRA2RGB),
     'mono8': Layout(1, cv2.COLOR_GRAY2RGB),
-    # cv_bridge takes all 16 bits for used, which makes 12 of them black.
-    'mono16': Layout(2, cv2.COLOR_GRAY2RGB, 'u2', in_cv_bridge=False),
+    'mono16': Layout(2, cv2.COLOR_GRAY2RGB, 'u2'),
     'bayer_rggb8': Layout(1, cv2.COLOR_BayerBG2RGB, minimum=3),
     'bayer_bggr8': Layout(1, cv2.COLOR_BayerRG2RGB, minimum=3),
     'bayer_gbrg8': Layout(1, cv2.COLOR_BayerGR2RGB, minimum=3),
@@ -57,9 +54,9 @@ _LAYOUTS = {
     'yuv422': Layout(2, cv2.COLOR_YUV2RGB_UYVY, block=(2, 1)),
     'yuv422_yuy2': Layout(2, cv2.COLOR_YUV2RGB_YUY2, block=(2, 1)),
     # The names that sensor_msgs gives the same two since Iron.
-    'uyvy': Layout(2, cv2.COLOR_YUV2RGB_UYVY, block=(2, 1), in_cv_bridge=False),
-    'yuyv': Layout(2, cv2.COLOR_YUV2RGB_YUY2, block=(2, 1), in_cv_bridge=False),
-    'nv12': Layout(1, cv2.COLOR_YUV2RGB_NV12, block=(2, 2), rows=1.5, in_cv_bridge=False),
+    'uyvy': Layout(2, cv2.COLOR_YUV2RGB_UYVY, block=(2, 1)),
+    'yuyv': Layout(2, cv2.COLOR_YUV2RGB_YUY2, block=(2, 1)),
+    'nv12': Layout(1, cv2.COLOR_YUV2RGB_NV12, block=(2, 2), rows=1.5),
 }
 
 # Encodings of depth, which a PNG holds as well as a picture.
@@ -70,32 +67,28 @@ ENCODINGS = tuple(_LAYOUTS)
 
 
 def decode_image(
-    message: Any, *, bridge: Any = None, levels: GreyLevels | None = None
+    message: Any,
+    *,
+    levels: GreyLevels | None = None,
+    load_bridge: Callable[[], Any] = lambda: None,
 ) -> NDArray[np.uint8]:
     """Return the picture of an ``Image`` as RGB.
 
     :param levels: what is known of the camera's 16-bit pictures; None: of this picture alone.
-    :param bridge: a ``cv_bridge.CvBridge`` to convert in OpenCV's place where it can.
+    :param load_bridge: returns a ``cv_bridge.CvBridge`` for encodings that are not in
+        :data:`ENCODINGS`, such as ``rgb16``; None where there is none.
     :returns: uint8 ``[H, W, 3]``. For ``rgb8`` this is a view of the message, not a copy.
     :raises ValueError: for an unknown encoding, an impossible size or step, or missing data.
     """
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
-        raise ValueError(
-            f'got encoding {message.encoding!r}, expected one of {", ".join(ENCODINGS)}; set the '
-            'camera driver to one of them, or convert with image_proc'
-        )
+        return _decode_by_bridge(message, load_bridge())
     pixels = view_pixels(message, layout)
     if layout.code is None:
         return pixels
-    native = bool(message.is_bigendian) == (sys.byteorder == 'big')
-    whole_pixels = message.step % layout.pixel_bytes == 0
     try:
-        # cv_bridge's Python reads only rows of whole pixels and this machine's byte order.
-        if bridge is not None and layout.in_cv_bridge and native and whole_pixels:
-            return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding='rgb8'))
         return _convert(pixels, message, layout.code, levels or GreyLevels())
-    except Exception as error:  # cv2.error, CvBridgeError: neither derives from ValueError
+    except cv2.error as error:
         raise ValueError(
             f'got a {message.width} x {message.height} image in {message.encoding} that cannot be '
             f'converted to RGB ({error}), expected a complete picture; check the camera driver'
@@ -128,6 +121,19 @@ def decode_compressed(message: Any, *, levels: GreyLevels | None = None) -> NDAr
     if compressed.endswith('compressed rgb8'):
         return picture
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _decode_by_bridge(message: Any, bridge: Any) -> NDArray[np.uint8]:
+    try:
+        if bridge is not None:
+            return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding='rgb8'))
+        reason = ''
+    except Exception as error:  # CvBridgeError, and what a cv_bridge for another NumPy raises
+        reason = f' (cv_bridge: {error})'
+    raise ValueError(
+        f'got encoding {message.encoding!r}{reason}, expected one of {", ".join(ENCODINGS)}; set '
+        'the camera driver to one of them, or convert with image_proc'
+    )
 
 
 def _decompress(message: Any, flags: int) -> NDArray[Any]:

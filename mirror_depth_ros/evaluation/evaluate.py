@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from mirror_depth_ros.depth.eval_protocols import Protocol
 from mirror_depth_ros.depth.files import write_rgb_png
 from mirror_depth_ros.depth.metrics import depth_metrics, mean_metrics
 from mirror_depth_ros.depth.preview import comparison
-from mirror_depth_ros.inference.interfaces import Estimator
+
+if TYPE_CHECKING:  # at run time whoever has an estimator has imported PyTorch
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
 _PICTURE_HEIGHT = 240
 
@@ -31,7 +34,7 @@ class Score:
 
 
 def evaluate(
-    estimator: Estimator,
+    estimator: DepthEstimator,
     samples: Iterable[DepthSample],
     *,
     protocol: Protocol,
@@ -64,7 +67,7 @@ def evaluate(
 
 
 def _predict(
-    estimator: Estimator, sample: DepthSample, protocol: Protocol, *, flip: bool
+    estimator: DepthEstimator, sample: DepthSample, protocol: Protocol, *, flip: bool
 ) -> NDArray[np.float32]:
     """Return the depth of what the network sees, in place; NaN around it, ``[H, W]``."""
     height, width = sample.rgb.shape[:2]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from mirror_depth_ros.depth.camera import back_project
 from mirror_depth_ros.depth.files import write_depth_png, write_ply, write_rgb_png
 from mirror_depth_ros.depth.metrics import depth_metrics
 from mirror_depth_ros.depth.preview import colorize_depth
-from mirror_depth_ros.inference.interfaces import Estimator
+
+if TYPE_CHECKING:  # at run time whoever has an estimator has imported PyTorch
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
 #: The figures that are kept of a sample with truth.
 FIGURES = ('abs_rel', 'delta1')
@@ -71,7 +74,7 @@ class Failure:
 
 
 def predict_media(
-    estimator: Estimator,
+    estimator: DepthEstimator,
     media: Sequence[Medium],
     settings: PredictionSettings,
     camera_of: CameraOf | None,

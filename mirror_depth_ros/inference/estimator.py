@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.engines.shipped_onnx import shipped_onnx
+from mirror_depth_ros.inference.process_tuning import free_caches, is_out_of_memory
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
@@ -21,10 +22,20 @@ _USUAL_IMAGE = (480, 640)
 
 
 class DepthEstimator:
-    """A loaded depth model on a device. One thread at a time may use it."""
+    """A loaded depth model on a device. One thread at a time may use it.
+
+    With ``degrade_on_oom`` it does with less when memory runs out: first it takes images one by
+    one that came together, then a smaller input, once. A second time would hide that something
+    else is taking more and more memory.
+    """
 
     def __init__(
-        self, model: DepthNetwork, engines: EngineMaker | None = None, *, onnx: bytes | None = None
+        self,
+        model: DepthNetwork,
+        engines: EngineMaker | None = None,
+        *,
+        onnx: bytes | None = None,
+        degrade_on_oom: bool = False,
     ) -> None:
         """Fold a network, put it on a device and, for a backend, compile and verify it there.
 
@@ -33,6 +44,8 @@ class DepthEstimator:
         :param engines: makes what computes it; None: of ``auto`` backend, precision and device.
         :param onnx: the network as :func:`.shipped_onnx` returns
             it, so that no backend needs an export.
+        :param degrade_on_oom: for a robot, which must go on; figures and files must not become
+            coarser unasked.
         :raises ValueError: for a backend that computes something else than PyTorch.
         """
         engines = engines or EngineMaker()
@@ -40,6 +53,9 @@ class DepthEstimator:
         self.model_name = model.config.clip
         self._model = model.fold().to(self.device).eval()
         self._input_share = 1.0
+        self._degrade_on_oom = degrade_on_oom
+        # What became of batches and of the input, for people; empty as long as they are whole.
+        self._batch_notice, self._input_notice = '', ''
         #: Called with ``preprocess`` and ``inference`` when these are done; for measurements.
         self.on_stage: Callable[[str], None] | None = None
         self._engine = engines.make(self._model, self.input_size(*_USUAL_IMAGE), onnx=onnx)
@@ -55,6 +71,7 @@ class DepthEstimator:
         precision: str = 'auto',
         clip_weights: str | None = None,
         backend: str = 'auto',
+        degrade_on_oom: bool = False,
     ) -> DepthEstimator:
         """Load a depth model.
 
@@ -67,13 +84,14 @@ class DepthEstimator:
         :param backend: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``; ``auto`` is the
             fastest of those that are at hand, see
             :class:`~mirror_depth_ros.inference.engines.selection.EngineMaker`.
+        :param degrade_on_oom: whether to do with less when memory runs out.
         :raises FileNotFoundError: if there is no such model.
         :raises ValueError: for a damaged model, an unknown device, precision or backend.
         """
         engines = EngineMaker(backend=backend, precision=precision, device=device)
         network = load_checkpoint(model, clip_weights=clip_weights)
         onnx = None if backend == 'torch' else shipped_onnx(checkpoint_path(model))
-        estimator = cls(network, engines, onnx=onnx)
+        estimator = cls(network, engines, onnx=onnx, degrade_on_oom=degrade_on_oom)
         estimator.model_name = str(model)
         return estimator
 
@@ -86,6 +104,11 @@ class DepthEstimator:
     def max_depth(self) -> float:
         """Largest depth at the reference focal length [m]."""
         return self._model.config.max_depth
+
+    @property
+    def notice(self) -> str:
+        """What it does without for want of memory, for people; empty where it is nothing."""
+        return '; '.join(filter(None, (self._batch_notice, self._input_notice)))
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the size an image is resized to, see :meth:`DepthNetwork.input_size`."""
@@ -118,6 +141,7 @@ class DepthEstimator:
         :returns: as :meth:`estimate` for each, in the same order.
         :raises ValueError: for arrays of another shape or type, an impossible focal length, or
             another number of focal lengths than of images.
+        :raises MemoryError: with ``degrade_on_oom``, if there is too little memory all the same.
         """
         if len(images) != len(focal_px):
             raise ValueError(
@@ -126,29 +150,79 @@ class DepthEstimator:
             )
         for rgb, focal in zip(images, focal_px):
             _check_image(rgb, focal)
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, rgb in enumerate(images):
-            groups.setdefault(self.input_size(*rgb.shape[:2]), []).append(i)
-        depths: dict[int, NDArray[np.float32]] = {}
-        for size, group in groups.items():
-            batch = self._predict([images[i] for i in group], [focal_px[i] for i in group], size)
-            depths |= zip(group, batch)
-        return [depths[i] for i in range(len(images))]
+        while True:
+            try:
+                depths: dict[int, NDArray[np.float32]] = {}
+                for size, batch in self._batches(images):
+                    batch_images = [images[i] for i in batch]
+                    depths |= zip(
+                        batch, self._predict(batch_images, [focal_px[i] for i in batch], size)
+                    )
+                return [depths[i] for i in range(len(images))]
+            except Exception as error:
+                if not (self._degrade_on_oom and is_out_of_memory(error)):
+                    raise
+                reason = str(error).partition('\n')[0]
+            # Here, not in the handler: the error holds all that was computed up to it.
+            self._use_less_memory(images, reason)
+
+    def _batches(
+        self, images: Sequence[NDArray[np.uint8]]
+    ) -> list[tuple[tuple[int, int], list[int]]]:
+        """Return the input sizes, and the numbers of the images that go through together."""
+        sizes = [self.input_size(*rgb.shape[:2]) for rgb in images]
+        if self._batch_notice:
+            return [(size, [i]) for i, size in enumerate(sizes)]
+        return [
+            (size, [i for i, other in enumerate(sizes) if other == size])
+            for size in dict.fromkeys(sizes)
+        ]
 
     def _predict(
         self, images: list[NDArray[np.uint8]], focal_px: list[float], size: tuple[int, int]
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield the depth of images, by one pass through the network at that input size."""
+    ) -> list[NDArray[np.float32]]:
+        """Return the depth of images, by one pass through the network at that input size."""
         pixels = torch.cat([self._resize(rgb, size) for rgb in images])  # [B, 3, h, w]
         # Rounding to patches may stretch a little; the geometric mean is exact to first order.
         scales = [math.sqrt(math.prod(size) / math.prod(rgb.shape[:2])) for rgb in images]
         focals = torch.tensor([f * s for f, s in zip(focal_px, scales)], device=self.device)
         self._end_stage('preprocess')
+        # The network's canonical depth is scaled to metres by the focal lengths in the engine.
         depths = self._engine(pixels / 255.0, focals)  # [B, 1, h, w]
         self._end_stage('inference')
-        for rgb, depth in zip(images, depths):
-            resized = nn.functional.interpolate(depth[None], rgb.shape[:2], mode='bilinear')
-            yield resized[0, 0].cpu().numpy()
+        return [
+            nn.functional.interpolate(depth[None], rgb.shape[:2], mode='bilinear')[0, 0]
+            .cpu()
+            .numpy()
+            for rgb, depth in zip(images, depths)
+        ]
+
+    def _use_less_memory(self, images: Sequence[NDArray[np.uint8]], reason: str) -> None:
+        """Give up batches or, where that is done, shrink the input; free what is kept for later.
+
+        :raises MemoryError: if both are done.
+        """
+        free_caches()
+        if len(images) > 1 and not self._batch_notice:
+            self._batch_notice = (
+                f'the model ran out of memory on {self.device} for {len(images)} images at once '
+                'and takes them one by one now: depth is slower; free memory, then clean up and '
+                'configure the node'
+            )
+            return
+        if self._input_notice:
+            raise MemoryError(
+                f'got too little memory on {self.device} ({reason}), expected room for the '
+                "model's input; end other programs there, or choose a smaller model"
+            )
+        before = self.input_size(*images[0].shape[:2])
+        self.shrink_input()
+        after = self.input_size(*images[0].shape[:2])
+        self._input_notice = (
+            f'the model ran out of memory on {self.device} and sees images at {after[1]} x '
+            f'{after[0]} pixels now, in place of {before[1]} x {before[0]}: depth is coarser; '
+            'free memory, then clean up and configure the node'
+        )
 
     def _end_stage(self, name: str) -> None:
         if self.on_stage is not None:

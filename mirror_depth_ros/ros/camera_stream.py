@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from rclpy.clock import Clock
 from rclpy.lifecycle import LifecycleNode
@@ -11,22 +12,31 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.inputs import CameraInputs
+from mirror_depth_ros.ros.following import FollowingSubscription, image_topics
 from mirror_depth_ros.ros.judgement import SILENCE_S
 from mirror_depth_ros.ros.measurements import LatestImage, Measurements
 from mirror_depth_ros.ros.messages import MessageMemory
-from mirror_depth_ros.ros.observations import NodeFacts, Snapshot, private_name
-from mirror_depth_ros.ros.outputs import OUTPUTS, Output, observe_output
-from mirror_depth_ros.ros.parameters import ParameterServer
+from mirror_depth_ros.ros.observations import (
+    IMAGE_TYPES,
+    InputFacts,
+    NodeFacts,
+    OutputFacts,
+    Snapshot,
+    input_name,
+    private_name,
+)
+from mirror_depth_ros.ros.outputs import OUTPUTS, Output
+from mirror_depth_ros.ros.parameter_server import ParameterServer
 from mirror_depth_ros.ros.qos_events import QosRefusals
 from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
-# Few, as clouds are large.
-_OUTPUT_DEPTH = 5
+# Of images only the newest counts; of calibrations those of the last few images; of outputs few,
+# as clouds are large.
+_IMAGE_DEPTH, _CAMERA_INFO_DEPTH, _OUTPUT_DEPTH = 1, 10, 5
 
 
 class CameraStream:
@@ -42,15 +52,13 @@ class CameraStream:
         *,
         settings: ParameterServer,
         observe_node: Callable[[], NodeFacts],
-        on_image: Callable[[CameraStream, Image | CompressedImage], None],
         clock: Clock,
     ) -> None:
-        """Create the camera, deaf and mute.
+        """Create the camera, which neither subscribes nor publishes yet.
 
         :param name: stands before its topics: ``NAME/image``, ``~/NAME/points``; empty for the
             only camera of a node, whose topics have no name.
         :param observe_node: returns the facts of now that are not this camera's.
-        :param on_image: called with every image, after the calibrations that came before it.
         :param clock: steady; paces what does not wait for images.
         """
         self.name = name
@@ -64,9 +72,10 @@ class CameraStream:
         self.levels = GreyLevels()
         self._node = node
         self._settings = settings
-        self._on_image = on_image
+        self._clock = clock
         self._outputs: list[tuple[Output, Publisher, MessageMemory]] = []
-        self._inputs: CameraInputs | None = None
+        self._infos: FollowingSubscription | None = None
+        self._images: FollowingSubscription | None = None
         self._refusals = QosRefusals()
         #: Wants the depth of images while somebody waits for the scale.
         self.scale = ScaleCalibration(
@@ -85,7 +94,7 @@ class CameraStream:
             self._outputs.append((output, self._create_publisher(output), MessageMemory()))
 
     def destroy_outputs(self) -> None:
-        """Undo :meth:`create_outputs`, as far as it came."""
+        """Undo :meth:`create_outputs`, even if it was only partly done."""
         while self._outputs:
             self._node.destroy_lifecycle_publisher(self._outputs.pop()[1])
 
@@ -122,28 +131,45 @@ class CameraStream:
 
     # Listening
 
-    def listen(self) -> None:
-        """Subscribe; what is known of the images begins anew."""
+    def listen(self, put: Callable[[CameraStream, Image | CompressedImage], None]) -> None:
+        """Subscribe; what is known of the images begins anew.
+
+        :param put: called with every image, after the calibrations that came before it.
+        """
         self.calibrations = CalibrationTracker()
         self._listening_since_s = time.monotonic()
-        self.measurements = Measurements(self._listening_since_s)
+        measurements = self.measurements = Measurements(self._listening_since_s)
         self.levels = GreyLevels()
-        self._inputs = CameraInputs(
-            self._node,
-            self.name,
-            transport=self._settings.values.image_transport,
-            reliability=lambda: self._settings.values.image_reliability,
-            calibrations=self.calibrations,
-            measurements=self.measurements,
-            on_image=self._take_image,
+        self._put = put
+        node, transport = self._node, self._settings.values.image_transport
+        # An executor serves what waits in the order of creation: the calibration goes first.
+        self._infos = FollowingSubscription(
+            node,
+            CameraInfo,
+            [node.resolve_topic_name(input_name(self.name, 'camera_info'))],
+            self._take_info,
+            clock=self._clock,
+            depth=_CAMERA_INFO_DEPTH,
+            wants_latched=True,
         )
-        self.logger.info(f'listening to {" and ".join(self._inputs.topics)}')
+        self._images = FollowingSubscription(
+            node,
+            Image if transport == 'raw' else CompressedImage,
+            image_topics(node, input_name(self.name, 'image'))[transport],
+            self._take_image,
+            clock=self._clock,
+            depth=_IMAGE_DEPTH,
+            reliability=lambda: self._settings.values.image_reliability,
+            on_lost=lambda n_images: measurements.lose(time.monotonic(), n_images),
+        )
+        self.logger.info(f'listening to {self._images.topic} and {self._infos.topic}')
 
     def stop_listening(self) -> None:
-        """Undo :meth:`listen`."""
-        if self._inputs is not None:
-            self._inputs.destroy()
-            self._inputs = None
+        """Undo :meth:`listen`, even if it was only partly done."""
+        for subscription in (self._images, self._infos):
+            if subscription is not None:
+                subscription.destroy()
+        self._images = self._infos = None
 
     def log_counts(self) -> None:
         """Log what became of the images since the last :meth:`listen`."""
@@ -154,7 +180,15 @@ class CameraStream:
             f'dropped for newer ones, {counts.skipped} skipped'
         )
 
+    def _take_info(self, message: CameraInfo) -> None:
+        self.calibrations.add(message)
+        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        self.measurements.announce(time.monotonic(), stamp_ns)
+
     def _take_image(self, message: Image | CompressedImage) -> None:
+        if self._infos is not None:
+            # All of them: an executor serves but one before the image of its turn.
+            self._infos.take_waiting()
         latest = LatestImage(
             stamp_ns=Time.from_msg(message.header.stamp).nanoseconds,
             clock_ns=self._node.get_clock().now().nanoseconds,
@@ -162,29 +196,50 @@ class CameraStream:
             size=(message.width, message.height) if isinstance(message, Image) else None,
         )
         self.measurements.receive(time.monotonic(), latest)
-        self._on_image(self, message)
+        self._put(self, message)
 
     # Observing
 
     def observe(self, facts: NodeFacts) -> Snapshot:
         """Return what the diagnostics judge, with the facts of the node."""
         measured = self.measurements.summarise(time.monotonic())
-        image, camera_info = (None, None) if self._inputs is None else self._inputs.observe()
         values, assumed_hfov_deg = self._settings.values, self.assumed_hfov_deg
         size = None if measured.latest is None else measured.latest.size
         return Snapshot(
             **vars(facts),
             camera=self.name,
-            image=image,
-            camera_info=camera_info,
+            image=self._observe_images(),
+            camera_info=None if self._infos is None else self._infos.observe(),
             has_calibration=not self.calibrations.is_empty,
             assumed_hfov_deg=assumed_hfov_deg,
             calibration_error=''
             if assumed_hfov_deg
             else self.calibrations.find_error(size, rectified=values.rectified),
-            outputs=tuple(
-                observe_output(self._node, p, self._refusals) for _, p, _ in self._outputs
-            ),
+            outputs=tuple(self._observe_output(publisher) for _, publisher, _ in self._outputs),
             measured=measured,
             grey_levels=self.levels.description,
         )
+
+    def _observe_images(self) -> InputFacts | None:
+        """Return who sends images or, where nobody does, who does in the other transport."""
+        if self._images is None:
+            return None
+        facts = self._images.observe()
+        if facts.n_publishers:
+            return facts
+        is_raw = facts.type_name == IMAGE_TYPES['raw']
+        other = 'compressed' if is_raw else 'raw'
+        topics = image_topics(self._node, input_name(self.name, 'image'))[other]
+        for topic in topics:  # types say it, not names
+            publishers = self._node.get_publishers_info_by_topic(topic)
+            if any(info.topic_type == IMAGE_TYPES[other] for info in publishers):
+                return replace(facts, alternative=topic)
+        return facts
+
+    def _observe_output(self, publisher: Publisher) -> OutputFacts:
+        """Return whom an output reaches and whom it does not."""
+        topic, n_subscribers = publisher.topic_name, publisher.get_subscription_count()
+        policy = self._refusals.policies.get(topic, '')
+        # Of those who are there, some may have come after the one that was refused has gone.
+        n_there = self._node.count_subscribers(topic) if policy else n_subscribers
+        return OutputFacts(topic, n_subscribers, max(n_there - n_subscribers, 0), policy)

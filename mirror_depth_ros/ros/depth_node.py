@@ -1,9 +1,8 @@
 """The depth node: cameras in, depth images and point clouds out. Wiring only.
 
-Each :class:`~mirror_depth_ros.ros.camera_stream.CameraStream` leaves its newest image in a
-mailbox; a worker thread takes what is there through :mod:`~mirror_depth_ros.ros.pipeline` and
-publishes the :mod:`~mirror_depth_ros.ros.outputs` that somebody subscribes to. A slow model
-therefore drops old images in place of queueing them.
+Each :class:`.CameraStream` hands its images to the :class:`.FrameWorker`, whose thread publishes
+what somebody subscribes to, always of the newest. A slow model drops old images, in place of
+queueing them.
 """
 
 from __future__ import annotations
@@ -12,28 +11,29 @@ import os
 import sys
 import threading
 import time
-from typing import Any, cast
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.task import Future
 from std_srvs.srv import SetBool
 
-from mirror_depth_ros.inference.memory_fallback import FrugalEstimator, free_caches
-from mirror_depth_ros.ros.background import Background
+from mirror_depth_ros.inference.process_tuning import free_caches, gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.camera_stream import CameraStream
-from mirror_depth_ros.ros.decoding import decoder_name
-from mirror_depth_ros.ros.depth_node_help import parse_arguments
 from mirror_depth_ros.ros.diagnostics import Diagnostics
-from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker, describe_error
-from mirror_depth_ros.ros.memory import gpu_bytes, resident_bytes
+from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker
+from mirror_depth_ros.ros.lifecycle_node import OrderlyLifecycleNode, run_in_thread
 from mirror_depth_ros.ros.observations import NodeFacts
-from mirror_depth_ros.ros.orderly_lifecycle import OrderlyLifecycleNode
-from mirror_depth_ros.ros.overrides import QOS_PREFIX, warn_of_unknown
-from mirror_depth_ros.ros.parameters import ParameterServer
-from mirror_depth_ros.ros.pipeline import EstimatorLoader, load_estimator, warm_up
-from mirror_depth_ros.ros.process import run_node
+from mirror_depth_ros.ros.outputs import INTERFACE
+from mirror_depth_ros.ros.parameter_server import QOS_PREFIX, ParameterServer, warn_of_unknown
+from mirror_depth_ros.ros.parameters import parameter_specs
+from mirror_depth_ros.ros.pipeline import load_estimator, warm_up
+from mirror_depth_ros.ros.process import parse_ros_arguments, run_node
+
+if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
 # How long to wait for the images at hand when the node is deactivated: a model that takes longer
 # is stuck, and who asked for it waits for an answer.
@@ -47,7 +47,10 @@ class DepthNode(OrderlyLifecycleNode):
     """A lifecycle node that turns the images of cameras into metric depth."""
 
     def __init__(
-        self, *, load_estimator: EstimatorLoader = load_estimator, **node_options: Any
+        self,
+        *,
+        load_estimator: Callable[..., DepthEstimator] = load_estimator,
+        **node_options: Any,
     ) -> None:
         """Create the node, unconfigured; with ``autostart`` it goes on by itself when spun.
 
@@ -57,15 +60,14 @@ class DepthNode(OrderlyLifecycleNode):
         """
         super().__init__('mirror_depth', **node_options)
         self._load_estimator = load_estimator
-        self._estimator: FrugalEstimator | None = None
+        self._estimator: DepthEstimator | None = None
         #: One without a name, unless the parameter names them; none until the parameters are read.
         self.cameras: tuple[CameraStream, ...] = ()
         self._worker: FrameWorker | None = None
         #: One that did not end in time and may still be at work with the model.
         self._stuck: FrameWorker | None = None
-        self._loading: Background[FrugalEstimator] | None = None
+        self._loading: Future | None = None
         self._enabled = True
-        self._failure = ''
         # Not the node's clock: with use_sim_time that stands still until a simulator runs.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._settings = ParameterServer(self, is_configured=lambda: self.state != 'unconfigured')
@@ -75,7 +77,6 @@ class DepthNode(OrderlyLifecycleNode):
                 name,
                 settings=self._settings,
                 observe_node=self._observe,
-                on_image=self._on_image,
                 clock=self._steady_clock,
             )
             for name in self._settings.values.cameras or ('',)
@@ -86,21 +87,16 @@ class DepthNode(OrderlyLifecycleNode):
         self.create_service(SetBool, '~/enable', self._on_enable)
         warn_of_unknown(self)
         if self._settings.values.autostart:
-            self._start_timer = self.create_timer(
-                0.0,
-                self._autostart,
-                # A coroutine: until it ends, the others of its group would wait.
-                callback_group=ReentrantCallbackGroup(),
-                clock=self._steady_clock,
-            )
+            self.start_when_spun(self._steady_clock)
 
     # Lifecycle
 
     async def prepare(self) -> None:
         """Load the model in a thread of its own."""
-        self._failure = ''
-        self._loading = Background(self._load, node=self, name=_LOADER_NAME)
-        await self._loading.wait()
+        self.failure = ''
+        self._loading = run_in_thread(self._load, node=self, name=_LOADER_NAME)
+        with suppress(Exception):  # on_configure gets it
+            await self._loading
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Take the model, or load it if that has not been done, and make the publishers."""
@@ -111,24 +107,21 @@ class DepthNode(OrderlyLifecycleNode):
                 camera.create_outputs()
         except Exception as error:  # whatever is wrong: the node stays, to be tried again
             self._release()
-            return self._fail('configure', error)
-        self._failure = ''
+            return self.fail('configure', error)
+        self.failure = ''
         return super().on_configure(state)
 
-    def _load(self) -> FrugalEstimator:
+    def _load(self) -> DepthEstimator:
         """Return the model, ready for the first image."""
         values, started = self._settings.values, time.monotonic()
-        estimator = FrugalEstimator(
-            self._load_estimator(
-                values.model,
-                device=values.device,
-                precision=values.precision,
-                clip_weights=values.clip_weights or None,
-                backend=values.backend,
-            )
+        estimator = self._load_estimator(
+            values.model,
+            device=values.device,
+            precision=values.precision,
+            clip_weights=values.clip_weights or None,
+            backend=values.backend,
         )
         warm_up(estimator)
-        decoder_name()  # now, not when the first image waits for it
         if self.context.ok():
             self.get_logger().info(
                 f'model {values.model} on {estimator.device} in {estimator.precision} by '
@@ -142,17 +135,18 @@ class DepthNode(OrderlyLifecycleNode):
         try:
             self._check_model_is_free()
             self._worker = FrameWorker(
-                estimator=cast(FrugalEstimator, self._estimator),  # inactive means configured
+                estimator=cast('DepthEstimator', self._estimator),  # inactive means configured
                 settings=self._settings,
                 clock=self.get_clock(),
                 context=self.context,
+                is_paused=not self._enabled,
             )
             for camera in self.cameras:
-                camera.listen()
+                camera.listen(self._worker.put)
         except Exception as error:
             self._stop()
-            return self._fail('activate', error)
-        self._failure = ''
+            return self.fail('activate', error)
+        self.failure = ''
         warn_of_unknown(self, prefix=QOS_PREFIX)
         return result
 
@@ -186,13 +180,6 @@ class DepthNode(OrderlyLifecycleNode):
         self._stop(timeout_s=_EXIT_TIMEOUT_S)
         super().destroy_node()
 
-    async def _autostart(self) -> None:
-        self._start_timer.cancel()
-        if self.state != 'unconfigured':
-            return  # a manager was faster, and goes on
-        if await self.configure() == TransitionCallbackReturn.SUCCESS and not self.is_managed:
-            self.trigger_activate()
-
     def _check_model_is_free(self) -> None:
         """Refuse to give the model to a second thread.
 
@@ -205,23 +192,12 @@ class DepthNode(OrderlyLifecycleNode):
             )
         self._stuck = None
 
-    def _fail(self, transition: str, error: Exception) -> TransitionCallbackReturn:
-        """Say why a transition cannot be made; the node stays as it is, to be asked again."""
-        self._failure = (
-            f'not {transition}d: {describe_error(error)}. When that is mended: '
-            f'ros2 lifecycle set {self.get_fully_qualified_name()} {transition}'
-        )
-        self.get_logger().error(self._failure)
-        return TransitionCallbackReturn.FAILURE
-
     # Topics
-
-    def _on_image(self, camera: CameraStream, message: Image | CompressedImage) -> None:
-        if self._worker is not None and self._enabled:
-            self._worker.put(camera, message)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
+        if self._worker is not None:
+            self._worker.is_paused = not self._enabled
         response.success = True
         response.message = f'{"resumed" if self._enabled else "paused"}; the node is {self.state}'
         return response
@@ -236,7 +212,7 @@ class DepthNode(OrderlyLifecycleNode):
             state=self.state,
             # Itself is among them, once the graph knows it.
             n_namesakes=max(0, self.get_node_names_and_namespaces().count(own) - 1),
-            failure=self._failure,
+            failure=self.failure,
             enabled=self._enabled,
             model=values.model,
             device_wanted=values.device,
@@ -251,7 +227,7 @@ class DepthNode(OrderlyLifecycleNode):
     # Ending
 
     def _stop(self, *, timeout_s: float | None = None) -> None:
-        """End what on_activate began, as far as it came."""
+        """Undo on_activate, even if it was only partly done."""
         timeout_s = _STOP_TIMEOUT_S if timeout_s is None else timeout_s
         for camera in self.cameras:
             camera.stop_listening()
@@ -271,19 +247,26 @@ class DepthNode(OrderlyLifecycleNode):
             camera.log_counts()
 
     def _release(self) -> None:
-        """Undo on_configure, as far as it came."""
+        """Undo on_configure, even if it was only partly done."""
         for camera in self.cameras:
             camera.destroy_outputs()
         # A thread that is stuck keeps its own, which is freed when it ends.
         self._estimator = self._stuck = None
         free_caches()
-        self._failure = ''
+        self.failure = ''
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the process's exit code."""
     arguments = sys.argv if arguments is None else arguments
-    parse_arguments(arguments)
+    parameters = [f'{name}: {spec.description}' for name, spec in parameter_specs().items()]
+    parse_ros_arguments(
+        arguments,
+        name='depth_node',
+        purpose='Metric depth and point clouds from a calibrated RGB camera.',
+        usage='%(prog)s [--help] [--ros-args -r image:=TOPIC -r camera_info:=TOPIC -p NAME:=V]',
+        sections={**INTERFACE, 'parameters': parameters},
+    )
     code = run_node(DepthNode, arguments, name='depth_node')
     if {thread.name for thread in threading.enumerate()} & {WORKER_NAME, _LOADER_NAME}:
         # The interpreter would stop it midway in the code of a library, which may end in an abort.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -14,12 +15,14 @@ from rclpy.subscription import Subscription
 from mirror_depth_ros.ros.observations import InputFacts
 from mirror_depth_ros.ros.qos_events import LossEvents
 
-#: How often it ought to be looked whether publishers have changed [s].
-LOOK_PERIOD_S = 0.25
+# How often to look whether publishers have changed [s].
+_LOOK_PERIOD_S = 0.25
 #: Names of reliabilities as parameters have them; the first: as the publishers offer.
 RELIABILITIES = ('auto', 'reliable', 'best_effort')
 # Without the reliability, whose parameter would keep what was subscribed first.
 _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
+# What image_transport appends to the name of the topic that it compresses.
+_SUFFIX = '/compressed'
 
 
 class _Offer(NamedTuple):
@@ -45,6 +48,7 @@ class FollowingSubscription:
         topics: Sequence[str],
         callback: Callable[[Any], None],
         *,
+        clock: Clock,
         depth: int,
         wants_latched: bool = False,
         reliability: Callable[[], str] = lambda: RELIABILITIES[0],
@@ -53,6 +57,7 @@ class FollowingSubscription:
         """Subscribe.
 
         :param topics: full names; the first on which somebody publishes this type is taken.
+        :param clock: steady, as simulated time may stand still; paces the looks at publishers.
         :param depth: how many messages wait at most.
         :param wants_latched: whether to hear what was published before; it may come twice.
         :param reliability: returns one of :data:`RELIABILITIES`, the value of the parameter
@@ -74,7 +79,8 @@ class FollowingSubscription:
         self._subscriptions: dict[_Offer, Subscription] = {}
         for topic in self._topics:
             self._override(topic)
-        self.look()
+        self._look()
+        self._timer = node.create_timer(_LOOK_PERIOD_S, self._look, clock=clock)
 
     @property
     def topic(self) -> str:
@@ -100,8 +106,8 @@ class FollowingSubscription:
             reliability_forced_by=forced_by,
         )
 
-    def look(self) -> None:
-        """Subscribe anew if the publishers have changed; call it every :data:`LOOK_PERIOD_S`."""
+    def _look(self) -> None:
+        """Subscribe anew if the publishers have changed."""
         offers = self._offers()
         # The others first: for a moment, two subscriptions would have each message twice.
         for offer in self._subscriptions.keys() - offers:
@@ -120,6 +126,7 @@ class FollowingSubscription:
 
     def destroy(self) -> None:
         """Stop listening."""
+        self._node.destroy_timer(self._timer)
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.popitem()[1])
 
@@ -186,3 +193,20 @@ def _is_latching(qos: QoSProfile) -> bool:
 
 def _override_name(topic: str) -> str:
     return f'qos_overrides.{topic}.subscription.reliability'
+
+
+def image_topics(node: Node, name: str) -> dict[str, list[str]]:
+    """Return where images may be, by transport, the likely place first.
+
+    A remapping of ``image`` holds for ``image/compressed`` too, unless that has one of its own. It
+    may also name the topic of compressed images itself, whatever that is called.
+    """
+    image = node.resolve_topic_name(name)
+    beside = node.resolve_topic_name(name + _SUFFIX)
+    if beside != node.resolve_topic_name(name + _SUFFIX, only_expand=True):
+        compressed = [beside]
+    elif image.endswith(_SUFFIX):
+        compressed = [image, image + _SUFFIX]
+    else:
+        compressed = [image + _SUFFIX, image]
+    return {'raw': [image], 'compressed': compressed}

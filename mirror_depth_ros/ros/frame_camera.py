@@ -17,8 +17,8 @@ from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.model.resources import demo_directory
 from mirror_depth_ros.ros.camera_info import info_from_camera
-from mirror_depth_ros.ros.fixed_parameters import FixedParameter, declare, parse_arguments
 from mirror_depth_ros.ros.messages import depth_message, rgb_message
+from mirror_depth_ros.ros.parameter_server import FixedParameter, declare, parse_arguments
 from mirror_depth_ros.ros.process import run_node
 
 #: Parameters that say which frames are played.

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.context import Context
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from mirror_depth_ros.inference.interfaces import Estimator
+from mirror_depth_ros.depth.image_decoding import decode_compressed, decode_image
 from mirror_depth_ros.ros.camera_stream import CameraStream
-from mirror_depth_ros.ros.decoding import decoder_name
-from mirror_depth_ros.ros.mailbox import Worker
-from mirror_depth_ros.ros.measurements import Stopwatch
-from mirror_depth_ros.ros.parameters import DepthParameters, ParameterServer
-from mirror_depth_ros.ros.pipeline import CameraImage, DepthFrame, make_frame, read_image
+from mirror_depth_ros.ros.messages import load_cv_bridge
+from mirror_depth_ros.ros.parameter_server import ParameterServer
+from mirror_depth_ros.ros.pipeline import Frame, filter_depth
+from mirror_depth_ros.ros.process import describe_error
+
+if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
 #: Of the thread.
 WORKER_NAME = 'depth_worker'
@@ -29,173 +29,194 @@ WORKER_NAME = 'depth_worker'
 _ERROR_PERIOD_S = 5.0
 
 
-@dataclass(eq=False)
-class _Job:
-    """One camera's image in a batch."""
-
-    camera: CameraStream
-    message: Image | CompressedImage
-    #: The parameters of when its work began: a change meanwhile is for the next image.
-    values: DepthParameters
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
-
-
 class FrameWorker:
     """Estimates depth in a thread of its own, always of the newest image of each camera.
 
-    What waits when the thread is free goes through the model as one batch: before a camera's turn
-    comes, no other has had more than one. An image with which something is wrong costs none of the
-    others its depth.
+    An image that comes while the thread is busy waits, until a newer one of its camera replaces
+    it. What waits when the thread is free goes through the model as one batch: before a camera's
+    turn comes, no other has had more than one. An image with which something is wrong costs none
+    of the others its depth.
     """
 
     def __init__(
-        self, *, estimator: Estimator, settings: ParameterServer, clock: Clock, context: Context
+        self,
+        *,
+        estimator: DepthEstimator,
+        settings: ParameterServer,
+        clock: Clock,
+        context: Context,
+        is_paused: bool = False,
     ) -> None:
         """Start the thread. From here to :meth:`stop` it alone uses the estimator.
 
         :param clock: the one that stamps are compared with.
+        :param is_paused: see :attr:`is_paused`.
         """
+        #: Whether images are left alone until this is set to False.
+        self.is_paused = is_paused
         self._estimator = estimator
         self._settings = settings
         self._clock = clock
         self._context = context
         self._announced: set[CameraStream] = set()
-        self._is_abandoned = False
-        self._worker: Worker[CameraStream, Image | CompressedImage] = Worker(
-            self._process, name=WORKER_NAME
-        )
+        self._changed = threading.Condition()
+        self._waiting: dict[CameraStream, Image | CompressedImage] = {}
+        self._is_stopping = self._is_abandoned = False
+        # A daemon: an image that takes for ever cannot keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=WORKER_NAME, daemon=True)
+        self._thread.start()
 
     def put(self, camera: CameraStream, message: Image | CompressedImage) -> None:
         """Hand over an image; it is worked on unless a newer one of its camera comes first."""
-        if self._worker.mailbox.put(camera, message):
+        with self._changed:
+            if self.is_paused or self._is_stopping:
+                return
+            replaces = camera in self._waiting
+            self._waiting[camera] = message
+            self._changed.notify()
+        if replaces:
             camera.measurements.drop(time.monotonic())
 
     def stop(self, *, timeout_s: float) -> bool:
         """Finish the images at hand and end the thread, or give up waiting for it.
 
-        Of images that were given up, nothing is published.
+        Images that wait are forgotten. Of those that were given up, nothing is published.
 
         :returns: whether the thread ended within the time.
         """
-        self._is_abandoned = not self._worker.stop(timeout_s=timeout_s)
+        with self._changed:
+            self._is_stopping, self._waiting = True, {}
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        self._is_abandoned = self.is_at_work
         return not self._is_abandoned
 
     @property
     def is_at_work(self) -> bool:
         """Whether the thread still has the estimator."""
-        return self._worker.is_alive
+        return self._thread.is_alive()
 
-    def _process(self, messages: dict[CameraStream, Image | CompressedImage]) -> None:
+    def _run(self) -> None:
+        while messages := self._take():
+            self._process(messages)
+
+    def _take(self) -> dict[CameraStream, Image | CompressedImage]:
+        """Wait for images and remove all that are there, who has waited longest first.
+
+        :returns: at most one of each camera; none once the worker is to stop.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_stopping or self._waiting)
+            messages, self._waiting = self._waiting, {}
+            return messages
+
+    def _process(self, messages: Mapping[CameraStream, Image | CompressedImage]) -> None:
         """Publish what is wanted of the images; whatever is wrong, the next have their turn."""
-        values = self._settings.values
-        jobs = [_Job(camera, message, values) for camera, message in messages.items()]
-        for job in jobs:
-            job.camera.measurements.begin(time.monotonic())
-        images: dict[_Job, CameraImage] = {}
-        for job in jobs:
-            with self._skipping_on_error(job):
-                if job.camera.wants_images:
-                    images[job] = self._read(job)
+        parameters = self._settings.values
+        frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
+        for camera in frames:
+            camera.measurements.begin(time.monotonic())
+        readable: dict[CameraStream, Frame] = {}
+        for camera, frame in frames.items():
+            with self._skipping_on_error(camera, frame):
+                if camera.wants_images:
+                    _read(camera, frame)
+                    readable[camera] = frame
                 else:
-                    job.camera.measurements.ignore()
-        for job, depth in self._estimate(images).items():
+                    camera.measurements.ignore()
+        for camera, frame in self._estimate(readable).items():
             if self._is_abandoned:
                 return
-            with self._skipping_on_error(job):
-                self._publish(job, images[job], depth)
+            with self._skipping_on_error(camera, frame):
+                self._publish(camera, frame)
 
-    def _read(self, job: _Job) -> CameraImage:
-        levels = job.camera.levels
-        taken_for = levels.description
-        image = read_image(
-            job.message,
-            calibrations=job.camera.calibrations,
-            levels=levels,
-            rectified=job.values.rectified,
-            hfov_deg=job.values.hfov_deg,
-            stopwatch=job.stopwatch,
-        )
-        job.stopwatch.stop()
-        if levels.description != taken_for:
-            job.camera.logger.info(f'values of the 16-bit images fill {levels.description}')
-        return image
-
-    def _estimate(self, images: Mapping[_Job, CameraImage]) -> dict[_Job, NDArray[np.float32]]:
-        """Return the depth of each image that the model does not fail on."""
-        if not images:
+    def _estimate(self, frames: Mapping[CameraStream, Frame]) -> Mapping[CameraStream, Frame]:
+        """Add the depth of each image; return those that the model does not fail on."""
+        if not frames:
             return {}
-        for job in images:
-            job.stopwatch.start('estimate')
+        for frame in frames.values():
+            frame.stopwatch.start('estimate')
         try:
-            batch = self._estimator.estimate_batch(
-                [image.rgb for image in images.values()],
-                [image.calibration.camera.focal_px for image in images.values()],
+            depths = self._estimator.estimate_batch(
+                [frame.rgb for frame in frames.values()],
+                [frame.calibration.camera.focal_px for frame in frames.values()],
             )
-            depths = dict(zip(images, batch, strict=True))
+            for frame, depth in zip(frames.values(), depths, strict=True):
+                frame.estimated = depth
+                frame.stopwatch.stop()
         except Exception as error:
-            if len(images) > 1:
+            if len(frames) > 1:
                 # Whose image it was shows when each is alone, and the others have their depth.
-                alone = [self._estimate({job: image}) for job, image in images.items()]
-                return {job: depth for depths in alone for job, depth in depths.items()}
-            for job in images:
-                self._skip(job, error)
+                alone = [self._estimate({camera: frame}) for camera, frame in frames.items()]
+                return {camera: frame for part in alone for camera, frame in part.items()}
+            for camera, frame in frames.items():
+                self._skip(camera, frame, error)
             return {}
-        for job in images:
-            job.stopwatch.stop()
-        return depths
+        return frames
 
-    def _publish(self, job: _Job, image: CameraImage, depth: NDArray[np.float32]) -> None:
-        camera = job.camera
-        job.stopwatch.start('publish')
-        frame = make_frame(image, depth, job.values)
+    def _publish(self, camera: CameraStream, frame: Frame) -> None:
+        frame.stopwatch.start('publish')
+        filter_depth(frame)
         for output, publisher, memory in camera.wanted_outputs():
-            publisher.publish(output.encode(frame, job.values, memory))
-        job.stopwatch.stop()
+            publisher.publish(output.encode(frame, memory))
+        frame.stopwatch.stop()
         camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(
             time.monotonic(),
-            job.stopwatch.durations,
+            frame.stopwatch.durations,
             stamp_ns=Time.from_msg(frame.header.stamp).nanoseconds,
             clock_ns=self._clock.now().nanoseconds,
         )
         if camera not in self._announced:
             self._announced.add(camera)
-            _announce(job, frame)
+            _announce(camera, frame)
 
     @contextmanager
-    def _skipping_on_error(self, job: _Job) -> Iterator[None]:
+    def _skipping_on_error(self, camera: CameraStream, frame: Frame) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            self._skip(job, error)
+            self._skip(camera, frame, error)
 
-    def _skip(self, job: _Job, error: Exception) -> None:
+    def _skip(self, camera: CameraStream, frame: Frame, error: Exception) -> None:
         """Record and log that an image came to nothing."""
         if self._is_abandoned or not self._context.ok():
             return  # the process is ending: nothing can be published or logged any more
         reason = describe_error(error)
-        job.camera.measurements.skip(time.monotonic(), stage=job.stopwatch.stage, reason=reason)
-        job.camera.logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
+        camera.measurements.skip(time.monotonic(), stage=frame.stopwatch.stage, reason=reason)
+        camera.logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
 
 
-def _announce(job: _Job, frame: DepthFrame) -> None:
+def _read(camera: CameraStream, frame: Frame) -> None:
+    """Add the picture of an image and its calibration.
+
+    :raises ValueError: for a malformed image or a calibration that does not fit it.
+    """
+    message, parameters, levels = frame.message, frame.parameters, camera.levels
+    taken_for = levels.description
+    frame.stopwatch.start('decode')
+    if isinstance(message, Image):
+        frame.rgb = decode_image(message, levels=levels, load_bridge=load_cv_bridge)
+    else:
+        frame.rgb = decode_compressed(message, levels=levels)
+    frame.stopwatch.start('calibrate')
+    height, width = frame.rgb.shape[:2]
+    frame.calibration = camera.calibrations.find(
+        frame.header,
+        width,
+        height,
+        rectified=parameters.rectified,
+        hfov_deg=parameters.hfov_deg,
+    )
+    frame.stopwatch.stop()
+    if levels.description != taken_for:
+        camera.logger.info(f'values of the 16-bit images fill {levels.description}')
+
+
+def _announce(camera: CameraStream, frame: Frame) -> None:
     """Log what a camera's first image was."""
     height, width = frame.depth.shape
-    if isinstance(job.message, Image):
-        form = f'{job.message.encoding} read by {decoder_name()}'
-    else:
-        form = job.message.format
-    elapsed_ms = 1e3 * job.camera.measurements.counts.working_s
-    job.camera.logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')
-
-
-def describe_error(error: Exception) -> str:
-    """Return an error's text; for one not written for users, its kind and a remedy if known."""
-    if isinstance(error, (ValueError, OSError)):
-        return str(error)
-    if isinstance(error, ImportError):
-        return (
-            f'{error} (with {sys.executable}); install the requirements for that interpreter, or '
-            'name another one in the launch argument python'
-        )
-    return f'{type(error).__name__}: {error}'
+    message = frame.message
+    form = message.encoding if isinstance(message, Image) else message.format
+    elapsed_ms = 1e3 * camera.measurements.counts.working_s
+    camera.logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')

@@ -7,6 +7,7 @@ would take 30 to 100 times as long (rclpy#763).
 from __future__ import annotations
 
 import array
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -231,3 +232,18 @@ def cloud_array(message: PointCloud2) -> NDArray[Any]:
         }
     )
     return np.frombuffer(message.data, kind).reshape(message.height, message.width)
+
+
+@functools.cache
+def load_cv_bridge() -> Any:
+    """Return a ``CvBridge``, which converts more encodings than OpenCV alone; None without one.
+
+    A cv_bridge built for NumPy 1 fails under NumPy 2 with whatever exception comes first
+    (vision_opencv#535).
+    """
+    try:
+        from cv_bridge import CvBridge
+
+        return CvBridge()
+    except Exception:
+        return None

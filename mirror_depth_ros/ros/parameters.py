@@ -1,25 +1,18 @@
-"""Every parameter of the depth node, once: type, default, range, description, mutability."""
+"""Every parameter of the depth node, once: type, default, range, description, mutability.
+
+How a node declares them and follows their changes: :mod:`.parameter_server`.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
-
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
-from rclpy.node import Node
-from rclpy.parameter import Parameter
 
 from mirror_depth_ros.depth.depth_range import OUT_OF_RANGE
 from mirror_depth_ros.depth.nav_points import CLEAR_RANGE, DECIMATION, EDGE_FILTER
-from mirror_depth_ros.ros.overrides import as_double, take_integers_for_doubles
 
 
 @dataclass(frozen=True)
@@ -179,47 +172,6 @@ def parameter_specs() -> dict[str, ParameterSpec]:
     return {f.name: f.metadata['spec'] for f in fields(DepthParameters)}
 
 
-class ParameterServer:
-    """Declares the parameters at a node and follows their changes."""
-
-    def __init__(self, node: Node, *, is_configured: Callable[[], bool] = lambda: False) -> None:
-        """Declare the parameters.
-
-        :param is_configured: whether something is made for the values that are fixed then.
-        :raises ValueError: for an initial value that is not allowed.
-        :raises rclpy.exceptions.ParameterException: for one of a wrong type or outside its range.
-        """
-        defaults = DepthParameters()
-        self._doubles = {f.name for f in fields(defaults) if isinstance(f.default, float)}
-        take_integers_for_doubles(node, self._doubles)
-        values = {
-            name: _declare(node, name, getattr(defaults, name), spec)
-            for name, spec in parameter_specs().items()
-        }
-        #: The values now in force; replaced as a whole, so any thread may read it.
-        self.values = DepthParameters(**values)
-        self._is_configured = is_configured
-        node.add_on_set_parameters_callback(self._set)
-        if hasattr(node, 'add_pre_set_parameters_callback'):  # from Iron on
-            node.add_pre_set_parameters_callback(self._as_declared)
-
-    def _as_declared(self, parameters: list[Parameter]) -> list[Parameter]:
-        """Make doubles of integers where rclpy would refuse their type."""
-        return [as_double(p) if p.name in self._doubles else p for p in parameters]
-
-    def _set(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Take over all of the changes, or none and say why."""
-        own = {p.name: _value(p) for p in parameters if p.name in parameter_specs()}
-        try:
-            changed = replace(self.values, **own)
-            if self._is_configured():
-                _check_in_use(self.values, changed)
-            self.values = changed
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
-
-
 def check_camera_names(names: Sequence[str]) -> None:
     """Refuse names that cannot stand in the name of a topic, or that stand for two cameras.
 
@@ -240,26 +192,6 @@ def check_camera_names(names: Sequence[str]) -> None:
             )
 
 
-def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:
-    """Declare a parameter and return its value."""
-    descriptor = _descriptor(spec, type(default))
-    if not isinstance(default, tuple):
-        return _value(node.declare_parameter(name, default, descriptor))
-    # By type: of an empty list rclpy takes the items for bytes, and a file's for no value.
-    given = node.declare_parameter(name, Parameter.Type.STRING_ARRAY, ParameterDescriptor()).value
-    node.undeclare_parameter(name)
-    # A parameter without a value makes rclpy answer nothing for all the others that are asked for
-    # with it: `ros2 param dump` and rqt would see none.
-    stated = node.declare_parameter(name, list(given or ['']), descriptor, ignore_override=True)
-    return tuple(item for item in stated.value if item)
-
-
-def _value(parameter: Parameter) -> Any:
-    """Return a parameter's value; where a number was read for a name, the name."""
-    is_name = bool(parameter_specs()[parameter.name].choices)
-    return str(parameter.value) if is_name else parameter.value
-
-
 def _check(name: str, value: Any, spec: ParameterSpec) -> None:
     if spec.choices and value not in spec.choices:
         raise ValueError(
@@ -272,37 +204,3 @@ def _check(name: str, value: Any, spec: ParameterSpec) -> None:
             raise ValueError(
                 f'got {name} {value}, expected {low} to {high}; correct the parameter'
             )
-
-
-def _check_in_use(current: DepthParameters, changed: DepthParameters) -> None:
-    for name, spec in parameter_specs().items():
-        before, after = getattr(current, name), getattr(changed, name)
-        if spec.in_use and before != after:
-            raise ValueError(
-                f'got {name} {after!r}, expected {before!r} while the node is configured: '
-                f'{spec.in_use}'
-            )
-
-
-def _descriptor(spec: ParameterSpec, value_type: type) -> ParameterDescriptor:
-    constraints = []
-    if spec.choices:
-        constraints.append(f'One of: {", ".join(spec.choices)}.')
-    if spec.read_only:
-        constraints.append(f'Read-only: {spec.read_only}.')
-    if spec.in_use:
-        constraints.append(f'Fixed while configured: {spec.in_use}.')
-    descriptor = ParameterDescriptor(
-        description=spec.description,
-        read_only=bool(spec.read_only),
-        # ROS takes the inf and nan of a command line or a launch file for numbers.
-        dynamic_typing=not {'inf', 'nan'}.isdisjoint(spec.choices),
-        additional_constraints=' '.join(constraints),
-    )
-    if spec.limits is not None:
-        low, high = spec.limits
-        if value_type is int:
-            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
-        else:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    return descriptor

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import rclpy
@@ -16,9 +17,11 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from mirror_depth_ros.inference.heap import keep_freed_memory
-from mirror_depth_ros.inference.shared_memory import find_shortage
-from mirror_depth_ros.inference.threads import let_idle_threads_sleep
+from mirror_depth_ros.inference.process_tuning import (
+    find_shm_shortage,
+    set_passive_omp_wait,
+    tune_malloc,
+)
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,13 +35,13 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str], *, name: s
     :returns: the exit code, 0 after Ctrl-C or SIGTERM.
     :raises SystemExit: with code 1 where ROS cannot start, or the node refused its parameters.
     """
-    let_idle_threads_sleep()
-    keep_freed_memory()
+    set_passive_omp_wait()
+    tune_malloc()
     # Before rclpy.init, whose own handlers go on to these: loading a model can be interrupted too.
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     node = None
-    shortage = find_shortage(1, os.environ)  # before this process takes its part
+    shortage = find_shm_shortage(1, os.environ)  # before this process takes its part
     try:
         with startup_errors(name):
             start_ros(arguments)
@@ -114,6 +117,41 @@ def _unavailable(error: RuntimeError) -> str:
 def _reason(error: RuntimeError) -> str:
     """Return what ROS says, without where in its sources that was."""
     return ' '.join(str(error).split(', at /')[0].split())
+
+
+def parse_ros_arguments(
+    arguments: Sequence[str],
+    *,
+    name: str,
+    purpose: str,
+    usage: str,
+    sections: Mapping[str, Sequence[str]],
+) -> None:
+    """Answer ``--help`` and refuse what is no argument of ROS; either ends the process.
+
+    :param name: of the executable.
+    :param sections: lines of the help by title.
+    """
+    epilog = '\n\n'.join('\n  '.join((f'{title}:', *lines)) for title, lines in sections.items())
+    argparse.ArgumentParser(
+        prog=name,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=usage,
+        description=purpose,
+        epilog=epilog,
+    ).parse_args(own_arguments(arguments, name=name))
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error's text; for one not written for users, its kind and a remedy if known."""
+    if isinstance(error, (ValueError, OSError)):
+        return str(error)
+    if isinstance(error, ImportError):
+        return (
+            f'{error} (with {sys.executable}); install the requirements for that interpreter, or '
+            'name another one in the launch argument python'
+        )
+    return f'{type(error).__name__}: {error}'
 
 
 def own_arguments(arguments: Sequence[str], *, name: str) -> list[str]:

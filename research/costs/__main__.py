@@ -22,7 +22,7 @@ from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.evaluation.benchmark.estimation import Bench, random_image, stages_step
 from mirror_depth_ros.evaluation.benchmark.rounds import medians
 from mirror_depth_ros.evaluation.benchmark.subject import Subject
-from mirror_depth_ros.inference.heap import keep_freed_memory
+from mirror_depth_ros.inference.process_tuning import tune_malloc
 from research.costs import growth, start_up, transport
 from research.costs.node import measure_node, measure_packing
 
@@ -47,7 +47,7 @@ def node(
 ) -> None:
     """Measure stages, messages and the node end to end, with a camera of 640 x 480."""
     _check_ros()
-    keep_freed_memory()  # as the node does
+    tune_malloc()  # as the node does
     height, width = 480, 640
     subject = Subject(_absolute(model), clip, size, device, precision, backend)
     bench = Bench.load(subject, height=height, width=width)

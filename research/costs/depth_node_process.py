@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mirror_depth_ros.inference.interfaces import Estimator
 from mirror_depth_ros.ros.depth_node import DepthNode
 from mirror_depth_ros.ros.process import own_arguments, run_node
+
+if TYPE_CHECKING:
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
 def main() -> int:
@@ -21,7 +23,7 @@ def main() -> int:
     )
     options = parser.parse_args(own_arguments(sys.argv, name='benchmark'))
 
-    def load_estimator(*_: Any, **__: Any) -> Estimator:
+    def load_estimator(*_: Any, **__: Any) -> DepthEstimator:
         import torch
 
         from mirror_depth_ros.evaluation.benchmark.subject import (

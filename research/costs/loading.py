@@ -21,7 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from mirror_depth_ros.depth.files import write_json
-from mirror_depth_ros.inference.threads import let_idle_threads_sleep
+from mirror_depth_ros.inference.process_tuning import set_passive_omp_wait
 from mirror_depth_ros.model.resources import recipe_directory
 from mirror_depth_ros.training.command import recipe_path, train
 
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument('--features', choices=('computed', 'cached'), help='likewise')
     parser.add_argument('--json', type=Path, help='write the figures to this file, too')
     options, more = parser.parse_known_args()
-    let_idle_threads_sleep()
+    set_passive_omp_wait()
     with tempfile.TemporaryDirectory(prefix='loading_benchmark_') as folder:
         found = measure(options, more, Path(folder))
     print(json.dumps(found, indent=2))

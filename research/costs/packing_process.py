@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.benchmark.estimation import HFOV_DEG, random_image
 from mirror_depth_ros.evaluation.benchmark.rounds import interleave, medians, timed
-from mirror_depth_ros.inference.heap import keep_freed_memory
+from mirror_depth_ros.inference.process_tuning import tune_malloc
 from mirror_depth_ros.ros.messages import MessageMemory, cloud_message, depth_message
 
 
@@ -22,7 +22,7 @@ def main() -> int:
     for name in ('height', 'width', 'rounds'):
         parser.add_argument(name, type=int)
     options = parser.parse_args()
-    keep_freed_memory()  # as the node does
+    tune_malloc()  # as the node does
     camera = CameraModel.from_fov(options.width, options.height, HFOV_DEG)
     header, rgb, rays = Header(), random_image(options.height, options.width), camera.rays
     depth = np.full(rgb.shape[:2], 2.0, np.float32)

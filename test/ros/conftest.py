@@ -123,7 +123,11 @@ class CameraBench:
 
         self.camera = camera
         estimator = SimpleNamespace(
-            device='cpu', precision='fp32', backend='torch', estimate=estimate
+            device='cpu',
+            precision='fp32',
+            backend='torch',
+            notice='',
+            estimate_batch=lambda *batch: list(map(estimate, *batch)),
         )
         self.node = DepthNode(
             load_estimator=lambda model, **_: estimator,

@@ -45,7 +45,7 @@ BROKEN = 99
 class RedIsDepth:
     """Takes a pixel's red for its depth in tenths of a metre; fails on images as red as BROKEN."""
 
-    device, precision, backend = 'cpu', 'fp32', 'torch'
+    device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
 
     def __init__(self):
         #: What came together: sizes, focal lengths.
@@ -59,9 +59,6 @@ class RedIsDepth:
         if any((rgb[..., 0] == BROKEN).any() for rgb in images):
             raise FloatingPointError('too red')
         return [rgb[..., 0].astype(np.float32) / 10 for rgb in images]
-
-    def estimate(self, rgb, focal_px):
-        return self.estimate_batch([rgb], [focal_px])[0]
 
     @property
     def sizes(self):

@@ -11,7 +11,7 @@ import yaml
 from sensor_msgs.msg import PointCloud2
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.inference.shared_memory import find_shortage
+from mirror_depth_ros.inference.process_tuning import find_shm_shortage
 from mirror_depth_ros.ros.outputs import OUTPUTS
 from mirror_depth_ros.ros.parameters import DepthParameters
 
@@ -47,8 +47,10 @@ def test_fast_dds_has_room_for_clouds_and_docker_for_four_processes():
     docker = SimpleNamespace(f_bavail=64 * 1024 * 1024, f_frsize=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, 'statvfs', lambda _: docker)
-        assert find_shortage(4, environment) == ''
-        assert find_shortage(5, environment).startswith('got 67.1 MB free in /dev/shm, expected')
+        assert find_shm_shortage(4, environment) == ''
+        assert find_shm_shortage(5, environment).startswith(
+            'got 67.1 MB free in /dev/shm, expected'
+        )
 
 
 @pytest.fixture

@@ -6,20 +6,10 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from mirror_depth_ros.depth.image_decoding import decode_compressed
-from mirror_depth_ros.ros import decoding
-from mirror_depth_ros.ros.decoding import decode_image
+from mirror_depth_ros.depth.image_decoding import decode_compressed, decode_image
+from mirror_depth_ros.ros.messages import load_cv_bridge
 
 H, W = 5, 7  # odd and not square, so that a transposition shows
-
-
-@pytest.fixture(autouse=True)
-def without_cv_bridge(monkeypatch):
-    """OpenCV decodes, whatever is installed here."""
-    monkeypatch.setitem(sys.modules, 'cv_bridge', None)
-    decoding._load_cv_bridge.cache_clear()
-    yield
-    decoding._load_cv_bridge.cache_clear()
 
 
 @pytest.fixture
@@ -66,50 +56,52 @@ def test_an_empty_real_message_is_refused():
         decode_compressed(CompressedImage())
 
 
-def fake_cv_bridge(convert):
-    """A module ``cv_bridge`` whose conversion is ``convert(message)``."""
+@pytest.fixture
+def install_bridge(monkeypatch):
+    """Return what makes a function ``convert(message)`` that of the installed cv_bridge."""
 
-    class CvBridge:
-        def imgmsg_to_cv2(self, message, desired_encoding):
-            assert desired_encoding == 'rgb8'
-            return convert(message)
+    def install(convert):
+        class CvBridge:
+            def imgmsg_to_cv2(self, message, desired_encoding):
+                assert desired_encoding == 'rgb8'
+                return convert(message)
 
-    module = types.ModuleType('cv_bridge')
-    module.CvBridge = CvBridge
-    return module
+        module = types.ModuleType('cv_bridge')
+        module.CvBridge = CvBridge
+        monkeypatch.setitem(sys.modules, 'cv_bridge', module)
+
+    load_cv_bridge.cache_clear()
+    yield install
+    load_cv_bridge.cache_clear()
 
 
-def bgr_to_rgb(image):
-    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)[..., ::-1]
+def rgb16(make_image, rgb):
+    return real(make_image(257 * rgb.astype(np.uint16), 'rgb16'))
 
 
-def test_cv_bridge_converts_where_it_works(monkeypatch, make_image, rgb):
+def test_cv_bridge_converts_what_opencv_alone_does_not(install_bridge, make_image, rgb):
     seen = []
-    module = fake_cv_bridge(lambda image: seen.append(image) or bgr_to_rgb(image))
-    monkeypatch.setitem(sys.modules, 'cv_bridge', module)
-    image = real(make_image(rgb[..., ::-1], 'bgr8'))
-    np.testing.assert_array_equal(decode_image(image), rgb)
-    assert seen[-1] is image
-    assert decoding.decoder_name() == 'cv_bridge'
+    install_bridge(lambda image: seen.append(image) or rgb)
+    image = rgb16(make_image, rgb)
+    np.testing.assert_array_equal(decode_image(image, load_bridge=load_cv_bridge), rgb)
+    assert seen == [image]
+    decode_image(real(make_image(rgb, 'bgr8')), load_bridge=load_cv_bridge)
+    assert len(seen) == 1
 
 
-def numpy_2_breaks_it(image):
-    raise AttributeError('_ARRAY_API not found')
+def test_without_cv_bridge_such_an_image_is_refused(monkeypatch, make_image, rgb):
+    monkeypatch.setitem(sys.modules, 'cv_bridge', None)
+    load_cv_bridge.cache_clear()
+    with pytest.raises(ValueError, match="got encoding 'rgb16', expected one of rgb8"):
+        decode_image(rgb16(make_image, rgb), load_bridge=load_cv_bridge)
+    load_cv_bridge.cache_clear()
 
 
-def test_opencv_converts_where_cv_bridge_fails(monkeypatch, make_image, rgb):
-    monkeypatch.setitem(sys.modules, 'cv_bridge', fake_cv_bridge(numpy_2_breaks_it))
-    image = real(make_image(rgb[..., ::-1], 'bgr8'))
-    np.testing.assert_array_equal(decode_image(image), rgb)
-    assert decoding.decoder_name() == 'OpenCV'
+def test_what_cv_bridge_cannot_convert_is_a_value_error(install_bridge, make_image, rgb):
+    def numpy_2_breaks_it(_):
+        raise AttributeError('_ARRAY_API not found')
 
-
-def test_a_frame_that_cv_bridge_cannot_convert_is_a_value_error(monkeypatch, make_image, rgb):
-    def only_the_probe(image):
-        if image.width == 1:
-            return bgr_to_rgb(image)
-        raise RuntimeError('CvBridgeError')
-
-    monkeypatch.setitem(sys.modules, 'cv_bridge', fake_cv_bridge(only_the_probe))
-    with pytest.raises(ValueError, match=r'cannot be converted to RGB .CvBridgeError.'):
-        decode_image(real(make_image(rgb, 'bgr8')))
+    install_bridge(numpy_2_breaks_it)
+    message = r"got encoding 'rgb16' .cv_bridge: _ARRAY_API not found., expected one of rgb8"
+    with pytest.raises(ValueError, match=message):
+        decode_image(rgb16(make_image, rgb), load_bridge=load_cv_bridge)

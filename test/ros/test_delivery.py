@@ -26,7 +26,8 @@ NODE = """
     n_clouds, rate_hz, grace_s = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     depth = np.full((480, 640), 2.0, np.float32)
     stand_in = SimpleNamespace(
-        estimate=lambda *_: depth, device='cpu', precision='fp32', backend='torch'
+        estimate_batch=lambda *_: [depth],
+        device='cpu', precision='fp32', backend='torch', notice='',
     )
     rclpy.init()
     node = DepthNode(load_estimator=lambda *_, **__: stand_in)

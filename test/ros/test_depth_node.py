@@ -49,12 +49,15 @@ TYPES = {
 class RedIsDepth:
     """An estimator that takes a pixel's red for its depth in tenths of a metre."""
 
-    device, precision, backend = 'cpu', 'fp32', 'torch'
+    device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
 
     def __init__(self):
         self.focals_px = []
         self.may_finish = threading.Event()
         self.may_finish.set()
+
+    def estimate_batch(self, images, focal_px):
+        return list(map(self.estimate, images, focal_px))
 
     def estimate(self, rgb, focal_px):
         self.focals_px.append(focal_px)
@@ -412,14 +415,14 @@ def test_under_overload_the_newest_image_wins(rig):
 def test_an_image_gets_its_own_calibration_however_late_the_node_is(rig, n_waiting, monkeypatch):
     """Behind a busy executor both wait together; each calibration was published first."""
     rig.collect_outputs('depth/image')
-    worker, expected = rig.node._worker, []
-    put = worker.put
+    (stream,), expected = rig.node.cameras, []
+    put = stream._put
 
     def put_and_pause(camera, message):
         put(camera, message)
         time.sleep(0.02)  # so that the worker turns to it before the executor goes on
 
-    monkeypatch.setattr(worker, 'put', put_and_pause)
+    monkeypatch.setattr(stream, '_put', put_and_pause)
     rig.publish_info(info_from_camera(CAMERA, Header()))
     for last in range(n_waiting, 8 * n_waiting, n_waiting):
         with rig.busy_executor():
@@ -589,8 +592,8 @@ def test_an_image_at_work_keeps_the_parameters_it_began_with(rig, monkeypatch):
 def test_outputs_of_one_image_share_their_parameters(rig, monkeypatch):
     seen = []
 
-    def note(frame, parameters, memory):
-        seen.append(parameters)
+    def note(frame, memory):
+        seen.append(frame.parameters)
         rig.node.set_parameters([Parameter('depth_scale', value=1.0 + len(seen))])
         return Image(header=frame.header)
 

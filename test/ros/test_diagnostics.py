@@ -39,7 +39,11 @@ class Bench:
 
     def __init__(self, contexts, *, estimate, arguments, load_estimator, **parameters):
         estimator = SimpleNamespace(
-            device='cpu', precision='fp32', backend='torch', estimate=estimate
+            device='cpu',
+            precision='fp32',
+            backend='torch',
+            notice='',
+            estimate_batch=lambda *batch: list(map(estimate, *batch)),
         )
         #: Offset of the stamps from the system's clock, and changes to the messages.
         self.offset_s, self.image_fields, self.info_fields = 0.0, {}, {}

@@ -470,7 +470,7 @@ def test_out_of_memory_the_node_goes_on_with_a_smaller_input(
 
     def load(*_, **__):
         """Load a model for whose whole input there is no memory, at first."""
-        estimator = DepthEstimator.load(tiny_model, device='cpu')
+        estimator = DepthEstimator.load(tiny_model, device='cpu', degrade_on_oom=True)
         predict = estimator._predict
         estimator.patches_allowed = 6  # of 12
 
@@ -512,8 +512,11 @@ def test_out_of_memory_the_node_goes_on_with_a_smaller_input(
 
 def test_the_model_fails(ros_context, report_row):
     class Fragile:
-        device, precision, backend = 'cpu', 'fp32', 'torch'
+        device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
         fails = False
+
+        def estimate_batch(self, images, focal_px):
+            return list(map(self.estimate, images, focal_px))
 
         def estimate(self, rgb, focal_px):
             if self.fails:

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -14,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from mirror_depth_ros.ros.following import LOOK_PERIOD_S, FollowingSubscription
+from mirror_depth_ros.ros.following import FollowingSubscription
 from mirror_depth_ros.ros.messages import rgb_message
 from mirror_depth_ros.ros.qos_events import LossEvents
 
@@ -41,6 +42,7 @@ class Follower:
                 Image,
                 topics,
                 lambda message: self.seconds.append(message.header.stamp.sec),
+                clock=Clock(clock_type=ClockType.STEADY_TIME),
                 depth=5,
                 **options,
             )
@@ -48,7 +50,6 @@ class Follower:
             self.node.destroy_node()
             self.camera.destroy_node()
             raise
-        self.node.create_timer(LOOK_PERIOD_S, self.subscription.look)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()

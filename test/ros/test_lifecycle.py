@@ -243,7 +243,10 @@ NODE_IN_STATE = """
             print('configuring', flush=True)
             time.sleep(60)
         estimate = lambda rgb, focal_px: np.ones(rgb.shape[:2], np.float32)
-        return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32', backend='torch')
+        return SimpleNamespace(
+            estimate_batch=lambda *batch: list(map(estimate, *batch)),
+            device='cpu', precision='fp32', backend='torch', notice='',
+        )
 
     def make():
         node = DepthNode(load_estimator=load)

@@ -29,10 +29,13 @@ PATIENCE_S = 30.0
 class SlowModel:
     """A model that takes its time and knows how long it took."""
 
-    device, precision, backend = 'cpu', 'fp32', 'torch'
+    device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
 
     def __init__(self):
         self.durations_s = []
+
+    def estimate_batch(self, images, focal_px):
+        return list(map(self.estimate, images, focal_px))
 
     def estimate(self, rgb, focal_px):
         started_s = time.monotonic()

@@ -8,7 +8,8 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from mirror_depth_ros.ros.parameters import DepthParameters, ParameterServer, parameter_specs
+from mirror_depth_ros.ros.parameter_server import ParameterServer
+from mirror_depth_ros.ros.parameters import DepthParameters, parameter_specs
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'depth.yaml'
 

@@ -120,7 +120,10 @@ NODE_AT_WORK = """
             super().destroy_node()
 
     def load(model, **_):
-        return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32', backend='torch')
+        return SimpleNamespace(
+            estimate_batch=lambda *batch: list(map(estimate, *batch)),
+            device='cpu', precision='fp32', backend='torch', notice='',
+        )
 
     sys.exit(run_node(lambda: SlowToStop(load_estimator=load), sys.argv, name='depth_node'))
 """

@@ -26,7 +26,13 @@ def load_flat_world(model, **_):
     def estimate(rgb, focal_px):
         return np.full(rgb.shape[:2], DEPTH_M, np.float32)
 
-    return SimpleNamespace(estimate=estimate, device='cpu', precision='fp32', backend='torch')
+    return SimpleNamespace(
+        estimate_batch=lambda *batch: list(map(estimate, *batch)),
+        device='cpu',
+        precision='fp32',
+        backend='torch',
+        notice='',
+    )
 
 
 def parameters(**values):

@@ -288,7 +288,11 @@ PROCESS = """
 
     depth = np.load(sys.argv[1])
     model = SimpleNamespace(
-        device='cpu', precision='fp32', backend='torch', estimate=lambda *_: depth
+        device='cpu',
+        precision='fp32',
+        backend='torch',
+        notice='',
+        estimate_batch=lambda *_: [depth],
     )
     sys.exit(run_node(lambda: DepthNode(load_estimator=lambda *_, **__: model), sys.argv, name=''))
 """

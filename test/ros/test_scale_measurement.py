@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.ros.scale_measurement import ScaleMeasurement
+from mirror_depth_ros.ros.scale_calibration import ScaleMeasurement
 
 CAMERA = CameraModel(81, 61, fx=60.0, fy=58.0, cx=41.0, cy=29.0)
 HEIGHT = 0.5

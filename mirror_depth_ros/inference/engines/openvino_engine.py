@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mirror_depth_ros.inference.engines.backend import package_version, require_packages
 from mirror_depth_ros.inference.engines.onnx_export import FOCAL_PX, IMAGE
-from mirror_depth_ros.inference.heap import without_garbage_collection
+from mirror_depth_ros.inference.process_tuning import gc_paused
 
 _HINTS = {'fp32': 'f32', 'bf16': 'bf16'}
 
@@ -102,7 +102,7 @@ def _import_openvino() -> ModuleType:
     if is_hidden:
         sys.modules.setdefault(converters, None)  # type: ignore[arg-type]
     try:
-        with without_garbage_collection():
+        with gc_paused():
             import openvino
     finally:
         if is_hidden:

@@ -1,9 +1,14 @@
 import pytest
 from rclpy.parameter import Parameter
 
-from mirror_depth_ros.ros.fixed_parameters import FixedParameter, declare
-from mirror_depth_ros.ros.overrides import QOS_PREFIX, as_double, warn_of_unknown
-from mirror_depth_ros.ros.parameters import ParameterServer
+from mirror_depth_ros.ros.parameter_server import (
+    QOS_PREFIX,
+    FixedParameter,
+    ParameterServer,
+    as_double,
+    declare,
+    warn_of_unknown,
+)
 
 QOS = f'{QOS_PREFIX}/points.publisher.'
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ import pytest
 import torch
 
 from mirror_depth_ros.inference.estimator import DepthEstimator
-from mirror_depth_ros.inference.memory_fallback import FrugalEstimator, is_out_of_memory
+from mirror_depth_ros.inference.process_tuning import is_out_of_memory
 
 IMAGE = np.random.default_rng(5).integers(0, 256, (47, 75, 3), np.uint8)
 
 
 @pytest.fixture
 def estimator(tiny_model: Path) -> DepthEstimator:
-    return DepthEstimator.load(tiny_model, device='cpu', precision='fp32')
+    return DepthEstimator.load(tiny_model, device='cpu', precision='fp32', degrade_on_oom=True)
 
 
 def too_large(*_: object) -> None:
@@ -30,12 +29,11 @@ def too_large(*_: object) -> None:
 def test_the_input_is_shrunk_once(
     estimator: DepthEstimator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frugal = FrugalEstimator(estimator)
-    whole = frugal.estimate(IMAGE, 60.0)
-    assert (frugal.notice, frugal.device, frugal.precision) == ('', torch.device('cpu'), 'fp32')
+    whole = estimator.estimate(IMAGE, 60.0)
+    assert estimator.notice == ''
     predict = estimator._predict
 
-    def predict_what_is_small(*arguments: Any) -> Iterator[np.ndarray]:
+    def predict_what_is_small(*arguments: Any) -> list[np.ndarray]:
         # Trained at 48 x 64: 12 patches of 16 pixels. Half of them: sqrt(6 * 256 / (47 * 75)) is
         # 0.66, so 31.0 x 49.5 pixels, which is 1.9 x 3.1 patches.
         if estimator.input_size(47, 75) != (32, 48):
@@ -43,8 +41,8 @@ def test_the_input_is_shrunk_once(
         return predict(*arguments)
 
     monkeypatch.setattr(estimator, '_predict', predict_what_is_small)
-    depth = frugal.estimate(IMAGE, 60.0)
-    assert frugal.notice == (
+    depth = estimator.estimate(IMAGE, 60.0)
+    assert estimator.notice == (
         'the model ran out of memory on cpu and sees images at 48 x 32 pixels now, in place of '
         '64 x 48: depth is coarser; free memory, then clean up and configure the node'
     )
@@ -58,10 +56,10 @@ def test_the_input_is_shrunk_once(
         "got too little memory on cpu .*allocate memory.*, expected room for the model's input"
     )
     with pytest.raises(MemoryError, match=message):
-        frugal.estimate(IMAGE, 60.0)
+        estimator.estimate(IMAGE, 60.0)
     assert estimator.input_size(47, 75) == (32, 48)
     monkeypatch.setattr(estimator, '_predict', predict)
-    np.testing.assert_array_equal(frugal.estimate(IMAGE, 60.0), depth)
+    np.testing.assert_array_equal(estimator.estimate(IMAGE, 60.0), depth)
 
 
 def test_an_input_shrinks_down_to_one_patch(estimator: DepthEstimator) -> None:
@@ -77,21 +75,19 @@ def test_an_input_shrinks_down_to_one_patch(estimator: DepthEstimator) -> None:
 
 
 def test_other_errors_pass(estimator: DepthEstimator, monkeypatch: pytest.MonkeyPatch) -> None:
-    frugal = FrugalEstimator(estimator)
     with pytest.raises(ValueError, match='expected positive pixels'):
-        frugal.estimate(IMAGE, -1.0)
-    assert frugal.notice == ''
+        estimator.estimate(IMAGE, -1.0)
+    assert estimator.notice == ''
 
 
-def test_an_estimator_that_cannot_shrink() -> None:
-    class Stubborn:
-        device, precision, backend = 'cuda:1', 'fp32', 'torch'
-
-        def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
-            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB.\nMore')
-
-    with pytest.raises(MemoryError, match='on cuda:1 .CUDA out of memory. Tried .* 2 GiB..,'):
-        FrugalEstimator(Stubborn()).estimate(IMAGE, 60.0)
+def test_unasked_the_input_is_not_shrunk(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimator = DepthEstimator.load(tiny_model, device='cpu', precision='fp32')
+    monkeypatch.setattr(estimator, '_predict', too_large)
+    with pytest.raises(RuntimeError, match='allocate memory'):
+        estimator.estimate(IMAGE, 60.0)
+    assert (estimator.notice, estimator.input_size(47, 75)) == ('', (48, 64))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +147,7 @@ def by_openvino():
     request = core.compile_model(core.read_model(onnx), 'CPU').create_infer_request()
     return lambda: request.infer(inputs)
 
-from mirror_depth_ros.inference.memory_fallback import is_out_of_memory
+from mirror_depth_ros.inference.process_tuning import is_out_of_memory
 
 run = by_{library}()
 resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
@@ -180,46 +176,41 @@ def test_what_libraries_raise_without_memory_is_understood(library: str, kind: s
 
 
 class SmallRoom:
-    """An estimator that has room for but one image, or for none."""
+    """Room for only so many images at once."""
 
-    device, precision, backend = 'cuda:1', 'fp32', 'torch'
-
-    def __init__(self) -> None:
+    def __init__(self, estimator: DepthEstimator, most: int) -> None:
         self.passes: list[int] = []
-        self.most = 1
+        self.most = most
+        self._predict = estimator._predict
 
-    def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
-        return self.estimate_batch([rgb], [focal_px])[0]
-
-    def estimate_batch(self, images: list[np.ndarray], focal_px: list[float]) -> list[np.ndarray]:
+    def predict(self, images: list[np.ndarray], *arguments: Any) -> list[np.ndarray]:
         self.passes.append(len(images))
         if len(images) > self.most:
-            raise torch.OutOfMemoryError('CUDA out of memory.')
-        return [np.full(rgb.shape[:2], f, np.float32) for rgb, f in zip(images, focal_px)]
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB.\nMore')
+        return self._predict(images, *arguments)
 
 
-def test_images_that_have_no_room_together_go_one_by_one_from_then_on() -> None:
-    estimator = SmallRoom()
-    frugal = FrugalEstimator(estimator)
+def test_images_that_have_no_room_together_go_one_by_one_from_then_on(
+    estimator: DepthEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = SmallRoom(estimator, most=1)
+    images = [IMAGE, IMAGE[::-1]]
+    expected = [estimator.estimate(rgb, focal) for rgb, focal in zip(images, (60.0, 90.0))]
+    monkeypatch.setattr(estimator, '_predict', room.predict)
     for _ in range(2):
-        depths = frugal.estimate_batch([IMAGE, IMAGE[::2]], [2.0, 3.0])
-        assert [(d.shape, d[0, 0]) for d in depths] == [
-            (IMAGE.shape[:2], 2.0),
-            (IMAGE[::2].shape[:2], 3.0),
-        ]
-    assert estimator.passes == [2, 1, 1, 1, 1]
-    assert frugal.notice.startswith('the model ran out of memory on cuda:1 for 2 images at once')
-    estimator.most = 0
-    with pytest.raises(MemoryError, match='got too little memory on cuda:1'):
-        frugal.estimate_batch([IMAGE, IMAGE], [2.0, 3.0])
+        depths = estimator.estimate_batch(images, [60.0, 90.0])
+        np.testing.assert_array_equal(depths, expected)
+    assert room.passes == [2, 1, 1, 1, 1]
+    assert estimator.notice.startswith('the model ran out of memory on cpu for 2 images at once')
+    room.most = 0
+    with pytest.raises(MemoryError, match='on cpu .CUDA out of memory. Tried .* 2 GiB..,'):
+        estimator.estimate_batch(images, [60.0, 90.0])
 
 
-def test_batches_that_have_room_stay_whole() -> None:
-    estimator = SmallRoom()
-    estimator.most = 3
-    frugal = FrugalEstimator(estimator)
-    frugal.estimate_batch([IMAGE] * 3, [1.0] * 3)
-    assert (estimator.passes, frugal.notice) == ([3], '')
-    with pytest.raises(AttributeError, match='shape'):  # what is not of memory passes
-        frugal.estimate_batch([IMAGE, None], [1.0, 1.0])
-    assert frugal.notice == ''
+def test_batches_that_have_room_stay_whole(
+    estimator: DepthEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = SmallRoom(estimator, most=3)
+    monkeypatch.setattr(estimator, '_predict', room.predict)
+    estimator.estimate_batch([IMAGE] * 3, [60.0] * 3)
+    assert (room.passes, estimator.notice) == ([3], '')

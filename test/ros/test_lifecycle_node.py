@@ -8,7 +8,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from mirror_depth_ros.ros.orderly_lifecycle import OrderlyLifecycleNode
+from mirror_depth_ros.ros.lifecycle_node import OrderlyLifecycleNode
 
 
 @pytest.mark.parametrize('order', [Transition.TRANSITION_ACTIVATE, 77])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock
 from rclpy.lifecycle import (
     LifecycleNode,
     LifecycleNodeMixin,
@@ -15,6 +18,8 @@ from rclpy.lifecycle import (
 )
 from rclpy.node import Node
 from rclpy.task import Future
+
+from mirror_depth_ros.ros.process import describe_error
 
 
 class OrderlyLifecycleNode(LifecycleNode):
@@ -38,6 +43,8 @@ class OrderlyLifecycleNode(LifecycleNode):
         self._configured: Future | None = None
         #: Whether somebody has asked for ``configure``, who then decides what follows.
         self.is_managed = False
+        #: Why the node could not be configured or activated, with what to do; empty where it was.
+        self.failure = ''
 
     @property
     def state(self) -> str:
@@ -51,6 +58,31 @@ class OrderlyLifecycleNode(LifecycleNode):
         """
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()
+
+    def start_when_spun(self, clock: Clock) -> None:
+        """Configure and activate as soon as the node is spun, unless a manager does.
+
+        :param clock: steady, as simulated time may stand still.
+        """
+        # A group of its own: until a coroutine ends, the others of its group wait.
+        group = ReentrantCallbackGroup()
+        self._start_timer = self.create_timer(0.0, self._start, callback_group=group, clock=clock)
+
+    async def _start(self) -> None:
+        self._start_timer.cancel()
+        if self.state != 'unconfigured':
+            return  # a manager was faster, and goes on
+        if await self.configure() == TransitionCallbackReturn.SUCCESS and not self.is_managed:
+            self.trigger_activate()
+
+    def fail(self, transition: str, error: Exception) -> TransitionCallbackReturn:
+        """Say why a transition cannot be made; the node stays as it is, to be asked again."""
+        self.failure = (
+            f'not {transition}d: {describe_error(error)}. When that is mended: '
+            f'ros2 lifecycle set {self.get_fully_qualified_name()} {transition}'
+        )
+        self.get_logger().error(self.failure)
+        return TransitionCallbackReturn.FAILURE
 
     async def prepare(self) -> None:
         """Do what takes long before :meth:`on_configure` is called; it must not raise."""
@@ -102,3 +134,26 @@ class OrderlyLifecycleNode(LifecycleNode):
                 f'({error}); see: ros2 lifecycle list {self.get_fully_qualified_name()}'
             )
             return TransitionCallbackReturn.ERROR
+
+
+def run_in_thread(work: Callable[[], Any], *, node: Node, name: str) -> Future:
+    """Run in a thread what takes long, while a node's executor serves its other callbacks.
+
+    :param node: whose executor is woken at the end.
+    :param name: of the thread, for debuggers.
+    :returns: has what the function returned or raised, once it has ended.
+    """
+    ended = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(work())
+        except Exception as error:
+            ended.set_exception(error)
+        executor = node.executor
+        if executor is not None and node.context.ok():
+            executor.wake()
+
+    # A daemon: what takes for ever cannot keep the process from ending.
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return ended

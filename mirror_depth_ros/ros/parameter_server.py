@@ -1,0 +1,200 @@
+"""How nodes declare their parameters, follow their changes, and answer ``--help`` about them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from mirror_depth_ros.ros.parameters import DepthParameters, ParameterSpec, parameter_specs
+from mirror_depth_ros.ros.process import parse_ros_arguments
+
+#: Parameters with this prefix are declared with publishers and subscriptions, not at the start.
+QOS_PREFIX = 'qos_overrides.'
+
+
+class ParameterServer:
+    """Declares the parameters at a node and follows their changes."""
+
+    def __init__(self, node: Node, *, is_configured: Callable[[], bool] = lambda: False) -> None:
+        """Declare the parameters.
+
+        :param is_configured: whether something is made for the values that are fixed then.
+        :raises ValueError: for an initial value that is not allowed.
+        :raises rclpy.exceptions.ParameterException: for one of a wrong type or outside its range.
+        """
+        defaults = DepthParameters()
+        self._doubles = {f.name for f in fields(defaults) if isinstance(f.default, float)}
+        _take_integers_for_doubles(node, self._doubles)
+        values = {
+            name: _declare(node, name, getattr(defaults, name), spec)
+            for name, spec in parameter_specs().items()
+        }
+        #: The values now in force; replaced as a whole, so any thread may read it.
+        self.values = DepthParameters(**values)
+        self._is_configured = is_configured
+        node.add_on_set_parameters_callback(self._set)
+        if hasattr(node, 'add_pre_set_parameters_callback'):  # from Iron on
+            node.add_pre_set_parameters_callback(self._as_declared)
+
+    def _as_declared(self, parameters: list[Parameter]) -> list[Parameter]:
+        """Make doubles of integers where rclpy would refuse their type."""
+        return [as_double(p) if p.name in self._doubles else p for p in parameters]
+
+    def _set(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Take over all of the changes, or none and say why."""
+        own = {p.name: _value(p) for p in parameters if p.name in parameter_specs()}
+        try:
+            changed = replace(self.values, **own)
+            if self._is_configured():
+                _check_in_use(self.values, changed)
+            self.values = changed
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+@dataclass(frozen=True)
+class FixedParameter:
+    """A parameter that a node reads once, at its start."""
+
+    name: str
+    #: Gives the type, too.
+    default: Any
+    #: Shown by ``--help`` and ``ros2 param describe``.
+    description: str
+    #: Smallest and largest value, inclusive.
+    limits: tuple[float, float] | None = None
+
+
+def declare(node: Node, parameters: Sequence[FixedParameter]) -> dict[str, Any]:
+    """Declare the parameters at a node and return their values by name.
+
+    Integers are taken for doubles; values for names that are none of them are warned about.
+
+    :raises rclpy.exceptions.ParameterException: for a value of a wrong type or outside its range.
+    """
+    _take_integers_for_doubles(node, (p.name for p in parameters if isinstance(p.default, float)))
+    for p in parameters:
+        spec = ParameterSpec(
+            p.description, p.limits, read_only='it acts at start only; restart the node'
+        )
+        node.declare_parameter(p.name, p.default, _descriptor(spec, type(p.default)))
+    warn_of_unknown(node)
+    return {p.name: node.get_parameter(p.name).value for p in parameters}
+
+
+def parse_arguments(
+    arguments: Sequence[str], *, name: str, purpose: str, parameters: Sequence[FixedParameter]
+) -> None:
+    """Answer ``--help`` and refuse what is no argument of ROS; either ends the process."""
+    lines = [f'{p.name}: {p.description}, default {p.default!r}' for p in parameters]
+    parse_ros_arguments(
+        arguments,
+        name=name,
+        purpose=purpose,
+        usage='%(prog)s [--help] [--ros-args -p NAME:=VALUE ...]',
+        sections={'parameters': lines},
+    )
+
+
+def _take_integers_for_doubles(node: Node, names: Iterable[str]) -> None:
+    """Make doubles of the integers that a user gave for doubles, before they are declared.
+
+    :param names: of the parameters that are doubles.
+    """
+    given = node._parameter_overrides  # rclpy tells them in no other way
+    for name in names:
+        if name in given:
+            given[name] = as_double(given[name])
+
+
+def as_double(parameter: Parameter) -> Parameter:
+    """Return the double that an integer stands for; anything else as it is."""
+    if parameter.type_ != Parameter.Type.INTEGER:
+        return parameter
+    return Parameter(parameter.name, Parameter.Type.DOUBLE, float(parameter.value))
+
+
+def warn_of_unknown(node: Node, *, prefix: str = '') -> None:
+    """Log which names that a user gave values for are no parameters of the node.
+
+    :param prefix: looks at those that begin with it; without one, at all but QoS overrides.
+    """
+    known = node.list_parameters([], 0).names
+    for name in sorted(node._parameter_overrides):
+        is_meant = name.startswith(prefix) if prefix else not name.startswith(QOS_PREFIX)
+        if is_meant and name not in known:
+            node.get_logger().warning(
+                _describe_unknown(name, known, node.get_fully_qualified_name())
+            )
+
+
+def _describe_unknown(name: str, known: Iterable[str], node: str) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    remedy = f'did you mean {nearest[0]}?' if nearest else f'see: ros2 param list {node}'
+    return f'got a value for {name}, which is no parameter of {node} and changes nothing; {remedy}'
+
+
+def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:
+    """Declare a parameter and return its value."""
+    descriptor = _descriptor(spec, type(default))
+    if not isinstance(default, tuple):
+        return _value(node.declare_parameter(name, default, descriptor))
+    # By type: of an empty list rclpy takes the items for bytes, and a file's for no value.
+    given = node.declare_parameter(name, Parameter.Type.STRING_ARRAY, ParameterDescriptor()).value
+    node.undeclare_parameter(name)
+    # A parameter without a value makes rclpy answer nothing for all the others that are asked for
+    # with it: `ros2 param dump` and rqt would see none.
+    stated = node.declare_parameter(name, list(given or ['']), descriptor, ignore_override=True)
+    return tuple(item for item in stated.value if item)
+
+
+def _value(parameter: Parameter) -> Any:
+    """Return a parameter's value; where a number was read for a name, the name."""
+    is_name = bool(parameter_specs()[parameter.name].choices)
+    return str(parameter.value) if is_name else parameter.value
+
+
+def _check_in_use(current: DepthParameters, changed: DepthParameters) -> None:
+    for name, spec in parameter_specs().items():
+        before, after = getattr(current, name), getattr(changed, name)
+        if spec.in_use and before != after:
+            raise ValueError(
+                f'got {name} {after!r}, expected {before!r} while the node is configured: '
+                f'{spec.in_use}'
+            )
+
+
+def _descriptor(spec: ParameterSpec, value_type: type) -> ParameterDescriptor:
+    constraints = []
+    if spec.choices:
+        constraints.append(f'One of: {", ".join(spec.choices)}.')
+    if spec.read_only:
+        constraints.append(f'Read-only: {spec.read_only}.')
+    if spec.in_use:
+        constraints.append(f'Fixed while configured: {spec.in_use}.')
+    descriptor = ParameterDescriptor(
+        description=spec.description,
+        read_only=bool(spec.read_only),
+        # ROS takes the inf and nan of a command line or a launch file for numbers.
+        dynamic_typing=not {'inf', 'nan'}.isdisjoint(spec.choices),
+        additional_constraints=' '.join(constraints),
+    )
+    if spec.limits is not None:
+        low, high = spec.limits
+        if value_type is int:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return descriptor

@@ -1,0 +1,102 @@
+"""Which images the worker turns to: a slow model always gets the newest of each camera."""
+
+import threading
+
+import pytest
+from rclpy.clock import Clock
+
+from mirror_depth_ros.ros.frame_worker import FrameWorker
+from mirror_depth_ros.ros.measurements import Measurements
+
+PATIENCE_S = 5.0
+
+
+class Camera:
+    """What the worker needs of a camera whose images it does not look at."""
+
+    def __init__(self):
+        self.measurements = Measurements(0.0)
+
+    @property
+    def n_dropped(self):
+        return self.measurements.counts.dropped
+
+
+class BusyWorker(FrameWorker):
+    """Notes what it takes; it is at work until it may go on."""
+
+    def __init__(self):
+        self.taken = []
+        self.busy, self.may_go_on, self.done = (threading.Event() for _ in range(3))
+        super().__init__(estimator=None, settings=None, clock=Clock(), context=None)
+
+    def _process(self, messages):
+        self.taken.append(dict(messages))
+        self.busy.set()
+        assert self.may_go_on.wait(PATIENCE_S)
+        if len(self.taken) == 2:
+            self.done.set()
+
+
+@pytest.fixture
+def worker():
+    """A worker at work on an image."""
+    worker = BusyWorker()
+    worker.first = Camera()
+    worker.put(worker.first, 0)
+    assert worker.busy.wait(PATIENCE_S)
+    yield worker
+    worker.may_go_on.set()
+    assert worker.stop(timeout_s=PATIENCE_S)
+
+
+def second_batch(worker):
+    worker.may_go_on.set()
+    assert worker.done.wait(PATIENCE_S)
+    return worker.taken[1]
+
+
+def test_the_newest_image_wins_and_the_others_count_as_dropped(worker):
+    for image in (1, 2, 3):
+        worker.put(worker.first, image)
+    assert worker.first.n_dropped == 2
+    assert second_batch(worker) == {worker.first: 3}
+    worker.put(worker.first, 4)
+    assert worker.first.n_dropped == 2
+
+
+def test_cameras_replace_only_their_own(worker):
+    slow, fast = Camera(), Camera()
+    worker.put(slow, 1)
+    for image in (2, 3, 4):
+        worker.put(fast, image)
+    assert (slow.n_dropped, fast.n_dropped) == (0, 2)
+    assert second_batch(worker) == {slow: 1, fast: 4}
+
+
+def test_who_has_waited_longest_comes_first(worker):
+    a, b = Camera(), Camera()
+    for camera, image in ((b, 1), (a, 2), (b, 3)):
+        worker.put(camera, image)
+    assert list(second_batch(worker).items()) == [(b, 3), (a, 2)]
+
+
+def test_a_stopped_worker_forgets_what_waits(worker):
+    worker.put(worker.first, 1)
+    assert not worker.stop(timeout_s=0.01)  # no longer than told
+    assert worker.is_at_work
+    worker.put(worker.first, 2)
+    worker.may_go_on.set()
+    assert worker.stop(timeout_s=PATIENCE_S)
+    assert not worker.is_at_work
+    assert worker.taken == [{worker.first: 0}]
+    assert worker.first.n_dropped == 0
+
+
+def test_a_paused_worker_leaves_images_alone(worker):
+    worker.is_paused = True
+    worker.put(worker.first, 1)
+    worker.is_paused = False
+    worker.put(worker.first, 2)
+    assert second_batch(worker) == {worker.first: 2}
+    assert worker.first.n_dropped == 0
