@@ -16,11 +16,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.following import FollowingSubscription, image_topics
-from mirror_depth_ros.ros.judgement import SILENCE_S
-from mirror_depth_ros.ros.measurements import LatestImage, Measurements
-from mirror_depth_ros.ros.messages import MessageMemory
-from mirror_depth_ros.ros.observations import (
+from mirror_depth_ros.ros.diagnostics.health import SILENCE_S
+from mirror_depth_ros.ros.diagnostics.qos import QosRefusals
+from mirror_depth_ros.ros.diagnostics.statistics import LatestImage, Measurements
+from mirror_depth_ros.ros.diagnostics.status import (
     IMAGE_TYPES,
     InputFacts,
     NodeFacts,
@@ -29,9 +28,10 @@ from mirror_depth_ros.ros.observations import (
     input_name,
     private_name,
 )
+from mirror_depth_ros.ros.following import FollowingSubscription, image_topics
+from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output
 from mirror_depth_ros.ros.parameter_server import ParameterServer
-from mirror_depth_ros.ros.qos_events import QosRefusals
 from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
 # Of images only the newest counts; of calibrations those of the last few images; of outputs few,

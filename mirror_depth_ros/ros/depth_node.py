@@ -22,10 +22,10 @@ from std_srvs.srv import SetBool
 
 from mirror_depth_ros.inference.process_tuning import free_caches, gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.camera_stream import CameraStream
-from mirror_depth_ros.ros.diagnostics import Diagnostics
+from mirror_depth_ros.ros.diagnostics.status import NodeFacts
+from mirror_depth_ros.ros.diagnostics.updater import Diagnostics
 from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker
 from mirror_depth_ros.ros.lifecycle_node import OrderlyLifecycleNode, run_in_thread
-from mirror_depth_ros.ros.observations import NodeFacts
 from mirror_depth_ros.ros.outputs import INTERFACE
 from mirror_depth_ros.ros.parameter_server import QOS_PREFIX, ParameterServer, warn_of_unknown
 from mirror_depth_ros.ros.parameters import parameter_specs

@@ -12,8 +12,8 @@ from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPo
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
-from mirror_depth_ros.ros.observations import InputFacts
-from mirror_depth_ros.ros.qos_events import LossEvents
+from mirror_depth_ros.ros.diagnostics.qos import LossEvents
+from mirror_depth_ros.ros.diagnostics.status import InputFacts
 
 # How often to look whether publishers have changed [s].
 _LOOK_PERIOD_S = 0.25

@@ -17,8 +17,8 @@ from std_srvs.srv import Trigger
 
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.ground_plane import scale_from_ground
-from mirror_depth_ros.ros.judgement import Cause, Level, judge
-from mirror_depth_ros.ros.observations import Snapshot
+from mirror_depth_ros.ros.diagnostics.health import Cause, Level, judge
+from mirror_depth_ros.ros.diagnostics.status import Snapshot
 from mirror_depth_ros.ros.parameter_server import ParameterServer
 from mirror_depth_ros.ros.parameters import parameter_specs
 

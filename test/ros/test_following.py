@@ -15,9 +15,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from mirror_depth_ros.ros.diagnostics.qos import LossEvents
 from mirror_depth_ros.ros.following import FollowingSubscription
 from mirror_depth_ros.ros.messages import rgb_message
-from mirror_depth_ros.ros.qos_events import LossEvents
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 PATIENCE_S = 20.0

@@ -5,8 +5,8 @@ import threading
 import pytest
 from rclpy.clock import Clock
 
+from mirror_depth_ros.ros.diagnostics.statistics import Measurements
 from mirror_depth_ros.ros.frame_worker import FrameWorker
-from mirror_depth_ros.ros.measurements import Measurements
 
 PATIENCE_S = 5.0
 

@@ -1,7 +1,7 @@
 import pytest
 
-from mirror_depth_ros.ros.finding_log import FindingLog
-from mirror_depth_ros.ros.judgement import Cause, Finding, Level
+from mirror_depth_ros.ros.diagnostics.finding_log import FindingLog
+from mirror_depth_ros.ros.diagnostics.health import Cause, Finding, Level
 
 NO_IMAGE = Finding(Level.ERROR, Cause.IMAGE, 'got no image')
 REFUSED = [Finding(Level.WARN, Cause.OUTPUT, 'not reached', topic=t) for t in ('/a', '/b')]

@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from mirror_depth_ros.ros.losses import Losses
-from mirror_depth_ros.ros.measurements import (
+from mirror_depth_ros.ros.diagnostics.losses import Losses
+from mirror_depth_ros.ros.diagnostics.statistics import (
     WINDOW_S,
     LatestImage,
     Measurements,

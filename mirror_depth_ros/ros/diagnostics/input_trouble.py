@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mirror_depth_ros.ros.losses import Losses
-from mirror_depth_ros.ros.measurements import WINDOW_S
-from mirror_depth_ros.ros.observations import IMAGE_TYPES, InputFacts, Snapshot, input_name
+from mirror_depth_ros.ros.diagnostics.losses import Losses
+from mirror_depth_ros.ros.diagnostics.statistics import WINDOW_S
+from mirror_depth_ros.ros.diagnostics.status import IMAGE_TYPES, InputFacts, Snapshot, input_name
 
 # Single images are lost where nobody can help it, as while a subscription is made.
 _LOST_SHARE = 0.05

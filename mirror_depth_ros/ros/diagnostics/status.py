@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mirror_depth_ros.ros.measurements import Summary
+from mirror_depth_ros.ros.diagnostics.statistics import Summary
 
 #: What is published in either transport, as the graph names it.
 IMAGE_TYPES = {'raw': 'sensor_msgs/msg/Image', 'compressed': 'sensor_msgs/msg/CompressedImage'}

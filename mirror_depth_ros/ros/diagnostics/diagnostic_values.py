@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mirror_depth_ros.ros.judgement import OTHER_CLOCK_S
-from mirror_depth_ros.ros.measurements import STAGES, Percentiles
-from mirror_depth_ros.ros.observations import NodeFacts, Snapshot
+from mirror_depth_ros.ros.diagnostics.health import OTHER_CLOCK_S
+from mirror_depth_ros.ros.diagnostics.statistics import STAGES, Percentiles
+from mirror_depth_ros.ros.diagnostics.status import NodeFacts, Snapshot
 
 # Of what has no value, as yet or at all. Not 0, which would be one.
 _UNKNOWN = 'unknown'

@@ -1,7 +1,11 @@
-from mirror_depth_ros.ros.diagnostic_values import camera_values, diagnostic_values, node_values
-from mirror_depth_ros.ros.losses import Losses
-from mirror_depth_ros.ros.measurements import Counts, Percentiles, Skips, Summary
-from mirror_depth_ros.ros.observations import Snapshot
+from mirror_depth_ros.ros.diagnostics.diagnostic_values import (
+    camera_values,
+    diagnostic_values,
+    node_values,
+)
+from mirror_depth_ros.ros.diagnostics.losses import Losses
+from mirror_depth_ros.ros.diagnostics.statistics import Counts, Percentiles, Skips, Summary
+from mirror_depth_ros.ros.diagnostics.status import Snapshot
 
 WORKING = Snapshot(
     node='/mirror_depth',

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from mirror_depth_ros.ros.judgement import (
+from mirror_depth_ros.ros.diagnostics.health import (
     LATE_S,
     OTHER_CLOCK_S,
     SILENCE_S,
@@ -12,15 +12,15 @@ from mirror_depth_ros.ros.judgement import (
     judge,
     judge_node,
 )
-from mirror_depth_ros.ros.losses import Losses
-from mirror_depth_ros.ros.measurements import (
+from mirror_depth_ros.ros.diagnostics.losses import Losses
+from mirror_depth_ros.ros.diagnostics.statistics import (
     Counts,
     LatestImage,
     Percentiles,
     Skips,
     Summary,
 )
-from mirror_depth_ros.ros.observations import InputFacts, NodeFacts, OutputFacts, Snapshot
+from mirror_depth_ros.ros.diagnostics.status import InputFacts, NodeFacts, OutputFacts, Snapshot
 
 SECOND = 1_000_000_000
 IMAGE = InputFacts('/camera/image_raw', 'sensor_msgs/msg/Image', n_publishers=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mirror_depth_ros.ros.judgement import Cause, Finding, Level
+from mirror_depth_ros.ros.diagnostics.health import Cause, Finding, Level
 
 # The worker logs what it skips, and the node its transitions, at once and in more detail; and
 # that somebody paused it, or that a camera is faster than the model, is no news.

@@ -10,10 +10,14 @@ from rclpy.clock import Clock
 from rclpy.node import Node
 
 from mirror_depth_ros.ros.camera_stream import CameraStream
-from mirror_depth_ros.ros.diagnostic_values import camera_values, diagnostic_values, node_values
-from mirror_depth_ros.ros.finding_log import FindingLog
-from mirror_depth_ros.ros.judgement import Judgement, Level, judge, judge_node
-from mirror_depth_ros.ros.observations import NodeFacts, Snapshot
+from mirror_depth_ros.ros.diagnostics.diagnostic_values import (
+    camera_values,
+    diagnostic_values,
+    node_values,
+)
+from mirror_depth_ros.ros.diagnostics.finding_log import FindingLog
+from mirror_depth_ros.ros.diagnostics.health import Judgement, Level, judge, judge_node
+from mirror_depth_ros.ros.diagnostics.status import NodeFacts, Snapshot
 
 _PERIOD_S = 1.0
 

@@ -1,7 +1,7 @@
 """What is wrong with the depth node, and what to do: the one place that knows. Without ROS.
 
-Everything is judged from a :class:`~mirror_depth_ros.ros.observations.Snapshot`, so that the log
-and ``/diagnostics`` say the same.
+Everything is judged from a :class:`~mirror_depth_ros.ros.diagnostics.status.Snapshot`, so that
+the log and ``/diagnostics`` say the same.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from mirror_depth_ros.ros.input_trouble import describe_losses, describe_silence
-from mirror_depth_ros.ros.measurements import WINDOW_S, Skips
-from mirror_depth_ros.ros.observations import InputFacts, NodeFacts, OutputFacts, Snapshot
+from mirror_depth_ros.ros.diagnostics.input_trouble import describe_losses, describe_silence
+from mirror_depth_ros.ros.diagnostics.statistics import WINDOW_S, Skips
+from mirror_depth_ros.ros.diagnostics.status import InputFacts, NodeFacts, OutputFacts, Snapshot
 
 #: No image for longer than this means that none comes [s]. The diagnostics add at most a second.
 SILENCE_S = 2.5

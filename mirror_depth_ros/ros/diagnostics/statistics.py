@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mirror_depth_ros.ros.losses import Losses, count_losses
+from mirror_depth_ros.ros.diagnostics.losses import Losses, count_losses
 
 # What happened, with its time first.
 S = TypeVar('S', bound=tuple[Any, ...])
