@@ -26,7 +26,7 @@ from mirror_depth_ros.ros.messages import rgb_message
 
 H, W = 7, 9
 CAMERA = CameraModel(W, H, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
-# Five on a computer without other work; test_judgement.py has what is judged when.
+# Five on a computer without other work; test_health.py has what is said when.
 WITHIN_S = 20.0
 RATE_HZ = 20.0
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -99,7 +99,7 @@ class Bench:
         return depths
 
     def expect(self, level, message, *, within_s=WITHIN_S):
-        """Wait for a status that is judged after now; return its values."""
+        """Wait for a status that comes after now; return its values."""
         n_before, deadline = len(self.statuses), time.monotonic() + within_s
         while time.monotonic() < deadline:
             for _, status in self.statuses[n_before:]:
