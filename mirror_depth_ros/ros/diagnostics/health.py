@@ -300,21 +300,19 @@ def _age_issues(statistics: Statistics) -> Iterator[Issue]:
             'clock of the camera'
         )
     else:
-        if abs(age_s) > LATE_S:
-            yield Issue(Level.WARN, Cause.LATE, _describe_delay(age_s))
+        expected = f'expected less than {LATE_S:.0f} s'
+        if age_s > LATE_S:
+            message = (
+                f'got images that are {age_s:.1f} s old when they come, {expected}; relieve '
+                "network and camera driver, or synchronise the camera's clock"
+            )
+            yield Issue(Level.WARN, Cause.LATE, message)
+        elif age_s < -LATE_S:
+            message = (
+                f'got images with stamps {-age_s:.1f} s ahead of the clock here, {expected}; '
+                'synchronise the clocks'
+            )
+            yield Issue(Level.WARN, Cause.LATE, message)
         return
     # No fault of a recording that is played, which would be blamed for as long as it plays.
     yield Issue(Level.OK, Cause.CLOCK, unknown)
-
-
-def _describe_delay(age_s: float) -> str:
-    expected = f'expected less than {LATE_S:.0f} s'
-    if age_s > 0:
-        return (
-            f'got images that are {age_s:.1f} s old when they come, {expected}; relieve network '
-            "and camera driver, or synchronise the camera's clock"
-        )
-    return (
-        f'got images with stamps {-age_s:.1f} s ahead of the clock here, {expected}; synchronise '
-        'the clocks'
-    )

@@ -85,11 +85,6 @@ class LatestImage:
     #: Width and height [pixels]; None where the message does not say.
     size: tuple[int, int] | None = None
 
-    @property
-    def age_s(self) -> float:
-        """How old the image was when it came; NaN where stamp or clock is not set [s]."""
-        return _age_s(self.stamp_ns, self.clock_ns)
-
 
 @dataclass(frozen=True)
 class Statistics:
@@ -172,10 +167,11 @@ class Measurements:
             return replace(self._counts)
 
     def receive(self, now_s: float, image: LatestImage) -> None:
-        """Record that an image has come."""
+        """Record that an image has come; its age is unknown without stamp or clock."""
         with self._lock:
             self._counts.received += 1
-            self._received.append((now_s, image.age_s, image.stamp_ns))
+            age_s = _age_s(image.stamp_ns, image.clock_ns)
+            self._received.append((now_s, age_s, image.stamp_ns))
             self._latest = image
 
     def announce(self, now_s: float, stamp_ns: int) -> None:
