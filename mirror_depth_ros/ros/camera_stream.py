@@ -15,6 +15,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mirror_depth_ros.depth.grey_levels import GreyLevels
+from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, image_topics
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.diagnostics.health import CameraStatus, NodeStatus
 from mirror_depth_ros.ros.diagnostics.qos import QosRefusals
@@ -27,7 +28,6 @@ from mirror_depth_ros.ros.diagnostics.topics import (
     input_name,
     private_name,
 )
-from mirror_depth_ros.ros.following import FollowingSubscription, image_topics
 from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output
 from mirror_depth_ros.ros.parameter_server import ParameterServer
@@ -73,8 +73,9 @@ class CameraStream:
         self._settings = settings
         self._clock = clock
         self._outputs: list[tuple[Output, Publisher, MessageMemory]] = []
-        self._infos: FollowingSubscription | None = None
-        self._images: FollowingSubscription | None = None
+        self._infos: AdaptiveSubscription | None = None
+        self._images: AdaptiveSubscription | None = None
+        self._put: Callable[[CameraStream, Image | CompressedImage], None] | None = None
         self._refusals = QosRefusals()
         #: Wants the depth of images while somebody waits for the scale.
         self.scale = ScaleCalibration(
@@ -142,7 +143,7 @@ class CameraStream:
         self._put = put
         node, transport = self._node, self._settings.values.image_transport
         # An executor serves what waits in the order of creation: the calibration goes first.
-        self._infos = FollowingSubscription(
+        self._infos = AdaptiveSubscription(
             node,
             CameraInfo,
             [node.resolve_topic_name(input_name(self.name, 'camera_info'))],
@@ -151,7 +152,7 @@ class CameraStream:
             depth=_CAMERA_INFO_DEPTH,
             wants_latched=True,
         )
-        self._images = FollowingSubscription(
+        self._images = AdaptiveSubscription(
             node,
             Image if transport == 'raw' else CompressedImage,
             image_topics(node, input_name(self.name, 'image'))[transport],
@@ -168,7 +169,8 @@ class CameraStream:
         for subscription in (self._images, self._infos):
             if subscription is not None:
                 subscription.destroy()
-        self._images = self._infos = None
+        # The worker, to which put belongs, holds the model's memory.
+        self._images = self._infos = self._put = None
 
     def log_counts(self) -> None:
         """Log what became of the images since the last :meth:`listen`."""
@@ -185,9 +187,9 @@ class CameraStream:
         self.measurements.announce(time.monotonic(), stamp_ns)
 
     def _take_image(self, message: Image | CompressedImage) -> None:
-        if self._infos is not None:
-            # All of them: an executor serves but one before the image of its turn.
-            self._infos.take_waiting()
+        if self._infos is None or self._put is None:
+            return  # the node has stopped listening
+        self._infos.take_waiting()  # all of them: an executor serves but one before the image
         latest = LatestImage(
             stamp_ns=Time.from_msg(message.header.stamp).nanoseconds,
             clock_ns=self._node.get_clock().now().nanoseconds,

@@ -97,8 +97,25 @@ class FrameWorker:
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        """Publish what is wanted of the newest images; whatever is wrong, the next are taken."""
         while messages := self._take():
-            self._process(messages)
+            parameters = self._settings.values
+            frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
+            for camera in frames:
+                camera.measurements.begin(time.monotonic())
+            wanted: dict[CameraStream, Frame] = {}
+            for camera, frame in frames.items():
+                with self._skipping_on_error(camera, frame):
+                    if camera.wants_images:
+                        _read(camera, frame)
+                        wanted[camera] = frame
+                    else:
+                        camera.measurements.ignore()
+            for camera, frame in self._estimate(wanted).items():
+                if self._is_abandoned:
+                    return
+                with self._skipping_on_error(camera, frame):
+                    self._publish(camera, frame)
 
     def _take(self) -> dict[CameraStream, Image | CompressedImage]:
         """Wait for images and remove all that are there, who has waited longest first.
@@ -109,26 +126,6 @@ class FrameWorker:
             self._changed.wait_for(lambda: self._is_stopping or self._waiting)
             messages, self._waiting = self._waiting, {}
             return messages
-
-    def _process(self, messages: Mapping[CameraStream, Image | CompressedImage]) -> None:
-        """Publish what is wanted of the images; whatever is wrong, the next have their turn."""
-        parameters = self._settings.values
-        frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
-        for camera in frames:
-            camera.measurements.begin(time.monotonic())
-        readable: dict[CameraStream, Frame] = {}
-        for camera, frame in frames.items():
-            with self._skipping_on_error(camera, frame):
-                if camera.wants_images:
-                    _read(camera, frame)
-                    readable[camera] = frame
-                else:
-                    camera.measurements.ignore()
-        for camera, frame in self._estimate(readable).items():
-            if self._is_abandoned:
-                return
-            with self._skipping_on_error(camera, frame):
-                self._publish(camera, frame)
 
     def _estimate(self, frames: Mapping[CameraStream, Frame]) -> Mapping[CameraStream, Frame]:
         """Add the depth of each image; return those that the model does not fail on."""
@@ -156,7 +153,7 @@ class FrameWorker:
 
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
         frame.stopwatch.start('publish')
-        filter_depth(frame)
+        frame.ranged, frame.depth = filter_depth(frame.estimated, frame.parameters)
         for output, publisher, memory in camera.wanted_outputs():
             publisher.publish(output.encode(frame, memory))
         frame.stopwatch.stop()

@@ -32,14 +32,6 @@ class Output:
         return f'{self.message_type.__module__.partition(".")[0]}/{self.message_type.__name__}'
 
 
-def _depth(frame: Frame, memory: MessageMemory) -> Image:
-    return messages.depth_message(frame.header, frame.depth, memory)
-
-
-def _depth_raw(frame: Frame, memory: MessageMemory) -> Image:
-    return messages.depth_millimetres_message(frame.header, frame.depth, memory)
-
-
 def _camera_info(frame: Frame, _: MessageMemory) -> CameraInfo:
     height, width = frame.depth.shape
     return info_for_image(frame.calibration.info, frame.header, width, height)
@@ -73,8 +65,12 @@ def _nav_points(frame: Frame, _: MessageMemory) -> PointCloud2:
 #: All topics. CameraInfo stands before the image it belongs to, for those who pair the two.
 OUTPUTS = (
     Output('~/depth/camera_info', CameraInfo, _camera_info),
-    Output('~/depth/image', Image, _depth),
-    Output('~/depth/image_raw', Image, _depth_raw),
+    Output('~/depth/image', Image, lambda f, m: messages.depth_message(f.header, f.depth, m)),
+    Output(
+        '~/depth/image_raw',
+        Image,
+        lambda f, m: messages.depth_millimetres_message(f.header, f.depth, m),
+    ),
     Output('~/depth/preview', Image, _preview),
     Output('~/points', PointCloud2, _points),
     Output('~/nav_points', PointCloud2, _nav_points),

@@ -78,29 +78,22 @@ def warm_up(estimator: DepthEstimator) -> None:
     estimator.estimate(np.zeros((height, width, 3), np.uint8), float(width))
 
 
-def filter_depth(frame: Frame) -> None:
-    """Add the depth of a frame as it is published."""
-    parameters = frame.parameters
-    frame.ranged = usable_depth(frame.estimated, parameters)
-    if parameters.out_of_range == 'inf':
-        frame.depth = frame.ranged
-    else:
-        frame.depth = _marked(frame.ranged, parameters, parameters.out_of_range)
-
-
-def usable_depth(
+def filter_depth(
     estimated: NDArray[np.float32], parameters: DepthParameters
-) -> NDArray[np.float32]:
-    """Return a model's depth scaled, without flying pixels, and marked as REP-117 has it.
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a model's depth as it is published, scaled and without flying pixels.
 
     :param estimated: metres along Z, ``[H, W]``.
-    :returns: a new array ``[H, W]``.
+    :returns: the same, ``[H, W]``, with what is out of range marked as in REP-117, and as the
+        parameter ``out_of_range`` says.
     """
     ranged = _marked(estimated * np.float32(parameters.depth_scale), parameters, 'inf')
     # Of marked depth, in which all that is beyond range is one surface.
     flying = flying_pixels(ranged, edge_filter=parameters.edge_filter)
     np.copyto(ranged, np.nan, where=flying)
-    return ranged
+    if parameters.out_of_range == 'inf':
+        return ranged, ranged
+    return ranged, _marked(ranged, parameters, parameters.out_of_range)
 
 
 def _marked(

@@ -1,10 +1,12 @@
 """Which images the worker turns to: a slow model always gets the newest of each camera."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 from rclpy.clock import Clock
 
+from mirror_depth_ros.ros import frame_worker
 from mirror_depth_ros.ros.diagnostics.statistics import Measurements
 from mirror_depth_ros.ros.frame_worker import FrameWorker
 
@@ -12,7 +14,9 @@ PATIENCE_S = 5.0
 
 
 class Camera:
-    """What the worker needs of a camera whose images it does not look at."""
+    """What the worker needs of a camera whose images are not looked at."""
+
+    wants_images = True
 
     def __init__(self):
         self.measurements = Measurements(0.0)
@@ -28,19 +32,22 @@ class BusyWorker(FrameWorker):
     def __init__(self):
         self.taken = []
         self.busy, self.may_go_on, self.done = (threading.Event() for _ in range(3))
-        super().__init__(estimator=None, settings=None, clock=Clock(), context=None)
+        settings = SimpleNamespace(values=None)
+        super().__init__(estimator=None, settings=settings, clock=Clock(), context=None)
 
-    def _process(self, messages):
-        self.taken.append(dict(messages))
+    def _estimate(self, frames):
+        self.taken.append({camera: frame.message for camera, frame in frames.items()})
         self.busy.set()
         assert self.may_go_on.wait(PATIENCE_S)
         if len(self.taken) == 2:
             self.done.set()
+        return {}
 
 
 @pytest.fixture
-def worker():
+def worker(monkeypatch):
     """A worker at work on an image."""
+    monkeypatch.setattr(frame_worker, '_read', lambda camera, frame: None)
     worker = BusyWorker()
     worker.first = Camera()
     worker.put(worker.first, 0)

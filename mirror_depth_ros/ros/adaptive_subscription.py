@@ -33,7 +33,7 @@ class _Offer(NamedTuple):
     durability: DurabilityPolicy
 
 
-class FollowingSubscription:
+class AdaptiveSubscription:
     """Subscriptions to one of several topics, as whoever publishes there can serve them.
 
     Reliable where all publishers are, because best effort loses what does not fit into the

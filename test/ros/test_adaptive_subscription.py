@@ -15,8 +15,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription
 from mirror_depth_ros.ros.diagnostics.qos import LossEvents
-from mirror_depth_ros.ros.following import FollowingSubscription
 from mirror_depth_ros.ros.messages import rgb_message
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
@@ -24,12 +24,12 @@ PATIENCE_S = 20.0
 OVERRIDE = 'qos_overrides./image.subscription.reliability'
 
 
-class Follower:
+class Subscriber:
     """A node with such a subscription, and a camera beside it."""
 
     def __init__(self, contexts, topics=('/image',), overrides=None, **options):
         self.node = Node(
-            'follower',
+            'subscriber',
             context=contexts[0],
             parameter_overrides=[Parameter(n, value=v) for n, v in (overrides or {}).items()],
         )
@@ -37,7 +37,7 @@ class Follower:
         self.seconds = []
         self._executor = SingleThreadedExecutor(context=contexts[0])
         try:
-            self.subscription = FollowingSubscription(
+            self.subscription = AdaptiveSubscription(
                 self.node,
                 Image,
                 topics,
@@ -98,121 +98,121 @@ def wait(condition, describe=lambda: ''):
 
 
 @pytest.fixture
-def make_follower(ros_context, ros_domain_id):
+def make_subscriber(ros_context, ros_domain_id):
     other = rclpy.Context()
     rclpy.init(context=other, domain_id=ros_domain_id)
-    followers = []
+    subscribers = []
 
     def make(**options):
-        followers.append(Follower((ros_context, other), **options))
-        return followers[-1]
+        subscribers.append(Subscriber((ros_context, other), **options))
+        return subscribers[-1]
 
     yield make
-    for follower in followers:
-        follower.close()
+    for subscriber in subscribers:
+        subscriber.close()
     rclpy.shutdown(context=other)
 
 
-def test_it_is_reliable_while_all_publishers_are(make_follower):
-    follower = make_follower()
-    follower.wait_asked(RELIABLE)  # before anybody is there
-    first = follower.publish(RELIABLE)
-    follower.send_until_heard(first, 1)
-    follower.wait_asked(RELIABLE)
-    second = follower.publish(BEST_EFFORT)
-    follower.wait_asked(BEST_EFFORT)
-    follower.send_until_heard(first, 2)
-    follower.send_until_heard(second, 3)
-    follower.camera.destroy_publisher(second)
-    follower.wait_asked(RELIABLE)
-    follower.send_until_heard(first, 4)
+def test_it_is_reliable_while_all_publishers_are(make_subscriber):
+    subscriber = make_subscriber()
+    subscriber.wait_asked(RELIABLE)  # before anybody is there
+    first = subscriber.publish(RELIABLE)
+    subscriber.send_until_heard(first, 1)
+    subscriber.wait_asked(RELIABLE)
+    second = subscriber.publish(BEST_EFFORT)
+    subscriber.wait_asked(BEST_EFFORT)
+    subscriber.send_until_heard(first, 2)
+    subscriber.send_until_heard(second, 3)
+    subscriber.camera.destroy_publisher(second)
+    subscriber.wait_asked(RELIABLE)
+    subscriber.send_until_heard(first, 4)
 
 
-def test_the_parameter_forces_it_and_may_change(make_follower):
+def test_the_parameter_forces_it_and_may_change(make_subscriber):
     asked = ['best_effort']
-    follower = make_follower(reliability=lambda: asked[0])
-    camera = follower.publish(RELIABLE)
-    follower.send_until_heard(camera, 1)
-    follower.wait_asked(BEST_EFFORT)
-    facts = follower.subscription.observe()
+    subscriber = make_subscriber(reliability=lambda: asked[0])
+    camera = subscriber.publish(RELIABLE)
+    subscriber.send_until_heard(camera, 1)
+    subscriber.wait_asked(BEST_EFFORT)
+    facts = subscriber.subscription.observe()
     assert (facts.is_reliable, facts.reliability_forced_by) == (False, 'image_reliability')
     asked[0] = 'auto'
-    follower.wait_asked(RELIABLE)
-    follower.send_until_heard(camera, 2)
-    assert follower.subscription.observe().reliability_forced_by == ''
+    subscriber.wait_asked(RELIABLE)
+    subscriber.send_until_heard(camera, 2)
+    assert subscriber.subscription.observe().reliability_forced_by == ''
 
 
-def test_a_publisher_that_cannot_serve_what_is_forced_is_named(make_follower):
-    follower = make_follower(reliability=lambda: 'reliable')
-    follower.publish(BEST_EFFORT)
-    wait(lambda: follower.subscription.observe().refused_policy == 'reliability')
-    follower.wait_asked(RELIABLE)
-    follower.publish(RELIABLE)  # of two, one is heard
-    wait(lambda: follower.subscription.observe().n_publishers == 2)
-    assert follower.subscription.observe().refused_policy == ''
+def test_a_publisher_that_cannot_serve_what_is_forced_is_named(make_subscriber):
+    subscriber = make_subscriber(reliability=lambda: 'reliable')
+    subscriber.publish(BEST_EFFORT)
+    wait(lambda: subscriber.subscription.observe().refused_policy == 'reliability')
+    subscriber.wait_asked(RELIABLE)
+    subscriber.publish(RELIABLE)  # of two, one is heard
+    wait(lambda: subscriber.subscription.observe().n_publishers == 2)
+    assert subscriber.subscription.observe().refused_policy == ''
 
 
-def test_a_qos_override_precedes_the_parameter(make_follower):
-    follower = make_follower(
+def test_a_qos_override_precedes_the_parameter(make_subscriber):
+    subscriber = make_subscriber(
         overrides={OVERRIDE: 'best_effort', OVERRIDE.replace('reliability', 'depth'): 3},
         reliability=lambda: 'reliable',
     )
-    follower.wait_asked(BEST_EFFORT)
-    assert follower.subscription.observe().reliability_forced_by == OVERRIDE
-    (info,) = follower.camera.get_subscriptions_info_by_topic('/image')
+    subscriber.wait_asked(BEST_EFFORT)
+    assert subscriber.subscription.observe().reliability_forced_by == OVERRIDE
+    (info,) = subscriber.camera.get_subscriptions_info_by_topic('/image')
     assert info.qos_profile.reliability == BEST_EFFORT
-    assert follower.node.get_parameter(OVERRIDE.replace('reliability', 'depth')).value == 3
+    assert subscriber.node.get_parameter(OVERRIDE.replace('reliability', 'depth')).value == 3
 
 
-def test_an_override_that_is_no_reliability_is_refused(make_follower):
+def test_an_override_that_is_no_reliability_is_refused(make_subscriber):
     with pytest.raises(
         ValueError,
         match=f"^got {OVERRIDE} 'sometimes', expected reliable or best_effort; correct the",
     ):
-        make_follower(overrides={OVERRIDE: 'sometimes'})
+        make_subscriber(overrides={OVERRIDE: 'sometimes'})
 
 
-def test_what_was_latched_before_is_heard_where_it_is_wanted(make_follower):
-    follower = make_follower(wants_latched=True)
+def test_what_was_latched_before_is_heard_where_it_is_wanted(make_subscriber):
+    subscriber = make_subscriber(wants_latched=True)
     latch = {'durability': DurabilityPolicy.TRANSIENT_LOCAL}
-    latched = follower.publish(RELIABLE, **latch)
+    latched = subscriber.publish(RELIABLE, **latch)
     latched.publish(image(1))
-    wait(lambda: 1 in follower.seconds)
-    follower.wait_asked(RELIABLE)  # one subscription serves both
-    volatile = follower.publish(BEST_EFFORT)
-    follower.wait_asked(RELIABLE, BEST_EFFORT)
-    follower.send_until_heard(volatile, 2)
-    follower.camera.destroy_publisher(latched)
-    follower.wait_asked(BEST_EFFORT)
-    follower.send_until_heard(volatile, 3)
+    wait(lambda: 1 in subscriber.seconds)
+    subscriber.wait_asked(RELIABLE)  # one subscription serves both
+    volatile = subscriber.publish(BEST_EFFORT)
+    subscriber.wait_asked(RELIABLE, BEST_EFFORT)
+    subscriber.send_until_heard(volatile, 2)
+    subscriber.camera.destroy_publisher(latched)
+    subscriber.wait_asked(BEST_EFFORT)
+    subscriber.send_until_heard(volatile, 3)
 
 
-def test_the_type_decides_which_of_two_topics_is_heard(make_follower):
-    follower = make_follower(topics=('/cam/compressed', '/cam'))
-    assert follower.subscription.topic == '/cam/compressed'
-    follower.camera.create_publisher(CompressedImage, '/cam/compressed', 1)
-    camera = follower.publish(BEST_EFFORT, topic='/cam')
-    follower.wait_asked(BEST_EFFORT, topic='/cam')
-    follower.wait_asked(topic='/cam/compressed')
-    follower.send_until_heard(camera, 1)
-    assert follower.subscription.observe().topic == '/cam'
+def test_the_type_decides_which_of_two_topics_is_heard(make_subscriber):
+    subscriber = make_subscriber(topics=('/cam/compressed', '/cam'))
+    assert subscriber.subscription.topic == '/cam/compressed'
+    subscriber.camera.create_publisher(CompressedImage, '/cam/compressed', 1)
+    camera = subscriber.publish(BEST_EFFORT, topic='/cam')
+    subscriber.wait_asked(BEST_EFFORT, topic='/cam')
+    subscriber.wait_asked(topic='/cam/compressed')
+    subscriber.send_until_heard(camera, 1)
+    assert subscriber.subscription.observe().topic == '/cam'
 
 
-def test_without_publishers_it_waits_on_the_first_topic(make_follower):
-    follower = make_follower(topics=('/cam/compressed', '/cam'))
-    camera = follower.publish(RELIABLE, topic='/cam')
-    follower.wait_asked(RELIABLE, topic='/cam')
-    follower.camera.destroy_publisher(camera)
-    follower.wait_asked(RELIABLE, topic='/cam/compressed')
-    facts = follower.subscription.observe()
+def test_without_publishers_it_waits_on_the_first_topic(make_subscriber):
+    subscriber = make_subscriber(topics=('/cam/compressed', '/cam'))
+    camera = subscriber.publish(RELIABLE, topic='/cam')
+    subscriber.wait_asked(RELIABLE, topic='/cam')
+    subscriber.camera.destroy_publisher(camera)
+    subscriber.wait_asked(RELIABLE, topic='/cam/compressed')
+    facts = subscriber.subscription.observe()
     assert (facts.topic, facts.type_name) == ('/cam/compressed', 'sensor_msgs/msg/Image')
     assert (facts.n_publishers, facts.other_types) == (0, ())
 
 
-def test_where_losses_are_not_counted_the_subscription_is_made(make_follower, monkeypatch):
+def test_where_losses_are_not_counted_the_subscription_is_made(make_subscriber, monkeypatch):
     def refuse(*_, **__):
         raise UnsupportedEventTypeError('not by this middleware')
 
     monkeypatch.setattr(LossEvents.__mro__[1], 'create_event_handlers', refuse)
-    follower = make_follower()
-    follower.send_until_heard(follower.publish(RELIABLE), 1)
+    subscriber = make_subscriber()
+    subscriber.send_until_heard(subscriber.publish(RELIABLE), 1)
