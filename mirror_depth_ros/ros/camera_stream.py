@@ -20,7 +20,7 @@ from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.diagnostics.health import CameraStatus, NodeStatus
 from mirror_depth_ros.ros.diagnostics.qos import QosRefusals
 from mirror_depth_ros.ros.diagnostics.statistics import LatestImage, Measurements
-from mirror_depth_ros.ros.diagnostics.topics import (
+from mirror_depth_ros.ros.diagnostics.topic_health import (
     IMAGE_TYPES,
     SILENCE_S,
     PublisherStatus,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 from mirror_depth_ros.ros.diagnostics.statistics import WINDOW_S, Statistics
-from mirror_depth_ros.ros.diagnostics.topics import (
+from mirror_depth_ros.ros.diagnostics.topic_health import (
     PublisherStatus,
     SubscriptionStatus,
     describe_losses,

@@ -20,7 +20,7 @@ from mirror_depth_ros.ros.diagnostics.statistics import (
     Skips,
     Statistics,
 )
-from mirror_depth_ros.ros.diagnostics.topics import (
+from mirror_depth_ros.ros.diagnostics.topic_health import (
     SILENCE_S,
     PublisherStatus,
     SubscriptionStatus,
