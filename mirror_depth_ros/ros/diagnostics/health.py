@@ -29,6 +29,8 @@ _STUCK_S = 3.0
 _SLOW_RATIO = 0.2
 # Of what differs by more than OTHER_CLOCK_S; a year is a Julian one [s].
 _UNITS = {'years': 365.25 * 86400, 'days': 86400, 'hours': 3600, 'minutes': 60}
+# The transition that leads a node on, by its state.
+_NEXT = {'unconfigured': 'configure', 'inactive': 'activate'}
 # What is said of images that were skipped in a stage.
 _SKIPPED = {
     'decode': 'malformed images skipped',
@@ -249,9 +251,8 @@ def _state_issues(node: NodeStatus) -> Iterator[Issue]:
     """Say why a node that is not active is not, and that there are others of its name."""
     if node.failure:
         yield Issue(Level.ERROR, Cause.STATE, node.failure)
-    elif node.state in ('unconfigured', 'inactive'):
-        command = 'configure' if node.state == 'unconfigured' else 'activate'
-        message = f'{node.state}; to go on: ros2 lifecycle set {node.name} {command}'
+    elif node.state in _NEXT:
+        message = f'{node.state}; to go on: ros2 lifecycle set {node.name} {_NEXT[node.state]}'
         yield Issue(Level.WARN, Cause.STATE, message)
     if node.n_namesakes:
         message = (
@@ -283,36 +284,30 @@ def _age_issues(statistics: Statistics) -> Iterator[Issue]:
         return
     age_s = 0.0 if age is None else age.p50
     if not latest.stamp_ns:
-        unknown = (
+        message = (
             'the age of images is unknown: their stamps are zero; let the camera driver set them'
         )
+        yield Issue(Level.OK, Cause.CLOCK, message)
     elif not latest.clock_ns:
-        unknown = (
+        message = (
             'the age of images is unknown: use_sim_time is set, and nobody publishes /clock; '
             'start the simulator, or play the recording with --clock'
         )
+        yield Issue(Level.OK, Cause.CLOCK, message)
     elif abs(age_s) > OTHER_CLOCK_S:
+        # No fault of a recording that is played, which would be blamed for as long as it plays.
         unit, seconds = next((u, s) for u, s in _UNITS.items() if abs(age_s) >= s)
-        side = 'behind' if age_s > 0 else 'ahead of'
-        unknown = (
-            f'stamps of images are {abs(age_s) / seconds:.1f} {unit} {side} the clock here, so '
-            'their age is unknown; play a recording with --clock and use_sim_time, or set the '
-            'clock of the camera'
+        off = f'{abs(age_s) / seconds:.1f} {unit} {"behind" if age_s > 0 else "ahead of"}'
+        message = (
+            f'stamps of images are {off} the clock here, so their age is unknown; play a '
+            'recording with --clock and use_sim_time, or set the clock of the camera'
         )
-    else:
-        expected = f'expected less than {LATE_S:.0f} s'
-        if age_s > LATE_S:
-            message = (
-                f'got images that are {age_s:.1f} s old when they come, {expected}; relieve '
-                "network and camera driver, or synchronise the camera's clock"
-            )
-            yield Issue(Level.WARN, Cause.LATE, message)
-        elif age_s < -LATE_S:
-            message = (
-                f'got images with stamps {-age_s:.1f} s ahead of the clock here, {expected}; '
-                'synchronise the clocks'
-            )
-            yield Issue(Level.WARN, Cause.LATE, message)
-        return
-    # No fault of a recording that is played, which would be blamed for as long as it plays.
-    yield Issue(Level.OK, Cause.CLOCK, unknown)
+        yield Issue(Level.OK, Cause.CLOCK, message)
+    elif abs(age_s) > LATE_S:
+        what = f'with stamps {-age_s:.1f} s ahead of the clock here'
+        remedy = 'synchronise the clocks'
+        if age_s > 0:
+            what = f'that are {age_s:.1f} s old when they come'
+            remedy = "relieve network and camera driver, or synchronise the camera's clock"
+        message = f'got images {what}, expected less than {LATE_S:.0f} s; {remedy}'
+        yield Issue(Level.WARN, Cause.LATE, message)

@@ -212,6 +212,6 @@ def _credible(age: LatencyStats | None) -> LatencyStats | None:
 
 def _milliseconds(name: str, stats: LatencyStats | None) -> dict[str, str]:
     return {
-        f'{name}, p50 [ms]': _UNKNOWN if stats is None else f'{1e3 * stats.p50:.2f}',
-        f'{name}, p95 [ms]': _UNKNOWN if stats is None else f'{1e3 * stats.p95:.2f}',
+        f'{name}, {p} [ms]': _UNKNOWN if stats is None else f'{1e3 * getattr(stats, p):.2f}'
+        for p in ('p50', 'p95')
     }
