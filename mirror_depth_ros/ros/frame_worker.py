@@ -97,35 +97,35 @@ class FrameWorker:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        """Publish what is wanted of the newest images; whatever is wrong, the next are taken."""
-        while messages := self._take():
-            parameters = self._settings.values
-            frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
-            for camera in frames:
-                camera.measurements.begin(time.monotonic())
-            wanted: dict[CameraStream, Frame] = {}
-            for camera, frame in frames.items():
-                with self._skipping_on_error(camera, frame):
-                    if camera.wants_images:
-                        _read(camera, frame)
-                        wanted[camera] = frame
-                    else:
-                        camera.measurements.ignore()
-            for camera, frame in self._estimate(wanted).items():
-                if self._is_abandoned:
-                    return
-                with self._skipping_on_error(camera, frame):
-                    self._publish(camera, frame)
+        while self._process_newest():
+            pass  # in a function of its own, so that no image is kept while the next is awaited
 
-    def _take(self) -> dict[CameraStream, Image | CompressedImage]:
-        """Wait for images and remove all that are there, who has waited longest first.
+    def _process_newest(self) -> bool:
+        """Wait for images and publish what is wanted of them, who has waited longest first.
 
-        :returns: at most one of each camera; none once the worker is to stop.
+        :returns: whether to go on, which does not depend on what is wrong with an image.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._is_stopping or self._waiting)
             messages, self._waiting = self._waiting, {}
-            return messages
+        parameters = self._settings.values
+        frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
+        for camera in frames:
+            camera.measurements.begin(time.monotonic())
+        wanted: dict[CameraStream, Frame] = {}
+        for camera, frame in frames.items():
+            with self._skipping_on_error(camera, frame):
+                if camera.wants_images:
+                    _read(camera, frame)
+                    wanted[camera] = frame
+                else:
+                    camera.measurements.ignore()
+        for camera, frame in self._estimate(wanted).items():
+            if self._is_abandoned:
+                break
+            with self._skipping_on_error(camera, frame):
+                self._publish(camera, frame)
+        return not self._is_stopping
 
     def _estimate(self, frames: Mapping[CameraStream, Frame]) -> Mapping[CameraStream, Frame]:
         """Add the depth of each image; return those that the model does not fail on."""
