@@ -12,8 +12,8 @@ from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPo
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
-from mirror_depth_ros.ros.observations import InputFacts
-from mirror_depth_ros.ros.qos_events import LossEvents
+from mirror_depth_ros.ros.diagnostics.qos import LossEvents
+from mirror_depth_ros.ros.diagnostics.topic_health import SubscriptionStatus
 
 # How often to look whether publishers have changed [s].
 _LOOK_PERIOD_S = 0.25
@@ -87,7 +87,7 @@ class AdaptiveSubscription:
         """The full name of the topic subscribed to."""
         return next(iter(self._subscriptions)).topic
 
-    def observe(self) -> InputFacts:
+    def observe(self) -> SubscriptionStatus:
         """Return who publishes on the topic, and what keeps them from being heard."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         types = {info.topic_type for info in publishers}
@@ -95,7 +95,7 @@ class AdaptiveSubscription:
         is_reliable = all(o.reliability == ReliabilityPolicy.RELIABLE for o in self._subscriptions)
         is_refused = is_reliable and offered and all(map(_is_lossy, offered))
         forced_by = self._forced_by()
-        return InputFacts(
+        return SubscriptionStatus(
             self.topic,
             self._type_name,
             n_publishers=len(offered),

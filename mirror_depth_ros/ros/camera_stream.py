@@ -17,21 +17,20 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, image_topics
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.judgement import SILENCE_S
-from mirror_depth_ros.ros.measurements import LatestImage, Measurements
-from mirror_depth_ros.ros.messages import MessageMemory
-from mirror_depth_ros.ros.observations import (
+from mirror_depth_ros.ros.diagnostics.health import CameraStatus, NodeStatus
+from mirror_depth_ros.ros.diagnostics.qos import QosRefusals
+from mirror_depth_ros.ros.diagnostics.statistics import LatestImage, Measurements
+from mirror_depth_ros.ros.diagnostics.topic_health import (
     IMAGE_TYPES,
-    InputFacts,
-    NodeFacts,
-    OutputFacts,
-    Snapshot,
+    SILENCE_S,
+    PublisherStatus,
+    SubscriptionStatus,
     input_name,
     private_name,
 )
+from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.outputs import OUTPUTS, Output
 from mirror_depth_ros.ros.parameter_server import ParameterServer
-from mirror_depth_ros.ros.qos_events import QosRefusals
 from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
 # Of images only the newest counts; of calibrations those of the last few images; of outputs few,
@@ -51,7 +50,7 @@ class CameraStream:
         name: str,
         *,
         settings: ParameterServer,
-        observe_node: Callable[[], NodeFacts],
+        observe_node: Callable[[], NodeStatus],
         clock: Clock,
     ) -> None:
         """Create the camera, which neither subscribes nor publishes yet.
@@ -202,14 +201,14 @@ class CameraStream:
 
     # Observing
 
-    def observe(self, facts: NodeFacts) -> Snapshot:
-        """Return what the diagnostics judge, with the facts of the node."""
-        measured = self.measurements.summarise(time.monotonic())
+    def observe(self, node: NodeStatus) -> CameraStatus:
+        """Return what the health check looks at, with the status of the node."""
+        statistics = self.measurements.summarise(time.monotonic())
         values, assumed_hfov_deg = self._settings.values, self.assumed_hfov_deg
-        size = None if measured.latest is None else measured.latest.size
-        return Snapshot(
-            **vars(facts),
-            camera=self.name,
+        size = None if statistics.latest is None else statistics.latest.size
+        return CameraStatus(
+            node,
+            self.name,
             image=self._observe_images(),
             camera_info=None if self._infos is None else self._infos.observe(),
             has_calibration=not self.calibrations.is_empty,
@@ -217,31 +216,31 @@ class CameraStream:
             calibration_error=''
             if assumed_hfov_deg
             else self.calibrations.find_error(size, rectified=values.rectified),
-            outputs=tuple(self._observe_output(publisher) for _, publisher, _ in self._outputs),
-            measured=measured,
+            publishers=tuple(self._observe_output(publisher) for _, publisher, _ in self._outputs),
+            statistics=statistics,
             grey_levels=self.levels.description,
         )
 
-    def _observe_images(self) -> InputFacts | None:
+    def _observe_images(self) -> SubscriptionStatus | None:
         """Return who sends images or, where nobody does, who does in the other transport."""
         if self._images is None:
             return None
-        facts = self._images.observe()
-        if facts.n_publishers:
-            return facts
-        is_raw = facts.type_name == IMAGE_TYPES['raw']
+        status = self._images.observe()
+        if status.n_publishers:
+            return status
+        is_raw = status.type_name == IMAGE_TYPES['raw']
         other = 'compressed' if is_raw else 'raw'
         topics = image_topics(self._node, input_name(self.name, 'image'))[other]
         for topic in topics:  # types say it, not names
             publishers = self._node.get_publishers_info_by_topic(topic)
             if any(info.topic_type == IMAGE_TYPES[other] for info in publishers):
-                return replace(facts, alternative=topic)
-        return facts
+                return replace(status, alternative=topic)
+        return status
 
-    def _observe_output(self, publisher: Publisher) -> OutputFacts:
+    def _observe_output(self, publisher: Publisher) -> PublisherStatus:
         """Return whom an output reaches and whom it does not."""
         topic, n_subscribers = publisher.topic_name, publisher.get_subscription_count()
         policy = self._refusals.policies.get(topic, '')
         # Of those who are there, some may have come after the one that was refused has gone.
         n_there = self._node.count_subscribers(topic) if policy else n_subscribers
-        return OutputFacts(topic, n_subscribers, max(n_there - n_subscribers, 0), policy)
+        return PublisherStatus(topic, n_subscribers, max(n_there - n_subscribers, 0), policy)

@@ -22,10 +22,10 @@ from std_srvs.srv import SetBool
 
 from mirror_depth_ros.inference.process_tuning import free_caches, gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.camera_stream import CameraStream
-from mirror_depth_ros.ros.diagnostics import Diagnostics
+from mirror_depth_ros.ros.diagnostics.health import NodeStatus
+from mirror_depth_ros.ros.diagnostics.updater import Diagnostics
 from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker
 from mirror_depth_ros.ros.lifecycle_node import OrderlyLifecycleNode, run_in_thread
-from mirror_depth_ros.ros.observations import NodeFacts
 from mirror_depth_ros.ros.outputs import INTERFACE
 from mirror_depth_ros.ros.parameter_server import QOS_PREFIX, ParameterServer, warn_of_unknown
 from mirror_depth_ros.ros.parameters import parameter_specs
@@ -202,13 +202,13 @@ class DepthNode(OrderlyLifecycleNode):
         response.message = f'{"resumed" if self._enabled else "paused"}; the node is {self.state}'
         return response
 
-    def _observe(self) -> NodeFacts:
-        """Return what the diagnostics judge, beside the cameras."""
+    def _observe(self) -> NodeStatus:
+        """Return what the health check looks at, beside the cameras."""
         values, estimator = self._settings.values, self._estimator
         device = '' if estimator is None else str(estimator.device)
         own = (self.get_name(), self.get_namespace())
-        return NodeFacts(
-            node=self.get_fully_qualified_name(),
+        return NodeStatus(
+            name=self.get_fully_qualified_name(),
             state=self.state,
             # Itself is among them, once the graph knows it.
             n_namesakes=max(0, self.get_node_names_and_namespaces().count(own) - 1),

@@ -14,7 +14,7 @@ from mirror_depth_ros.depth.depth_range import apply_range
 from mirror_depth_ros.depth.flying_pixels import flying_pixels
 from mirror_depth_ros.inference.process_tuning import gc_paused
 from mirror_depth_ros.ros.camera_info import Calibration
-from mirror_depth_ros.ros.measurements import Stopwatch
+from mirror_depth_ros.ros.diagnostics.statistics import Stopwatch
 from mirror_depth_ros.ros.parameters import DepthParameters
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before

@@ -17,8 +17,7 @@ from std_srvs.srv import Trigger
 
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.ground_plane import scale_from_ground
-from mirror_depth_ros.ros.judgement import Cause, Level, judge
-from mirror_depth_ros.ros.observations import Snapshot
+from mirror_depth_ros.ros.diagnostics.health import CameraStatus, Cause, Level, check_health
 from mirror_depth_ros.ros.parameter_server import ParameterServer
 from mirror_depth_ros.ros.parameters import parameter_specs
 
@@ -148,7 +147,7 @@ class ScaleCalibration:
         node: Node,
         *,
         settings: ParameterServer,
-        observe: Callable[[], Snapshot],
+        observe: Callable[[], CameraStatus],
         clock: Clock,
         service: str = '~/calibrate_scale',
     ) -> None:
@@ -255,17 +254,18 @@ class ScaleCalibration:
         obstacle = self._obstacle()
         waited_s = time.monotonic() - pending.latest_s
         if not obstacle and waited_s > _PATIENCE_S:
-            obstacle = f'no more came for {waited_s:.0f} s: {judge(self._observe()).message}'
+            health = check_health(self._observe())
+            obstacle = f'no more came for {waited_s:.0f} s: {health.message}'
         if obstacle:
             taken = f'{pending.measurement.n_taken} of {pending.measurement.n_images} images'
             pending.ended.set_result(f'got depth of {taken}; {obstacle}')
 
     def _obstacle(self) -> str:
         """Return why no depth will come; empty where it will."""
-        snapshot = self._observe()
-        for finding in judge(snapshot).findings:
-            if finding.level == Level.ERROR or finding.cause in (Cause.STATE, Cause.PAUSED):
-                return finding.message
-        if snapshot.state != 'active':
-            return f'the node is {snapshot.state}, expected active; start it again'
+        camera = self._observe()
+        for issue in check_health(camera).issues:
+            if issue.level == Level.ERROR or issue.cause in (Cause.STATE, Cause.PAUSED):
+                return issue.message
+        if camera.node.state != 'active':
+            return f'the node is {camera.node.state}, expected active; start it again'
         return ''

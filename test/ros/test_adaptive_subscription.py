@@ -16,8 +16,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription
+from mirror_depth_ros.ros.diagnostics.qos import LossEvents
 from mirror_depth_ros.ros.messages import rgb_message
-from mirror_depth_ros.ros.qos_events import LossEvents
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 PATIENCE_S = 20.0

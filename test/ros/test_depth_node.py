@@ -509,7 +509,7 @@ def test_a_node_that_waits_says_for_which_topic_and_why(make_rig, log):
     }
     for what, reason in reasons.items():
         wait(lambda hint=f'got no {what}{reason}': hint in log)
-    time.sleep(1.5)  # until the next judgement, which is the same
+    time.sleep(1.5)  # until the next health check, which says the same
     assert set(re.findall(r'got no (\w+ on [\w/]+)', log.text)) == set(reasons)
     assert log.text.count('got no ') == 2
 

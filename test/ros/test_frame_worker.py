@@ -7,8 +7,8 @@ import pytest
 from rclpy.clock import Clock
 
 from mirror_depth_ros.ros import frame_worker
+from mirror_depth_ros.ros.diagnostics.statistics import Measurements
 from mirror_depth_ros.ros.frame_worker import FrameWorker
-from mirror_depth_ros.ros.measurements import Measurements
 
 PATIENCE_S = 5.0
 

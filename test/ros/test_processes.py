@@ -150,7 +150,7 @@ def test_ctrl_c_is_quiet_while_images_flow(ros_context):
             process.send_signal(signal.SIGINT)
     executor.shutdown()
     user.destroy_node()
-    # A slow machine comes as far as the first finding: the images have no stamps.
+    # A slow machine comes as far as the first issue: the images have no stamps.
     logged = ('[INFO]', '[WARN]')
     output = process.communicate()[0].splitlines()
     lines = [line for line in output if not line.startswith(logged)]

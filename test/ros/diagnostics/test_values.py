@@ -1,38 +1,42 @@
-from mirror_depth_ros.ros.diagnostic_values import camera_values, diagnostic_values, node_values
-from mirror_depth_ros.ros.losses import Losses
-from mirror_depth_ros.ros.measurements import Counts, Percentiles, Skips, Summary
-from mirror_depth_ros.ros.observations import Snapshot
+from dataclasses import replace
 
-WORKING = Snapshot(
-    node='/mirror_depth',
-    state='active',
+from mirror_depth_ros.ros.diagnostics.health import CameraStatus, NodeStatus
+from mirror_depth_ros.ros.diagnostics.statistics import Counts, LatencyStats, Skips, Statistics
+from mirror_depth_ros.ros.diagnostics.updater import all_values, camera_values, node_values
+
+NODE = NodeStatus(
+    '/mirror_depth',
+    'active',
     model='builtin',
     device='cpu',
     precision='bf16',
     backend='torch',
-    measured=Summary(
+    resident_bytes=512_340_000,
+)
+WORKING = CameraStatus(
+    NODE,
+    statistics=Statistics(
         counts=Counts(received=9, processed=5, dropped=2, skipped=1, ignored=1, lost=7),
         input_hz=9.996,
         output_hz=5.0,
         durations={
-            'decode': Percentiles(0.001, 0.0025),
-            'calibrate': Percentiles(0.0001, 0.0002),
-            'estimate': Percentiles(0.04, 0.05),
-            'publish': Percentiles(0.003, 0.004),
-            'total': Percentiles(0.0441, 0.0567),
+            'decode': LatencyStats(0.001, 0.0025),
+            'calibrate': LatencyStats(0.0001, 0.0002),
+            'estimate': LatencyStats(0.04, 0.05),
+            'publish': LatencyStats(0.003, 0.004),
+            'total': LatencyStats(0.0441, 0.0567),
         },
-        arrival_age=Percentiles(0.0125, 0.02),
-        publishing_age=Percentiles(0.06, 0.075),
-        losses=Losses(20, n_lost=7, n_missing=4),
+        arrival_age=LatencyStats(0.0125, 0.02),
+        publishing_age=LatencyStats(0.06, 0.075),
+        n_missing=4,
         skips=Skips(1, 'decode', 'got 3 bytes', others_pass=True),
     ),
-    resident_bytes=512_340_000,
     grey_levels='12 of 16 bits',
 )
 
 
 def test_figures_are_text_with_their_units():
-    assert diagnostic_values(WORKING) == {
+    assert all_values(WORKING) == {
         'state': 'active',
         'model': 'builtin',
         'device': 'cpu (no GPU found)',
@@ -69,30 +73,30 @@ def test_figures_are_text_with_their_units():
 
 
 def test_names_are_the_same_before_anything_is_known():
-    values = diagnostic_values(Snapshot(node='/mirror_depth', state='unconfigured'))
-    assert list(values) == list(diagnostic_values(WORKING))
+    values = all_values(CameraStatus(NodeStatus('/mirror_depth', 'unconfigured')))
+    assert list(values) == list(all_values(WORKING))
     assert values['device'] == values['total, p95 [ms]'] == 'unknown'
     assert values['last skipped because'] == 'none was'
     assert values['values of 16-bit images fill'] == 'none came'
 
 
 def test_a_difference_of_clocks_is_no_age():
-    measured = Summary(arrival_age=Percentiles(-61.0, 1.0), publishing_age=Percentiles(61.0, 62.0))
-    values = diagnostic_values(Snapshot(node='/n', state='active', measured=measured))
+    statistics = Statistics(
+        arrival_age=LatencyStats(-61.0, 1.0), publishing_age=LatencyStats(61.0, 62.0)
+    )
+    values = all_values(CameraStatus(NODE, statistics=statistics))
     assert values['image age when it comes, p50 [ms]'] == 'unknown'
     assert values['image age when depth goes out, p95 [ms]'] == 'unknown'
 
 
 def test_a_device_that_was_asked_for_is_named_as_it_is():
-    cpu = Snapshot(node='/n', state='active', device_wanted='cpu', device='cpu')
-    gpu = Snapshot(node='/n', state='active', device='cuda', gpu_bytes=2_000_000_000)
-    assert diagnostic_values(cpu)['device'] == 'cpu'
-    assert diagnostic_values(gpu)['device'] == 'cuda'
-    assert diagnostic_values(gpu)['GPU memory [MB]'] == '2000.0'
+    assert node_values(replace(NODE, device_wanted='cpu'))['device'] == 'cpu'
+    gpu = node_values(replace(NODE, device='cuda', gpu_bytes=2_000_000_000))
+    assert (gpu['device'], gpu['GPU memory [MB]']) == ('cuda', '2000.0')
 
 
 def test_the_nodes_and_the_cameras_figures_are_all_there_are():
-    of_node, of_camera = node_values(WORKING), camera_values(WORKING)
+    of_node, of_camera = node_values(NODE), camera_values(WORKING)
     assert list(of_node) == [
         'state',
         'model',
@@ -103,4 +107,4 @@ def test_the_nodes_and_the_cameras_figures_are_all_there_are():
         'GPU memory [MB]',
     ]
     assert of_node.keys().isdisjoint(of_camera)
-    assert of_node | of_camera == diagnostic_values(WORKING)
+    assert of_node | of_camera == all_values(WORKING)

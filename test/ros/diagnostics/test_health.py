@@ -2,66 +2,76 @@ from dataclasses import replace
 
 import pytest
 
-from mirror_depth_ros.ros.judgement import (
+from mirror_depth_ros.ros.diagnostics.health import (
     LATE_S,
     OTHER_CLOCK_S,
-    SILENCE_S,
+    CameraStatus,
     Cause,
-    Judgement,
+    Health,
     Level,
-    judge,
-    judge_node,
+    NodeStatus,
+    check_health,
+    check_node_health,
 )
-from mirror_depth_ros.ros.losses import Losses
-from mirror_depth_ros.ros.measurements import (
+from mirror_depth_ros.ros.diagnostics.statistics import (
     Counts,
+    LatencyStats,
     LatestImage,
-    Percentiles,
     Skips,
-    Summary,
+    Statistics,
 )
-from mirror_depth_ros.ros.observations import InputFacts, NodeFacts, OutputFacts, Snapshot
+from mirror_depth_ros.ros.diagnostics.topic_health import (
+    SILENCE_S,
+    PublisherStatus,
+    SubscriptionStatus,
+)
 
 SECOND = 1_000_000_000
-IMAGE = InputFacts('/camera/image_raw', 'sensor_msgs/msg/Image', n_publishers=1)
-INFO = InputFacts('/camera/camera_info', 'sensor_msgs/msg/CameraInfo', n_publishers=1)
+IMAGE = SubscriptionStatus('/camera/image_raw', 'sensor_msgs/msg/Image', n_publishers=1)
+INFO = SubscriptionStatus('/camera/camera_info', 'sensor_msgs/msg/CameraInfo', n_publishers=1)
 LOSSY = replace(IMAGE, is_reliable=False)
-DEPTH = OutputFacts('/mirror_depth/depth/image', n_subscribers=1)
-POINTS = OutputFacts('/mirror_depth/points')
-FLOWING = Summary(
+DEPTH = PublisherStatus('/mirror_depth/depth/image', n_subscribers=1)
+POINTS = PublisherStatus('/mirror_depth/points')
+FLOWING = Statistics(
     counts=Counts(received=100, processed=100),
     elapsed_s=10.0,
     since_image_s=0.05,
     input_hz=10.0,
     output_hz=10.0,
-    durations={'total': Percentiles(0.03, 0.04)},
-    arrival_age=Percentiles(0.02, 0.03),
+    durations={'total': LatencyStats(0.03, 0.04)},
+    arrival_age=LatencyStats(0.02, 0.03),
     latest=LatestImage(1000 * SECOND, 1000 * SECOND, frame_id='camera', size=(9, 7)),
 )
-WORKING = Snapshot(
-    node='/mirror_depth',
-    state='active',
-    model='builtin',
-    device='cpu',
-    precision='fp32',
+NODE = NodeStatus(
+    '/mirror_depth', 'active', model='builtin', device='cpu', precision='fp32', backend='torch'
+)
+WORKING = CameraStatus(
+    NODE,
     image=IMAGE,
     camera_info=INFO,
     has_calibration=True,
-    outputs=(DEPTH, POINTS),
-    measured=FLOWING,
+    publishers=(DEPTH, POINTS),
+    statistics=FLOWING,
 )
 # As it is before anything has come, and there is nothing to wait for any longer.
 SILENT = replace(
-    WORKING, has_calibration=False, measured=Summary(elapsed_s=3.0), outputs=(POINTS,)
+    WORKING, has_calibration=False, statistics=Statistics(elapsed_s=3.0), publishers=(POINTS,)
 )
 
 
 def measured(**fields):
-    return replace(WORKING, measured=replace(FLOWING, **fields))
+    return replace(WORKING, statistics=replace(FLOWING, **fields))
+
+
+def node(state='active', **fields):
+    """Return a camera of a node in this state; in others than active, nothing else is known."""
+    if state != 'active':
+        return CameraStatus(NodeStatus('/mirror_depth', state, **fields))
+    return replace(WORKING, node=replace(NODE, **fields))
 
 
 def aged(seconds):
-    return measured(arrival_age=Percentiles(seconds, seconds))
+    return measured(arrival_age=LatencyStats(seconds, seconds))
 
 
 def without(**facts):
@@ -72,8 +82,7 @@ def without(**facts):
 
 def losing(image, **losses):
     """20 images have come on this topic in the last seconds."""
-    counted = Losses(20, **{'n_lost': 0, 'n_missing': 0, **losses})
-    return replace(measured(losses=counted), image=image)
+    return replace(measured(n_received=20, **losses), image=image)
 
 
 def skipping(stage, reason, *, others_pass):
@@ -86,8 +95,8 @@ PAUSED = (
 )
 UNCALIBRATED = 'got a CameraInfo whose K is all zero, expected intrinsics: calibrate it'
 
-#: Snapshot, level, whole message and cause of whatever can be found.
-FINDINGS = {
+#: Status, level, whole message and cause of whatever can be found.
+ISSUES = {
     'no publisher': (
         without(),
         Level.ERROR,
@@ -153,7 +162,7 @@ FINDINGS = {
     'all images lost': (
         replace(
             without(n_publishers=1, is_reliable=False),
-            measured=Summary(elapsed_s=3.0, losses=Losses(0, n_lost=12, n_missing=0)),
+            statistics=Statistics(elapsed_s=3.0, n_lost=12),
         ),
         Level.ERROR,
         'got no image on /camera/image_raw: 12 were lost on their way; their publisher sends them '
@@ -276,7 +285,7 @@ FINDINGS = {
         Cause.STUCK,
     ),
     'refused subscriber': (
-        replace(WORKING, outputs=(replace(DEPTH, n_refused=2, refused_policy='reliability'),)),
+        replace(WORKING, publishers=(replace(DEPTH, n_refused=2, refused_policy='reliability'),)),
         Level.WARN,
         '/mirror_depth/depth/image does not reach 2 of its subscribers, whose QoS differs '
         '(reliability); remove the parameter '
@@ -284,13 +293,13 @@ FINDINGS = {
         Cause.OUTPUT,
     ),
     'subscriber that wants what was before it': (
-        replace(WORKING, outputs=(replace(DEPTH, n_refused=1, refused_policy='durability'),)),
+        replace(WORKING, publishers=(replace(DEPTH, n_refused=1, refused_policy='durability'),)),
         Level.WARN,
         '/mirror_depth/depth/image does not reach 1 of its subscribers, whose QoS differs '
         '(durability); change theirs',
         Cause.OUTPUT,
     ),
-    'paused': (replace(WORKING, enabled=False), Level.WARN, PAUSED, Cause.PAUSED),
+    'paused': (node(enabled=False), Level.WARN, PAUSED, Cause.PAUSED),
     'late': (
         aged(2.34),
         Level.WARN,
@@ -306,7 +315,7 @@ FINDINGS = {
         Cause.LATE,
     ),
     'slow for want of a GPU': (
-        measured(dropped_share=0.5, output_hz=5.0),
+        measured(dropped_ratio=0.5, output_hz=5.0),
         Level.WARN,
         'depth comes at 5.0 Hz and images at 10.0 Hz: no GPU was found, so the model runs on the '
         'CPU; install PyTorch for the GPU, or let the camera send fewer images',
@@ -322,7 +331,7 @@ FINDINGS = {
         Cause.CALIBRATION,
     ),
     'a namesake': (
-        replace(WORKING, n_namesakes=1),
+        node(n_namesakes=1),
         Level.WARN,
         'got 2 nodes of the name /mirror_depth, expected one: each output comes from all of them; '
         'end the others, or name this one -r __node:=NAME. One that was killed is listed for some '
@@ -330,21 +339,19 @@ FINDINGS = {
         Cause.NAME,
     ),
     'not configured': (
-        Snapshot(
-            node='/mirror_depth', state='unconfigured', failure='not configured: got no model'
-        ),
+        node('unconfigured', failure='not configured: got no model'),
         Level.ERROR,
         'not configured: got no model',
         Cause.STATE,
     ),
     'unconfigured': (
-        Snapshot(node='/mirror_depth', state='unconfigured'),
+        node('unconfigured'),
         Level.WARN,
         'unconfigured; to go on: ros2 lifecycle set /mirror_depth configure',
         Cause.STATE,
     ),
     'inactive': (
-        Snapshot(node='/mirror_depth', state='inactive'),
+        node('inactive'),
         Level.WARN,
         'inactive; to go on: ros2 lifecycle set /mirror_depth activate',
         Cause.STATE,
@@ -353,13 +360,13 @@ FINDINGS = {
 
 
 @pytest.mark.parametrize(
-    ('snapshot', 'level', 'message', 'cause'), FINDINGS.values(), ids=list(FINDINGS)
+    ('status', 'level', 'message', 'cause'), ISSUES.values(), ids=list(ISSUES)
 )
-def test_what_is_wrong_is_found_with_its_remedy(snapshot, level, message, cause):
-    judgement = judge(snapshot)
-    assert (judgement.level, judgement.message) == (level, message)
-    (finding,) = judgement.findings
-    assert (finding.level, finding.cause, finding.message) == (level, cause, message)
+def test_what_is_wrong_is_found_with_its_remedy(status, level, message, cause):
+    health = check_health(status)
+    assert (health.level, health.message) == (level, message)
+    (issue,) = health.issues
+    assert (issue.level, issue.cause, issue.message) == (level, cause, message)
 
 
 FAR = {
@@ -368,7 +375,7 @@ FAR = {
     'days behind': (36 * 3600.0, '1.5 days behind'),
     'years ahead': (-2 * 365.25 * 86400, '2.0 years ahead of'),
 }
-#: Snapshot, and what is added to the message of a node that works.
+#: Status, and what is added to the message of a node that works.
 REMARKS = {
     **{
         name: (
@@ -390,33 +397,33 @@ REMARKS = {
 }
 
 
-@pytest.mark.parametrize(('snapshot', 'remark'), REMARKS.values(), ids=list(REMARKS))
-def test_what_is_worth_knowing_is_no_fault(snapshot, remark):
-    judgement = judge(snapshot)
-    assert judgement.level == Level.OK
-    assert judgement.message == f'depth comes at 10.0 Hz; {remark}'
-    assert [f.cause for f in judgement.findings] == [Cause.CLOCK]
+@pytest.mark.parametrize(('status', 'remark'), REMARKS.values(), ids=list(REMARKS))
+def test_what_is_worth_knowing_is_no_fault(status, remark):
+    health = check_health(status)
+    assert health.level == Level.OK
+    assert health.message == f'depth comes at 10.0 Hz; {remark}'
+    assert [issue.cause for issue in health.issues] == [Cause.CLOCK]
 
 
 @pytest.mark.parametrize('has_calibration', [False, True])
 def test_an_assumed_lens_is_said_and_no_fault(has_calibration):
-    snapshot = replace(WORKING, has_calibration=has_calibration, assumed_hfov_deg=62.5)
-    judgement = judge(snapshot)
-    assert judgement.level == Level.OK
-    assert judgement.message == (
+    status = replace(WORKING, has_calibration=has_calibration, assumed_hfov_deg=62.5)
+    health = check_health(status)
+    assert health.level == Level.OK
+    assert health.message == (
         'depth comes at 10.0 Hz; the camera is not calibrated: its images are assumed to be 62.5 '
         'degrees wide (parameter hfov_deg), without distortion; calibrate it for depth of true '
         'scale'
     )
-    assert [f.cause for f in judgement.findings] == [Cause.CALIBRATION]
+    assert [issue.cause for issue in health.issues] == [Cause.CALIBRATION]
 
 
 @pytest.mark.parametrize('state', ['unconfigured', 'inactive', 'active'])
 def test_a_namesake_is_said_in_every_state(state):
-    facts = {'node': '/mirror_depth', 'state': state, 'n_namesakes': 2}
-    for judgement in (judge(Snapshot(**facts)), judge_node(NodeFacts(**facts), 2)):
-        (finding,) = [f for f in judgement.findings if f.cause == Cause.NAME]
-        assert finding.message.startswith('got 3 nodes of the name /mirror_depth, expected one')
+    status = NodeStatus('/mirror_depth', state, n_namesakes=2)
+    for health in (check_health(CameraStatus(status)), check_node_health(status, 2)):
+        (issue,) = [issue for issue in health.issues if issue.cause == Cause.NAME]
+        assert issue.message.startswith('got 3 nodes of the name /mirror_depth, expected one')
 
 
 #: Of nodes without trouble.
@@ -424,39 +431,42 @@ ACTIVITIES = {
     'working': (WORKING, 'depth comes at 10.0 Hz'),
     'slow camera': (measured(output_hz=0.0), 'depth comes'),
     'first image at work': (measured(output_hz=0.0, durations={}), 'waiting for depth'),
-    'idle': (replace(WORKING, outputs=(POINTS,)), 'idle: nobody subscribes'),
+    'idle': (replace(WORKING, publishers=(POINTS,)), 'idle: nobody subscribes'),
     'just active': (
-        replace(SILENT, measured=Summary(elapsed_s=SILENCE_S)),
+        replace(SILENT, statistics=Statistics(elapsed_s=SILENCE_S)),
         'waiting for the first image',
     ),
     'just active, nobody there': (
-        replace(without(), measured=Summary(elapsed_s=1.0)),
+        replace(without(), statistics=Statistics(elapsed_s=1.0)),
         'waiting for the first image',
     ),
-    'configuring': (Snapshot(node='/mirror_depth', state='configuring'), 'configuring'),
+    'configuring': (node('configuring'), 'configuring'),
     'a pause of the camera': (measured(since_image_s=SILENCE_S), 'depth comes at 10.0 Hz'),
     'a few images lost': (losing(LOSSY, n_lost=1), 'depth comes at 10.0 Hz'),
     'images given up by a busy process': (losing(LOSSY, n_missing=30), 'depth comes at 10.0 Hz'),
     'nearly late': (aged(LATE_S), 'depth comes at 10.0 Hz'),
-    'an image now and then too many': (measured(dropped_share=0.2), 'depth comes at 10.0 Hz'),
+    'an image now and then too many': (measured(dropped_ratio=0.2), 'depth comes at 10.0 Hz'),
     'a CPU that is wanted': (
-        replace(measured(dropped_share=0.5), device_wanted='cpu'),
+        replace(measured(dropped_ratio=0.5), node=replace(NODE, device_wanted='cpu')),
         'depth comes at 10.0 Hz',
     ),
-    'a slow GPU': (replace(measured(dropped_share=0.5), device='cuda'), 'depth comes at 10.0 Hz'),
+    'a slow GPU': (
+        replace(measured(dropped_ratio=0.5), node=replace(NODE, device='cuda')),
+        'depth comes at 10.0 Hz',
+    ),
     'a model at work': (measured(busy_s=2.9), 'depth comes at 10.0 Hz'),
     'a first image at work': (
-        measured(dropped_share=0.9, output_hz=0.0, durations={}),
+        measured(dropped_ratio=0.9, output_hz=0.0, durations={}),
         'waiting for depth',
     ),
 }
 
 
-@pytest.mark.parametrize(('snapshot', 'message'), ACTIVITIES.values(), ids=list(ACTIVITIES))
-def test_where_nothing_is_wrong_the_message_says_what_is_done(snapshot, message):
-    judgement = judge(snapshot)
-    assert (judgement.level, judgement.message) == (Level.OK, message)
-    assert judgement.findings == ()
+@pytest.mark.parametrize(('status', 'message'), ACTIVITIES.values(), ids=list(ACTIVITIES))
+def test_where_nothing_is_wrong_the_message_says_what_is_done(status, message):
+    health = check_health(status)
+    assert (health.level, health.message) == (Level.OK, message)
+    assert health.issues == ()
 
 
 @pytest.mark.parametrize(
@@ -467,60 +477,65 @@ def test_where_nothing_is_wrong_the_message_says_what_is_done(snapshot, message)
     ],
 )
 def test_a_known_reason_need_not_be_waited_for(facts):
-    snapshot = replace(without(**facts), measured=Summary(elapsed_s=0.1))
-    assert judge(snapshot).level == Level.ERROR
+    status = replace(without(**facts), statistics=Statistics(elapsed_s=0.1))
+    assert check_health(status).level == Level.ERROR
 
 
 def test_a_publisher_of_the_right_type_may_still_begin():
     facts = {'n_publishers': 1, 'other_types': ('sensor_msgs/msg/PointCloud2',)}
-    snapshot = replace(without(**facts), measured=Summary(elapsed_s=0.1))
-    assert judge(snapshot).level == Level.OK
+    status = replace(without(**facts), statistics=Statistics(elapsed_s=0.1))
+    assert check_health(status).level == Level.OK
 
 
 @pytest.mark.parametrize(('seconds', 'cause'), [(59.9, Cause.LATE), (60.1, Cause.CLOCK)])
 def test_what_is_too_old_to_be_late_is_of_another_clock(seconds, cause):
     assert OTHER_CLOCK_S == 60.0
-    assert [f.cause for f in judge(aged(seconds)).findings] == [cause]
+    assert [issue.cause for issue in check_health(aged(seconds)).issues] == [cause]
 
 
 def test_the_gravest_comes_first_and_then_the_way_of_an_image():
-    snapshot = replace(SILENT, enabled=False, outputs=(replace(POINTS, n_refused=1),))
-    judgement = judge(snapshot)
-    causes = [finding.cause for finding in judgement.findings]
-    assert causes == [Cause.IMAGE, Cause.CAMERA_INFO, Cause.OUTPUT, Cause.PAUSED]
-    assert judgement.message == judgement.findings[0].message
-    late_and_malformed = replace(
-        aged(2.0).measured, skips=Skips(1, 'decode', 'got 3 bytes', others_pass=False)
+    status = replace(
+        SILENT, node=replace(NODE, enabled=False), publishers=(replace(POINTS, n_refused=1),)
     )
-    causes = [f.cause for f in judge(replace(WORKING, measured=late_and_malformed)).findings]
+    health = check_health(status)
+    causes = [issue.cause for issue in health.issues]
+    assert causes == [Cause.IMAGE, Cause.CAMERA_INFO, Cause.OUTPUT, Cause.PAUSED]
+    assert health.message == health.issues[0].message
+    late_and_malformed = replace(
+        aged(2.0).statistics, skips=Skips(1, 'decode', 'got 3 bytes', others_pass=False)
+    )
+    causes = [
+        issue.cause
+        for issue in check_health(replace(WORKING, statistics=late_and_malformed)).issues
+    ]
     assert causes == [Cause.SKIPPED, Cause.LATE]
 
 
 def test_a_malformed_image_is_not_held_against_the_calibration():
     skips = Skips(1, 'decode', 'got 3 bytes', others_pass=False)
-    snapshot = replace(measured(skips=skips), calibration_error='got 9 x 0')
-    assert [f.cause for f in judge(snapshot).findings] == [Cause.SKIPPED]
+    status = replace(measured(skips=skips), calibration_error='got 9 x 0')
+    assert [issue.cause for issue in check_health(status).issues] == [Cause.SKIPPED]
     # What was skipped for the calibration is not said twice.
     skips = Skips(1, 'calibrate', UNCALIBRATED, others_pass=False)
-    snapshot = replace(measured(skips=skips), calibration_error=UNCALIBRATED)
-    assert [f.cause for f in judge(snapshot).findings] == [Cause.CALIBRATION]
+    status = replace(measured(skips=skips), calibration_error=UNCALIBRATED)
+    assert [issue.cause for issue in check_health(status).issues] == [Cause.CALIBRATION]
 
 
-def test_a_node_of_several_cameras_is_judged_without_them():
-    node = NodeFacts(node='/mirror_depth', state='active')
-    assert judge_node(node, 3) == Judgement(Level.OK, 'active, for 3 cameras', ())
-    paused = judge_node(replace(node, enabled=False), 3)
+def test_a_node_of_several_cameras_is_checked_without_them():
+    assert check_node_health(NODE, 3) == Health('active, for 3 cameras')
+    assert check_node_health(NODE, 3).level == Level.OK
+    paused = check_node_health(replace(NODE, enabled=False), 3)
     assert (paused.level, paused.message) == (Level.WARN, PAUSED)
-    short = judge_node(replace(node, shrunk='it sees less'), 3)
+    short = check_node_health(replace(NODE, shrunk='it sees less'), 3)
     assert (short.level, short.message) == (Level.WARN, 'it sees less')
-    failed = judge_node(replace(node, state='unconfigured', failure='no model'), 1)
+    failed = check_node_health(replace(NODE, state='unconfigured', failure='no model'), 1)
     assert (failed.level, failed.message) == (Level.ERROR, 'no model')
 
 
 def test_an_input_is_remapped_by_its_cameras_name():
-    front = replace(SILENT, camera='front', image=replace(IMAGE, n_publishers=0))
+    front = replace(SILENT, name='front', image=replace(IMAGE, n_publishers=0))
     front = replace(front, camera_info=replace(INFO, n_publishers=0))
-    messages = [finding.message for finding in judge(front).findings]
+    messages = [issue.message for issue in check_health(front).issues]
     assert [m.split('remap ')[1] for m in messages] == [
         'front/image to its topic',
         'front/camera_info to its topic',

@@ -77,28 +77,28 @@ def test_lost_images_are_told_with_the_remedy(
         executor.add_node(each)
     camera = run_program(CAMERA, offered)
 
-    def findings():
+    def issues():
         for status in said:
             values = {pair.key: pair.value for pair in status.values}
-            for finding in (status.message, *values.get('also', '').split(' | ')):
-                if 'were lost on their way' in finding:
-                    yield status.level, finding, int(values['images lost on the way'])
+            for issue in (status.message, *values.get('also', '').split(' | ')):
+                if 'were lost on their way' in issue:
+                    yield status.level, issue, int(values['images lost on the way'])
 
     deadline = time.monotonic() + PATIENCE_S
     try:
-        while not any(findings()):
+        while not any(issues()):
             assert time.monotonic() < deadline, (camera.log.read_text(), said[-1:])
             executor.spin_once(timeout_sec=0.1)
     finally:
         executor.shutdown()
         node.destroy_node()
         user.destroy_node()
-    level, finding, n_lost = next(findings())
-    assert finding.endswith((f'; {remedy}', f': {remedy}'))
+    level, issue, n_lost = next(issues())
+    assert issue.endswith((f'; {remedy}', f': {remedy}'))
     assert re.match(
         r'\d+ of \d+ images on /image were lost on their way in the last 5 s: '
         r'|got no image on /image.*: \d+ were lost on their way; ',
-        finding,
+        issue,
     )
     assert level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR)
     assert n_lost > 1

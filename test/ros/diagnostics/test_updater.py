@@ -1,4 +1,7 @@
-"""Over real DDS: every reason to see nothing is on /diagnostics within seconds."""
+"""Over real DDS: what is observed is on /diagnostics within seconds.
+
+test_health.py has every message and when it is said, without ROS.
+"""
 
 import re
 import threading
@@ -26,7 +29,7 @@ from mirror_depth_ros.ros.messages import rgb_message
 
 H, W = 7, 9
 CAMERA = CameraModel(W, H, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
-# Five on a computer without other work; test_judgement.py has what is judged when.
+# Five on a computer without other work.
 WITHIN_S = 20.0
 RATE_HZ = 20.0
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -75,16 +78,15 @@ class Bench:
         (status,) = message.status
         self.statuses.append((message.header.stamp, status))
 
-    def stream(self, image_qos=BEST_EFFORT, info=True):
+    def stream(self, image_qos=BEST_EFFORT):
         """Let the camera send images, calibration first; return their publisher."""
         images = self.user.create_publisher(Image, 'image', image_qos)
-        infos = self.user.create_publisher(CameraInfo, 'camera_info', 10) if info else None
+        infos = self.user.create_publisher(CameraInfo, 'camera_info', 10)
 
         def send():
             ns = time.time_ns() + round(self.offset_s * 1e9)
             header = Header(stamp=Time(sec=ns // 10**9, nanosec=ns % 10**9), frame_id='optical')
-            if infos is not None:
-                infos.publish(changed(info_from_camera(CAMERA, header), self.info_fields))
+            infos.publish(changed(info_from_camera(CAMERA, header), self.info_fields))
             image = rgb_message(header, np.full((H, W, 3), 20, np.uint8))
             images.publish(changed(image, self.image_fields))
 
@@ -98,16 +100,16 @@ class Bench:
         self.user.create_subscription(Image, topic, depths.append, qos)
         return depths
 
-    def expect(self, level, message, *, within_s=WITHIN_S):
-        """Wait for a status that is judged after now; return its values."""
-        n_before, deadline = len(self.statuses), time.monotonic() + within_s
+    def expect(self, level, message):
+        """Wait for a status that comes after now; return its values."""
+        n_before, deadline = len(self.statuses), time.monotonic() + WITHIN_S
         while time.monotonic() < deadline:
             for _, status in self.statuses[n_before:]:
                 if (status.level, bool(re.search(message, status.message))) == (level, True):
                     return {pair.key: pair.value for pair in status.values}
             time.sleep(0.01)
         said = [(status.level, status.message) for _, status in self.statuses[n_before:]]
-        raise AssertionError(f'got {said}, expected {level} {message!r} within {within_s} s')
+        raise AssertionError(f'got {said}, expected {level} {message!r} within {WITHIN_S} s')
 
     def enable(self, data):
         client = self.user.create_client(SetBool, '/mirror_depth/enable')
@@ -193,23 +195,6 @@ def test_a_node_that_works_says_how_fast(make_bench):
 def test_nobody_publishes(make_bench):
     values = make_bench().expect(ERROR, '^got no image on /image, where nobody publishes; start')
     assert values['also'].startswith('got no CameraInfo on /camera_info, where nobody publishes')
-
-
-def test_no_calibration_comes(make_bench):
-    bench = make_bench()
-    bench.stream(info=False)
-    bench.watch()
-    values = bench.expect(ERROR, '^got no CameraInfo on /camera_info, where nobody publishes;')
-    assert int(values['images nobody wanted']) > 0
-    assert 'also' not in values
-
-
-def test_a_camera_that_stops(make_bench):
-    bench = make_bench()
-    bench.stream()
-    bench.expect(OK, '^idle: nobody subscribes$')
-    bench.timer.cancel()
-    bench.expect(ERROR, r'^got no image on /image for \d s, though somebody publishes there; see')
 
 
 def test_another_type_on_the_topic(make_bench):
@@ -311,10 +296,7 @@ def test_malformed_images(make_bench):
     values = bench.expect(ERROR, r'^\d+ ' + message)
     assert int(values['images skipped']) > 0
     assert values['last skipped because'].startswith("got encoding 'rgb9'")
-    bench.image_fields = {}
-    bench.expect(WARN, r'^\d+ ' + message)  # some are processed again
-    # What was skipped is told for 5 s, and a status comes once a second.
-    bench.expect(OK, r'^depth comes at [\d.]+ Hz$', within_s=2 * WITHIN_S)
+    assert 'also' not in values
 
 
 def test_16_bit_images_of_a_camera_that_uses_12(make_bench, capfd):
@@ -379,16 +361,6 @@ def test_a_subscriber_that_asks_for_more_than_is_offered(make_bench):
     bench.expect(OK, r'^depth comes at [\d.]+ Hz$')
 
 
-def test_without_a_gpu_the_camera_may_be_faster(make_bench):
-    bench = make_bench(estimate=lambda *a: time.sleep(0.2) or one_metre(*a))
-    bench.stream()
-    bench.watch()
-    values = bench.expect(
-        WARN, r'^depth comes at [1-5]\.\d Hz and images at \d+\.\d Hz: no GPU was found, so'
-    )
-    assert int(values['images dropped for newer ones']) > 0
-
-
 def test_pausing_and_resuming(make_bench):
     bench = make_bench()
     bench.stream()
@@ -399,31 +371,14 @@ def test_pausing_and_resuming(make_bench):
     bench.expect(OK, r'^depth comes at [\d.]+ Hz$')
 
 
-def test_images_of_another_time(make_bench, capfd):
+def test_images_of_another_time(make_bench):
     bench = make_bench()
     bench.offset_s = -2.0
     bench.stream()
     bench.expect(WARN, r'^got images that are 2\.\d s old when they come, expected less than 1 s;')
-    bench.offset_s = 2.0
-    bench.expect(WARN, r'^got images with stamps [12]\.\d s ahead of the clock here, expected')
     bench.offset_s = -86400.0  # a recording: blaming it for as long as it plays would not help
-    remark = r'stamps of images are 1\.0 days behind the clock here, so their age is unknown; play'
-    values = bench.expect(OK, '^idle: nobody subscribes; ' + remark)
+    values = bench.expect(OK, r'^idle: nobody subscribes; stamps of images are 1\.0 days behind')
     assert values['image age when it comes, p50 [ms]'] == 'unknown'
-    bench.expect(OK, remark)
-    bench.offset_s = 0.0
-    bench.expect(OK, '^idle: nobody subscribes$')
-    bench.offset_s = -86400.0
-    bench.expect(OK, remark)
-    assert len(re.findall(remark, ''.join(capfd.readouterr()))) == 1
-
-
-def test_images_without_stamps(make_bench):
-    bench = make_bench()
-    bench.image_fields = {'header': Header()}
-    bench.stream()
-    remark = 'the age of images is unknown: their stamps are zero; let the camera driver set them'
-    bench.expect(OK, f'^idle: nobody subscribes; {remark}$')
 
 
 def test_ages_are_those_of_simulated_time(make_bench):

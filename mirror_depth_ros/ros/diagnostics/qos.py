@@ -1,4 +1,4 @@
-"""Whom the middleware refuses to connect, and what it loses: what its QoS events say."""
+"""What the middleware's QoS events say: whom it refuses to connect, and what it loses."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ from typing import Any
 from rclpy.qos import qos_policy_name_from_kind
 
 try:
-    from rclpy.event_handler import (
-        PublisherEventCallbacks,
-        SubscriptionEventCallbacks,
-        UnsupportedEventTypeError,
-    )
+    from rclpy import event_handler
 except ImportError:  # as the module was called up to Humble
-    from rclpy.qos_event import (
-        PublisherEventCallbacks,
-        SubscriptionEventCallbacks,
-        UnsupportedEventTypeError,
-    )
+    from rclpy import qos_event as event_handler
 
 
 class QosRefusals:
@@ -32,16 +24,18 @@ class QosRefusals:
         #: The latest such policy by full topic name, such as ``reliability``.
         self.policies: dict[str, str] = {}
 
-    def of_publisher(self, topic: str) -> PublisherEventCallbacks:
+    def of_publisher(self, topic: str) -> event_handler.PublisherEventCallbacks:
         """Return the callbacks for a new publisher; what was known of its topic is past."""
         self.policies.pop(topic, None)
-        return PublisherEventCallbacks(incompatible_qos=lambda e: self._remember(topic, e))
+        return event_handler.PublisherEventCallbacks(
+            incompatible_qos=lambda event: self._remember(topic, event)
+        )
 
     def _remember(self, topic: str, event: Any) -> None:
         self.policies[topic] = qos_policy_name_from_kind(event.last_policy_kind).lower()
 
 
-class LossEvents(SubscriptionEventCallbacks):
+class LossEvents(event_handler.SubscriptionEventCallbacks):
     """The events of a subscription that counts what is lost on its way.
 
     Whose QoS does not fit is for the subscriber to find on the graph, before it asks.
@@ -58,8 +52,8 @@ class LossEvents(SubscriptionEventCallbacks):
         )
 
     def create_event_handlers(self, *arguments: Any, **options: Any) -> list[Any]:
-        """Make them; none where the middleware counts no losses, which is no reason to be deaf."""
+        """Return them; none where the middleware counts no losses."""
         try:
             return super().create_event_handlers(*arguments, **options)
-        except UnsupportedEventTypeError:
+        except event_handler.UnsupportedEventTypeError:
             return []

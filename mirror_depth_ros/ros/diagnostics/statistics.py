@@ -1,4 +1,4 @@
-"""What becomes of the images, measured: counts, rates and times of the last seconds. No ROS.
+"""What becomes of the images: counts, rates and times of the last seconds. Without ROS.
 
 Any thread may record and any may read. Recording costs some microseconds an image; what takes
 longer, such as sorting for percentiles, is left to the reader.
@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
-
-from mirror_depth_ros.ros.losses import Losses, count_losses
 
 # What happened, with its time first.
 S = TypeVar('S', bound=tuple[Any, ...])
@@ -50,20 +48,17 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Percentiles:
-    """The middle of some values, and what few exceed."""
+class LatencyStats:
+    """The median of some durations or ages, and what few exceed [s]."""
 
     p50: float
     p95: float
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Percentiles | None:
+    def of(cls, values: Iterable[float]) -> LatencyStats | None:
         """Return those of the values that are no NaN; None if none is left."""
         known = [value for value in values if not math.isnan(value)]
-        if not known:
-            return None
-        p50, p95 = np.percentile(known, [50, 95])
-        return cls(float(p50), float(p95))
+        return cls(*np.percentile(known, [50, 95]).tolist()) if known else None
 
 
 @dataclass(frozen=True)
@@ -90,15 +85,10 @@ class LatestImage:
     #: Width and height [pixels]; None where the message does not say.
     size: tuple[int, int] | None = None
 
-    @property
-    def age_s(self) -> float:
-        """How old the image was when it came; NaN where stamp or clock is not set [s]."""
-        return _age_s(self.stamp_ns, self.clock_ns)
-
 
 @dataclass(frozen=True)
-class Summary:
-    """Everything measured, as it is at one moment."""
+class Statistics:
+    """Everything measured, as it is at one moment; without ``counts``, of the last seconds."""
 
     #: Since the beginning.
     counts: Counts = field(default_factory=Counts)
@@ -110,16 +100,20 @@ class Summary:
     #: Images that came and that were processed [Hz]; 0 for less than two in the window.
     input_hz: float = 0.0
     output_hz: float = 0.0
-    #: The part of all that the worker might have processed, but that gave way to newer ones.
-    dropped_share: float = 0.0
-    #: Of the stages by name, and of all of them as ``total`` [s]; without what is not known.
-    durations: Mapping[str, Percentiles] = field(default_factory=dict)
-    #: Age of the images when they came, and of those processed when their depth was out [s].
-    arrival_age: Percentiles | None = None
-    publishing_age: Percentiles | None = None
+    #: Of all that the worker might have processed, the fraction that gave way to newer ones.
+    dropped_ratio: float = 0.0
+    #: Of the stages by name, and of all of them as ``total``; without what is not known.
+    durations: Mapping[str, LatencyStats] = field(default_factory=dict)
+    #: Age of the images when they came, and of those processed when their depth was out.
+    arrival_age: LatencyStats | None = None
+    publishing_age: LatencyStats | None = None
     latest: LatestImage | None = None
     skips: Skips | None = None
-    losses: Losses = field(default_factory=Losses)
+    #: Images that came, and those that the middleware says it lost.
+    n_received: int = 0
+    n_lost: int = 0
+    #: Images whose CameraInfo came, between two images; 0 where the two are not stamped alike.
+    n_missing: int = 0
 
 
 class Stopwatch:
@@ -173,10 +167,11 @@ class Measurements:
             return replace(self._counts)
 
     def receive(self, now_s: float, image: LatestImage) -> None:
-        """Record that an image has come."""
+        """Record that an image has come; its age is unknown without stamp or clock."""
         with self._lock:
             self._counts.received += 1
-            self._received.append((now_s, image.age_s, image.stamp_ns))
+            age_s = _age_s(image.stamp_ns, image.clock_ns)
+            self._received.append((now_s, age_s, image.stamp_ns))
             self._latest = image
 
     def announce(self, now_s: float, stamp_ns: int) -> None:
@@ -228,7 +223,7 @@ class Measurements:
             self._counts.working_s += sum(durations.values())
             self._processed.append((now_s, _age_s(stamp_ns, clock_ns), durations))
 
-    def summarise(self, now_s: float) -> Summary:
+    def summarise(self, now_s: float) -> Statistics:
         """Return what is known now."""
         with self._lock:
             counts, latest, busy_since_s = replace(self._counts), self._latest, self._busy_since_s
@@ -237,20 +232,25 @@ class Measurements:
             processed, skipped = _recent(self._processed, now_s), _recent(self._skipped, now_s)
             lost, announced = _recent(self._lost, now_s), _recent(self._announced, now_s)
         n_takeable = len(dropped) + len(processed)
-        return Summary(
+        return Statistics(
             counts=counts,
             elapsed_s=now_s - self._started_s,
             since_image_s=None if last_s is None else now_s - last_s,
             busy_s=None if busy_since_s is None else now_s - busy_since_s,
             input_hz=_rate_hz(received),
             output_hz=_rate_hz(processed),
-            dropped_share=len(dropped) / n_takeable if n_takeable else 0.0,
-            durations=_percentiles_by_stage([durations for *_, durations in processed]),
-            arrival_age=Percentiles.of(age_s for _, age_s, _ in received),
-            publishing_age=Percentiles.of(age_s for _, age_s, _ in processed),
+            dropped_ratio=len(dropped) / n_takeable if n_takeable else 0.0,
+            durations=_stats_by_stage([durations for *_, durations in processed]),
+            arrival_age=LatencyStats.of(age_s for _, age_s, _ in received),
+            publishing_age=LatencyStats.of(age_s for _, age_s, _ in processed),
             latest=latest,
-            skips=_skips(skipped, others_pass=bool(processed)),
-            losses=count_losses([stamp_ns for *_, stamp_ns in received], lost, announced),
+            # The stage and the reason of the latest one.
+            skips=Skips(len(skipped), *skipped[-1][1:], bool(processed)) if skipped else None,
+            n_received=len(received),
+            n_lost=sum(n_images for _, n_images in lost),
+            n_missing=_count_missing(
+                {stamp_ns for *_, stamp_ns in received} - {0}, {stamp for _, stamp in announced}
+            ),
         )
 
 
@@ -258,11 +258,12 @@ def _recent(samples: Iterable[S], now_s: float) -> list[S]:
     return [sample for sample in samples if now_s - sample[0] <= WINDOW_S]
 
 
-def _skips(skipped: list[tuple[float, str, str]], *, others_pass: bool) -> Skips | None:
-    if not skipped:
-        return None
-    _, stage, reason = skipped[-1]
-    return Skips(len(skipped), stage, reason, others_pass)
+def _count_missing(images: set[int], infos: set[int]) -> int:
+    """Count the stamps of CameraInfo without an image, between two images [ns]."""
+    if len(images & infos) <= len(images) / 2:
+        return 0  # the camera does not stamp the two alike
+    # Between two that came: the CameraInfo of an image comes before it.
+    return sum(min(images) < stamp < max(images) for stamp in infos - images)
 
 
 def _age_s(stamp_ns: int, clock_ns: int) -> float:
@@ -277,8 +278,8 @@ def _rate_hz(samples: Sequence[tuple[Any, ...]]) -> float:
     return float((len(samples) - 1) / between_s) if between_s else 0.0
 
 
-def _percentiles_by_stage(durations: list[dict[str, float]]) -> dict[str, Percentiles]:
+def _stats_by_stage(durations: list[dict[str, float]]) -> dict[str, LatencyStats]:
     series = {stage: [d[stage] for d in durations if stage in d] for stage in STAGES}
     series['total'] = [sum(d.values()) for d in durations]
-    found = {name: Percentiles.of(values) for name, values in series.items()}
-    return {name: percentiles for name, percentiles in found.items() if percentiles is not None}
+    found = {name: LatencyStats.of(values) for name, values in series.items()}
+    return {name: stats for name, stats in found.items() if stats is not None}

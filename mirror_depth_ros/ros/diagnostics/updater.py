@@ -1,0 +1,217 @@
+"""Says on ``/diagnostics``, once a second, how the node is; and in the log what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.node import Node
+
+from mirror_depth_ros.ros.camera_stream import CameraStream
+from mirror_depth_ros.ros.diagnostics.health import (
+    OTHER_CLOCK_S,
+    CameraStatus,
+    Cause,
+    Health,
+    Issue,
+    Level,
+    NodeStatus,
+    check_health,
+    check_node_health,
+)
+from mirror_depth_ros.ros.diagnostics.statistics import STAGES, LatencyStats
+
+_PERIOD_S = 1.0
+# Of what has no value, as yet or at all. Not 0, which would be one.
+_UNKNOWN = 'unknown'
+# The worker logs what it skips, and the node its transitions, at once and in more detail; and
+# that somebody paused it, or that a camera is faster than the model, is no news.
+_NOT_LOGGED = (Cause.STATE, Cause.SKIPPED, Cause.PAUSED, Cause.SLOW)
+# Twice as long after each line: what nobody mends must not fill the disk.
+_FIRST_INTERVAL_S = 10.0
+
+
+class Diagnostics:
+    """Publishes a node's diagnostics as ``diagnostic_updater`` does.
+
+    The topic is absolute, because all nodes of a robot share it, and the stamps are of the node's
+    clock. In two things this differs. The node's name is its full one, without which two nodes
+    would look like one; and the timer is a steady one, as simulated time may stand still.
+
+    A camera with a name has a status of its own, beside the node's; one without shares it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        cameras: Sequence[CameraStream],
+        observe: Callable[[], NodeStatus],
+        *,
+        clock: Clock,
+    ) -> None:
+        """Begin to publish.
+
+        :param observe: returns the node's status of now.
+        :param clock: steady; paces the publishing.
+        """
+        self._node = node
+        self._observe = observe
+        self._logs = {camera: IssueLog() for camera in cameras}
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 1)
+        self._timer = node.create_timer(_PERIOD_S, self._report, clock=clock)
+
+    def stop(self) -> None:
+        """Publish no more."""
+        self._timer.cancel()
+
+    def _report(self) -> None:
+        try:
+            node = self._observe()
+            statuses = []
+            for stream, log in self._logs.items():
+                camera = stream.observe(node)
+                health = check_health(camera)
+                statuses.append(_camera_message(camera, health))
+                for issue in log.choose(health.issues, time.monotonic()):
+                    stream.logger.warning(issue.message)
+            if any(stream.name for stream in self._logs):
+                health = check_node_health(node, len(self._logs))
+                values = node_values(node)
+                statuses.insert(0, _message(f'{node.name}: depth', health, node.device, values))
+            message = DiagnosticArray(status=statuses)
+            message.header.stamp = self._node.get_clock().now().to_msg()
+            self._publisher.publish(message)
+        except Exception:
+            if self._node.context.ok():
+                raise
+            # The process is ending: nothing can be published or logged any more.
+
+
+class IssueLog:
+    """Chooses the issues to log: new ones at once, the same again at growing intervals.
+
+    What is no fault (level OK) is said only once, however often it comes and goes.
+    """
+
+    def __init__(self) -> None:
+        #: When an issue is due again, and the interval after that [s].
+        self._next: dict[tuple[Cause, str], tuple[float, float]] = {}
+        self._said: set[tuple[Cause, str]] = set()
+
+    def choose(self, issues: Iterable[Issue], now_s: float) -> list[Issue]:
+        """Return those to log now.
+
+        :param issues: all that there are; one that is missing is over.
+        :param now_s: of a monotonic clock [s].
+        """
+        current = {(i.cause, i.topic): i for i in issues if i.cause not in _NOT_LOGGED}
+        self._next = {key: due for key, due in self._next.items() if key in current}
+        return [issue for key, issue in current.items() if self._is_due(key, issue, now_s)]
+
+    def _is_due(self, key: tuple[Cause, str], issue: Issue, now_s: float) -> bool:
+        if issue.level == Level.OK:
+            is_new = key not in self._said
+            self._said.add(key)
+            return is_new
+        due_s, interval_s = self._next.get(key, (now_s, _FIRST_INTERVAL_S))
+        if now_s < due_s:
+            return False
+        self._next[key] = (now_s + interval_s, 2 * interval_s)
+        return True
+
+
+# Messages
+
+
+def _camera_message(camera: CameraStatus, health: Health) -> DiagnosticStatus:
+    """Return the message of a camera; where it is the only one, with all that is the node's."""
+    latest = camera.statistics.latest
+    if latest is not None and latest.frame_id:
+        hardware_id = latest.frame_id
+    else:  # by its topic until an image says it
+        hardware_id = '' if camera.image is None else camera.image.topic
+    values = camera_values(camera) if camera.name else all_values(camera)
+    return _message(f'{camera.node.name}: {camera.name or "depth"}', health, hardware_id, values)
+
+
+def _message(
+    name: str, health: Health, hardware_id: str, values: dict[str, str]
+) -> DiagnosticStatus:
+    if health.level > Level.OK and len(health.issues) > 1:
+        values['also'] = ' | '.join(issue.message for issue in health.issues[1:])
+    return DiagnosticStatus(
+        level=bytes([health.level]),
+        name=name.lstrip('/'),
+        message=health.message,
+        hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+
+
+# Figures by name, in the order of reading; the names are always the same
+
+
+def all_values(camera: CameraStatus) -> dict[str, str]:
+    """Return those of a node with one camera."""
+    return _model_values(camera.node) | camera_values(camera) | _memory_values(camera.node)
+
+
+def node_values(node: NodeStatus) -> dict[str, str]:
+    """Return those that are the same for all cameras of a node."""
+    return _model_values(node) | _memory_values(node)
+
+
+def camera_values(camera: CameraStatus) -> dict[str, str]:
+    """Return those of one camera.
+
+    Durations and ages are those of the last seconds, counts those since the activation.
+    """
+    statistics, counts = camera.statistics, camera.statistics.counts
+    values = {
+        'images received': str(counts.received),
+        'images lost on the way': str(counts.lost),
+        'images processed': str(counts.processed),
+        'images dropped for newer ones': str(counts.dropped),
+        'images skipped': str(counts.skipped),
+        'images nobody wanted': str(counts.ignored),
+        'CameraInfo without an image, last seconds': str(statistics.n_missing),
+        'input rate [Hz]': f'{statistics.input_hz:.2f}',
+        'output rate [Hz]': f'{statistics.output_hz:.2f}',
+    }
+    for stage in (*STAGES, 'total'):
+        values |= _milliseconds(stage, statistics.durations.get(stage))
+    values |= _milliseconds('image age when it comes', _credible(statistics.arrival_age))
+    values |= _milliseconds('image age when depth goes out', _credible(statistics.publishing_age))
+    values['values of 16-bit images fill'] = camera.grey_levels or 'none came'
+    skips = statistics.skips
+    values['last skipped because'] = 'none was' if skips is None else skips.reason
+    return values
+
+
+def _model_values(node: NodeStatus) -> dict[str, str]:
+    return {
+        'state': node.state,
+        'model': node.model or _UNKNOWN,
+        'device': (node.device or _UNKNOWN) + ' (no GPU found)' * node.lacks_gpu,
+        'precision': node.precision or _UNKNOWN,
+        'backend': node.backend or _UNKNOWN,
+    }
+
+
+def _memory_values(node: NodeStatus) -> dict[str, str]:
+    memory = {'resident memory [MB]': node.resident_bytes, 'GPU memory [MB]': node.gpu_bytes}
+    return {k: _UNKNOWN if n is None else f'{n / 1e6:.1f}' for k, n in memory.items()}
+
+
+def _credible(age: LatencyStats | None) -> LatencyStats | None:
+    """Leave out what is no age, but the difference of two clocks."""
+    return None if age is None or abs(age.p50) > OTHER_CLOCK_S else age
+
+
+def _milliseconds(name: str, stats: LatencyStats | None) -> dict[str, str]:
+    return {
+        f'{name}, {p} [ms]': _UNKNOWN if stats is None else f'{1e3 * getattr(stats, p):.2f}'
+        for p in ('p50', 'p95')
+    }
