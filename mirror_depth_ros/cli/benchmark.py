@@ -37,8 +37,7 @@ def benchmark(
     from rich.console import Console
     from rich.progress import Progress
 
-    from mirror_depth_ros.evaluation.benchmark.estimation import Bench
-    from mirror_depth_ros.evaluation.benchmark.subject import Subject
+    from mirror_depth_ros.evaluation.benchmark import Bench, Subject
     from mirror_depth_ros.inference.heap import keep_freed_memory
 
     keep_freed_memory()  # as the node does: the estimator alone must not be the slower for it

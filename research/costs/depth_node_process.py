@@ -24,7 +24,7 @@ def main() -> int:
     def load_estimator(*_: Any, **__: Any) -> Estimator:
         import torch
 
-        from mirror_depth_ros.evaluation.benchmark.subject import (
+        from mirror_depth_ros.evaluation.benchmark import (
             Subject,
             load_network,
             make_estimator,

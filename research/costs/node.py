@@ -59,7 +59,7 @@ def measure_node(
     :returns: ``node`` and ``estimator`` [ms], every measurement; ``fps``; ``rss_mb``.
     :raises ChildFailedError: if one of the processes fails.
     """
-    from mirror_depth_ros.evaluation.benchmark.costs import resident_mb
+    from mirror_depth_ros.evaluation.costs import resident_mb
 
     height, width = camera
     names = ('image', 'camera_info')

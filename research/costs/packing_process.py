@@ -10,8 +10,8 @@ import numpy as np
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.evaluation.benchmark.estimation import HFOV_DEG, random_image
-from mirror_depth_ros.evaluation.benchmark.rounds import interleave, medians, timed
+from mirror_depth_ros.evaluation.benchmark import HFOV_DEG, random_image
+from mirror_depth_ros.evaluation.interleaved_timing import interleave, medians, timed
 from mirror_depth_ros.inference.heap import keep_freed_memory
 from mirror_depth_ros.ros.messages import MessageMemory, cloud_message, depth_message
 

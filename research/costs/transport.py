@@ -37,7 +37,7 @@ def measure(count: int, *, advance: Callable[[], None]) -> dict[str, Any]:
     :returns: ``rows``: latency from publishing to the callback [ms], and how many arrived.
     :raises ChildFailedError: if one of the processes fails.
     """
-    from mirror_depth_ros.evaluation.benchmark.rounds import Spread
+    from mirror_depth_ros.evaluation.interleaved_timing import Spread
 
     rows = []
     for setting, has_profile in SETTINGS.items():

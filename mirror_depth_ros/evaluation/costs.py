@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mirror_depth_ros.evaluation.benchmark.rounds import Step, timed
+from mirror_depth_ros.evaluation.interleaved_timing import Step, timed
 from mirror_depth_ros.inference.engines.torch_engine import DTYPES
 from mirror_depth_ros.inference.estimator import DepthEstimator
 

@@ -18,10 +18,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import Image, PointCloud2
 
-from mirror_depth_ros.ros.album import Album, remove_earlier
 from mirror_depth_ros.ros.decoding import decode_image
+from mirror_depth_ros.ros.demo.album import Album, remove_earlier
+from mirror_depth_ros.ros.demo.frame_camera import FRAME_PARAMETERS, open_frames
 from mirror_depth_ros.ros.fixed_parameters import FixedParameter, declare, parse_arguments
-from mirror_depth_ros.ros.frame_camera import FRAME_PARAMETERS, open_frames
 from mirror_depth_ros.ros.messages import cloud_array, depth_array
 from mirror_depth_ros.ros.process import start_ros, startup_errors
 from mirror_depth_ros.ros.timing import Timing

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mirror_depth_ros.evaluation.benchmark.rounds import Spread, interleave, medians
+from mirror_depth_ros.evaluation.interleaved_timing import Spread, interleave, medians
 
 
 def test_steps_take_turns_and_warm_up_does_not_count() -> None:

@@ -10,10 +10,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
+from mirror_depth_ros.ros.demo.frame_camera import FrameCamera
+from mirror_depth_ros.ros.demo.recorder import Recorder, record
 from mirror_depth_ros.ros.depth_node import DepthNode
-from mirror_depth_ros.ros.frame_camera import FrameCamera
 from mirror_depth_ros.ros.messages import depth_array
-from mirror_depth_ros.ros.recorder import Recorder, record
 
 H, W = 21, 33
 DEPTH_M = 2.5
