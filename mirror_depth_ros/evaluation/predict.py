@@ -102,7 +102,7 @@ def predict_media(
                 median_depth_m=float(np.median(depth)),
                 elapsed_ms=elapsed_ms,
                 has_truth=sample.depth is not None,
-                metrics=score and {name: score.metric[name] for name in FIGURES},
+                metrics={name: score.metric[name] for name in FIGURES} if score else None,
                 files={kind: str(path) for kind, path in targets.items()},
             )
 

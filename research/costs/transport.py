@@ -10,10 +10,10 @@ from typing import Any
 
 from mirror_depth_ros.cli.processes import Children, interruptible, module_command
 from mirror_depth_ros.cli.ros_environment import (
-    find_config,
     private_environment,
     profile_variable,
 )
+from mirror_depth_ros.model.resources import config_file
 from research.costs.node import ask
 
 _PACKAGE = 'research.costs'
@@ -69,7 +69,7 @@ def _receive(
     ):
         common = private_environment(_plain_environment(), Path(folder))
         variable = profile_variable(os.environ)
-        profile = common.pop(variable, str(find_config('fastdds.xml')))
+        profile = common.pop(variable, str(config_file('fastdds.xml')))
         environments = [
             {**common, variable: profile} if has else common for has in (at_sender, at_receivers)
         ]
