@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mirror_depth_ros.depth.camera import CameraModel, back_project
 from mirror_depth_ros.evaluation import costs
-from mirror_depth_ros.evaluation.interleaved_timing import Step, interleave, medians, timed
+from mirror_depth_ros.evaluation.interleaved_timing import Step, interleave, summarize_times, timed
 from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.engines.torch_engine import DTYPES, torch_precision
 from mirror_depth_ros.inference.estimator import DepthEstimator
@@ -200,7 +200,7 @@ class Bench:
     def measure(self, rounds: int, advance: Callable[[], None]) -> dict[str, Any]:
         """Return the figures of all steps, as ``--json`` writes them."""
         measured = interleave(self.steps(), rounds=rounds, warm_up=2, advance=advance)
-        return self.result(medians(measured))
+        return self.result(summarize_times(measured))
 
     def result(self, spreads: Mapping[str, dict[str, float]]) -> dict[str, Any]:
         """Return the figures by their public names."""

@@ -107,15 +107,6 @@ def describe_machine(estimator: DepthEstimator) -> dict[str, Any]:
     }
 
 
-def resident_mb(pid: int) -> float | None:
-    """Return the resident memory of a process [MB]; None where the system has no ``/proc``."""
-    try:
-        pages = int(Path(f'/proc/{pid}/statm').read_text(encoding='ascii').split()[1])
-    except OSError:
-        return None
-    return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
-
-
 def _cpu_name() -> str:
     try:
         text = Path('/proc/cpuinfo').read_text(encoding='utf-8')

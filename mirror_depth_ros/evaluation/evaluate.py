@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.depth.eval_protocols import Protocol
 from mirror_depth_ros.depth.metrics import mean_metrics
-from mirror_depth_ros.evaluation.result import Score, score_depth, write_files
+from mirror_depth_ros.evaluation.result import Score, score_depth, write_result
 from mirror_depth_ros.inference.interfaces import Estimator
 
 
@@ -40,7 +40,7 @@ def evaluate(
             score = score_depth(sample, depth, max_depth=protocol.max_depth, mask=mask)
             if pictures is not None:
                 path = pictures / f'{sample.name.replace("/", "_")}.png'
-                write_files({'comparison': path}, sample, depth, max_depth=protocol.max_depth)
+                write_result({'comparison': path}, sample, depth, max_depth=protocol.max_depth)
         except ValueError as error:
             raise ValueError(f'{sample.name}: {error}') from error
         yield score

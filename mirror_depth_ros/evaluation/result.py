@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,6 @@ from mirror_depth_ros.depth.camera import back_project
 from mirror_depth_ros.depth.files import make_folder, write_depth_png, write_ply, write_rgb_png
 from mirror_depth_ros.depth.metrics import depth_metrics
 from mirror_depth_ros.depth.preview import colorize_depth, comparison
-
-_PANEL_HEIGHT = 240
 
 
 @dataclass(frozen=True)
@@ -64,40 +61,20 @@ def write_result(
     depth: NDArray[np.float32],
     *,
     max_depth: float,
-    **made: Any,
-) -> Score | None:
-    """Write an image's depth, and measure it; see :func:`write_files`.
-
-    :param max_depth: where previews, clouds and metrics end [m].
-    :returns: None where there is no truth within ``max_depth``.
-    :raises OSError: if a file cannot be written; the message names it.
-    """
-    write_files(paths, sample, depth, max_depth=max_depth, **made)
-    # A truth may begin beyond the range, as a street's does with the limit of rooms.
-    if sample.depth is None or not ((sample.depth > 1e-3) & (sample.depth < max_depth)).any():
-        return None
-    return score_depth(sample, depth, max_depth=max_depth)
-
-
-def write_files(
-    paths: Mapping[str, Path],
-    sample: DepthSample,
-    depth: NDArray[np.float32],
-    *,
-    max_depth: float,
     preview: NDArray[np.uint8] | None = None,
     cloud: tuple[NDArray[np.float32], NDArray[np.uint8]] | None = None,
-    panel_height: int = _PANEL_HEIGHT,
-) -> None:
-    """Write what is wanted of an image's depth, as files.
+    panel_height: int = 240,
+) -> Score | None:
+    """Write what is wanted of an image's depth, and measure it.
 
     :param paths: where ``depth`` and ``truth`` (PNG of 16-bit millimetres), ``cloud`` (PLY),
         ``image``, ``preview`` and ``comparison`` (PNG) go; what has no path is not written.
     :param depth: metres along Z, ``[H, W]``.
-    :param max_depth: where previews and clouds end [m]; depth images hold everything.
+    :param max_depth: where previews, clouds and metrics end [m]; depth images hold everything.
     :param preview: RGB uint8 ``[H, W, 3]`` as somebody else made it; None: made here.
     :param cloud: points [m] and colours, ``[H, W, 3]`` each, likewise.
     :param panel_height: of image, truth, prediction and error in the comparison [pixels].
+    :returns: None where there is no truth within ``max_depth``.
     :raises OSError: if a file cannot be written; the message names it.
     """
     for path in paths.values():
@@ -121,3 +98,7 @@ def write_files(
             near = np.where(depth <= max_depth, depth, np.float32(np.nan))
             cloud = back_project(near, sample.camera.rays), sample.rgb
         write_ply(paths['cloud'], *cloud)
+    # A truth may begin beyond the range, as a street's does with the limit of rooms.
+    if sample.depth is None or not ((sample.depth > 1e-3) & (sample.depth < max_depth)).any():
+        return None
+    return score_depth(sample, depth, max_depth=max_depth)

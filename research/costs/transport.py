@@ -37,7 +37,7 @@ def measure(count: int, *, advance: Callable[[], None]) -> dict[str, Any]:
     :returns: ``rows``: latency from publishing to the callback [ms], and how many arrived.
     :raises ChildFailedError: if one of the processes fails.
     """
-    from mirror_depth_ros.evaluation.interleaved_timing import Spread
+    from mirror_depth_ros.evaluation.interleaved_timing import summarize_times
 
     rows = []
     for setting, has_profile in SETTINGS.items():
@@ -49,7 +49,9 @@ def measure(count: int, *, advance: Callable[[], None]) -> dict[str, Any]:
                         'settings': setting,
                         'message': message,
                         'subscriber': subscriber,
-                        'latency_ms': Spread.of(latencies).to_dict() if latencies else None,
+                        'latency_ms': summarize_times({message: latencies})[message]
+                        if latencies
+                        else None,
                         'sent': count,
                         'received': len(latencies),
                     }
