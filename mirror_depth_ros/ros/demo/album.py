@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from mirror_depth_ros.depth.files import write_bytes, write_json, write_rgb_png
 from mirror_depth_ros.depth.metrics import mean_metrics
 from mirror_depth_ros.depth.preview import comparison, titled_rows
 from mirror_depth_ros.evaluation.result import write_result
-
-#: ``depth``, ``preview`` and ``cloud`` of one frame.
-Parts: TypeAlias = Mapping[str, NDArray[Any]]
 
 _PANEL_WIDTH, _OVERVIEW_PANEL_WIDTH = 640, 320
 _OVERVIEW_ROWS = 32
@@ -113,15 +110,16 @@ class Album:
     @property
     def is_empty(self) -> bool:
         """Whether no frame has come back."""
-        return all(page.latency_ms is None for page in self._pages.values())
+        return len(self.missing) == len(self._pages)
 
     def find(self, rgb: NDArray[np.uint8]) -> int | None:
         """Return the index of the frame that a picture is, None if it is none of the folder."""
         return self._index_of.get(_content(rgb))
 
-    def add(self, index: int, parts: Parts, latency_ms: float) -> bool:
+    def add(self, index: int, parts: Mapping[str, NDArray[Any]], latency_ms: float) -> bool:
         """Put a frame aside if it is new; say whether that happened.
 
+        :param parts: its ``depth``, ``preview`` and ``cloud``.
         :param latency_ms: from the image's stamp to the arrival of its depth.
         :raises OSError: if that fails, with the place and the remedy.
         """
