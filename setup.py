@@ -94,7 +94,7 @@ setup(
     entry_points={
         'console_scripts': [
             'depth_node = mirror_depth_ros.ros.depth_node:main',
-            'frame_camera = mirror_depth_ros.ros.frame_camera:main',
+            'frame_camera = mirror_depth_ros.ros.demo.frame_camera:main',
             'mirror_depth = mirror_depth_ros.cli.main:main',
         ],
     },

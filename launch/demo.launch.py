@@ -30,7 +30,7 @@ OF_THE_CAMERA = {
 # As depth.launch.py runs its node, and for the same reasons.
 RUN_CAMERA = (
     'import sys; sys.path[:] = filter(None, sys.path); '
-    'from mirror_depth_ros.ros.frame_camera import main; sys.exit(main())'
+    'from mirror_depth_ros.ros.demo.frame_camera import main; sys.exit(main())'
 )
 
 

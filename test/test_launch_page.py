@@ -55,7 +55,7 @@ def test_every_argument_and_its_default_is_on_the_page(launch_file: str) -> None
     [
         [sys.executable, '-c', ast.literal_eval(constant('depth.launch.py', 'RUN_NODE'))],
         [sys.executable, '-c', ast.literal_eval(constant('demo.launch.py', 'RUN_CAMERA'))],
-        module_command('mirror_depth_ros.ros.recorder'),
+        module_command('mirror_depth_ros.ros.demo.recorder'),
     ],
     ids=['depth_node', 'camera', 'children of a subcommand'],
 )

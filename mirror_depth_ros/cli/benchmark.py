@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import typer
 
-from mirror_depth_ros.cli.options import Backend, Device, JsonFile, Model, Precision
+from mirror_depth_ros.cli.options import Backend, Device, JsonFile, Model, Precision, parse_size
 
 
 def benchmark(
@@ -32,13 +31,12 @@ def benchmark(
         raise ValueError(
             f'got --model {model} and --clip {clip}, expected one of them; leave the other out'
         )
-    input_size = _numbers(size, '--size', '352x352') if size else None
-    width, height = _numbers(camera, '--camera', '640x480')
+    input_size = parse_size(size, '--size', '352x352') if size else None
+    width, height = parse_size(camera, '--camera', '640x480')
     from rich.console import Console
     from rich.progress import Progress
 
-    from mirror_depth_ros.evaluation.benchmark.estimation import Bench
-    from mirror_depth_ros.evaluation.benchmark.subject import Subject
+    from mirror_depth_ros.evaluation.benchmark import Bench, Subject
     from mirror_depth_ros.inference.process_tuning import tune_malloc
 
     tune_malloc()  # as the node does: the estimator alone must not be the slower for it
@@ -69,43 +67,30 @@ def benchmark(
 
 def _print_costs(result: Mapping[str, Any]) -> None:
     """Print times, ratios, what was counted, and the ceilings."""
-    from rich.console import Console
-    from rich.table import Table
+    from mirror_depth_ros.cli.tables import print_table
 
     machine = result['machine']
     kind = f'{machine["precision"]}, {machine["backend"]}, {machine["threads"]} threads'
     height, width = result['camera']
-    table = Table('', 'median [ms]', '5 to 95 % [ms]', title=f'{result["model"]} ({kind})')
     inputs = 'x'.join(map(str, result['size']))
     camera_input = 'x'.join(map(str, result['camera_input']))
-    for name, spread in [
+    spreads = [
         (f'CLIP image encoder, {inputs}', result['encoder_ms']),
         (f'whole network, {inputs}', result['model_ms']),
         *((f'  {name}', spread) for name, spread in result['stages_ms'].items()),
         (f'estimator, {width}x{height} through {camera_input}', result['estimator_ms']),
-    ]:
-        table.add_row(
-            name, f'{spread["median"]:.2f}', f'{spread["p5"]:.2f} to {spread["p95"]:.2f}'
-        )
+    ]
+    times = [(name, s['median'], f'{s["p5"]:.2f} to {s["p95"]:.2f}') for name, s in spreads]
+    title = f'{result["model"]} ({kind})'
+    print_table(times, '', 'median [ms]', '5 to 95 % [ms]', title=title, digits=2)
     flops, ceilings = result['flops'], result['ceilings']
-    facts = Table(show_header=False)
-    for row in [
-        ('network / encoder', f'{result["model_over_encoder"]:.3f}'),
+    facts = [
+        ('network / encoder', result['model_over_encoder']),
         ('operations of the network', f'{flops["model"] / 1e9:.1f} GFLOP'),
         ('operations of the encoder', f'{flops["encoder"] / 1e9:.1f} GFLOP'),
         ('weights of the network', f'{result["bytes"]["model_weights"] / 1e6:.1f} MB'),
         ('ceiling: matrix products', f'{ceilings["gemm_gflops"]:.0f} GFLOP/s'),
         ('  of which the network reaches', f'{100 * ceilings["model_share_of_gemm"]:.0f} %'),
         ('ceiling: copy in memory', f'{ceilings["copy_gb_s"]:.1f} GB/s'),
-    ]:
-        facts.add_row(*row)
-    console = Console()
-    console.print(table)
-    console.print(facts)
-
-
-def _numbers(text: str, option: str, example: str) -> tuple[int, int]:
-    match = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
-    if match is None or '0' in match.groups():
-        raise ValueError(f'got {option} {text}, expected two numbers of pixels such as {example}')
-    return int(match[1]), int(match[2])
+    ]
+    print_table(facts)

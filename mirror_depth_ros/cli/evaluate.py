@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,42 +25,58 @@ if TYPE_CHECKING:
     from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
-def evaluate(
-    data: str = typer.Option(
-        ...,
+Data = Annotated[
+    str,
+    typer.Option(
         metavar='DATA',
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER; a '
         'part of one with [FROM:TO] behind it, such as [:80%] or [10:20]. '
         'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info '
         'and tolerance_s.',
     ),
-    model: Model = 'builtin',
-    clip_weights: ClipWeights = None,
-    protocol: str | None = typer.Option(
-        None,
+]
+ProtocolName = Annotated[
+    str | None,
+    typer.Option(
         help='What counts, instead of what is usual for the data: indoor, outdoor, nyu, '
         'kitti_garg_full, kitti_garg_cropped, kitti_eigen_full or kitti_eigen_cropped.',
         metavar='NAME',
     ),
-    max_depth: float | None = typer.Option(
-        None, min=0.1, help="Farthest depth that counts [m], instead of the protocol's."
-    ),
-    skip_broken: bool = typer.Option(
-        False, '--skip-broken', help='Pass over images that cannot be opened, and list them.'
-    ),
-    flip: bool = typer.Option(
-        False, '--flip', help='Average with the prediction of the mirrored image.'
-    ),
+]
+MaxDepth = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="Farthest depth that counts [m], instead of the protocol's."),
+]
+SkipBroken = Annotated[
+    bool,
+    typer.Option('--skip-broken', help='Pass over images that cannot be opened, and list them.'),
+]
+Flip = Annotated[
+    bool, typer.Option('--flip', help='Average with the prediction of the mirrored image.')
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(help='Write image, truth, prediction and error side by side.', metavar='DIR'),
+]
+PerImage = Annotated[
+    bool, typer.Option(help="Write every image's own figures to the JSON file, too.")
+]
+
+
+def evaluate(
+    data: Data,
+    model: Model = 'builtin',
+    clip_weights: ClipWeights = None,
+    protocol: ProtocolName = None,
+    max_depth: MaxDepth = None,
+    skip_broken: SkipBroken = False,
+    flip: Flip = False,
     device: Device = 'auto',
     precision: Precision = 'auto',
     backend: Backend = 'auto',
-    pictures: Path | None = typer.Option(
-        None, help='Write image, truth, prediction and error side by side there.', metavar='DIR'
-    ),
+    pictures: Pictures = None,
     json_file: JsonFile = None,
-    per_image: bool = typer.Option(
-        True, help="Write every image's own figures to the JSON file, too."
-    ),
+    per_image: PerImage = True,
 ) -> None:
     """Measure a model against true depth, every image counting the same.
 
@@ -95,20 +111,10 @@ def evaluate(
     rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
         estimator = DepthEstimator.load(
-            model,
-            device=device,
-            precision=precision,
-            backend=backend,
-            clip_weights=clip_weights,
+            model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
         )
     figures = _measure(
-        estimator,
-        data_set,
-        rules,
-        flip=flip,
-        skip_broken=skip_broken,
-        pictures=pictures,
-        console=console,
+        estimator, data_set, rules, console, flip=flip, skip_broken=skip_broken, pictures=pictures
     )
     summary = {'data': data, 'model': estimator.model_name, **figures}
     if not per_image:
@@ -122,11 +128,11 @@ def _measure(
     estimator: DepthEstimator,
     data_set: DataSet,
     rules: Protocol,
+    console: Console,
     *,
     flip: bool,
     skip_broken: bool,
     pictures: Path | None,
-    console: Console,
 ) -> dict[str, Any]:
     """Evaluate every image below a progress bar; return how that was done and what came of it."""
     from rich.progress import track
@@ -135,8 +141,6 @@ def _measure(
     from mirror_depth_ros.evaluation.evaluate import evaluate as evaluate_samples
     from mirror_depth_ros.evaluation.evaluate import summarize_scores
 
-    if pictures is not None:
-        pictures.mkdir(parents=True, exist_ok=True)
     samples = data_set.samples
     order = track(range(len(samples)), 'evaluating', console=console)
     broken: list[Broken] = []
@@ -156,19 +160,15 @@ def _measure(
 
 def _print_table(summary: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
+    from mirror_depth_ros.cli.tables import print_table
     from mirror_depth_ros.depth.metrics import METRIC_NAMES
 
     title = f'{summary["images"]} images of {summary["data"]}, '
     title += f'protocol {summary["protocol"]}, up to {summary["max_depth_m"]:g} m'
-    table = Table('', 'as predicted', 'median scaled', title=title)
-    for name in METRIC_NAMES:
-        table.add_row(
-            name, *(f'{summary[kind][name]:.3f}' for kind in ('metric', 'median_scaled'))
-        )
+    rows = [(n, *(summary[kind][n] for kind in ('metric', 'median_scaled'))) for n in METRIC_NAMES]
+    print_table(rows, '', 'as predicted', 'median scaled', title=title)
     console = Console()
-    console.print(table)
     if summary['left_out']:
         console.print(f'images without true depth, which do not count: {summary["left_out"]}')
     if summary['broken']:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import typer
 
-from mirror_depth_ros.cli.options import ClipWeights, JsonFile, Model
+from mirror_depth_ros.cli.options import ClipWeights, JsonFile, Model, parse_size
 
 
 def export(
@@ -39,7 +38,7 @@ def export(
 
     from mirror_depth_ros.depth.files import write_json
 
-    wanted = None if size is None else _parse_size(size)
+    wanted = None if size is None else parse_size(size, '--size', '192x256')
     if not output.absolute().parent.is_dir():
         raise ValueError(
             f'got output {output} in a folder that does not exist, expected one that does; make it'
@@ -59,10 +58,3 @@ def export(
         f'{facts["relative_error"]:.2g}',
         markup=False,
     )
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
-    if match is None:
-        raise ValueError(f'got --size {text!r}, expected HEIGHTxWIDTH in pixels, such as 192x256')
-    return int(match[1]), int(match[2])

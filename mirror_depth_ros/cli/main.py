@@ -16,18 +16,25 @@ from mirror_depth_ros.cli.demo import demo
 from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.export import export
 from mirror_depth_ros.cli.predict import predict
+from mirror_depth_ros.cli.processes import ChildFailedError
 from mirror_depth_ros.cli.train import train
 from mirror_depth_ros.inference.process_tuning import set_passive_omp_wait
 
 
 class _OneLineErrors(TyperGroup):
-    """Ends a subcommand's expected errors with one line and exit code 1."""
+    """Ends a subcommand's expected errors with one line and exit code 1, Ctrl-C with 130."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # the reader has gone: the base class ends that quietly
             raise
+        except KeyboardInterrupt:
+            typer.echo('interrupted', err=True)
+            raise typer.Exit(130) from None
+        except ChildFailedError as error:  # whose log may have many lines
+            typer.echo(error, err=True)
+            raise typer.Exit(1) from error
         except (ValueError, OSError, ModuleNotFoundError) as error:
             if ctx.params.get('debug'):
                 raise

@@ -6,6 +6,7 @@ against the code that knows them.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -36,3 +37,14 @@ JsonFile = Annotated[
     Path | None,
     typer.Option('--json', help='Also write what was done and measured there.', metavar='FILE'),
 ]
+
+
+def parse_size(text: str, option: str, example: str) -> tuple[int, int]:
+    """Return the two numbers of pixels of an option, such as 192x256.
+
+    :raises ValueError: naming the option.
+    """
+    match = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
+    if match is None or '0' in match.groups():
+        raise ValueError(f'got {option} {text}, expected two numbers of pixels such as {example}')
+    return int(match[1]), int(match[2])

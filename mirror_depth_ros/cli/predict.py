@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,27 +19,42 @@ if TYPE_CHECKING:
     from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(metavar='INPUT', help='Images, videos, and folders of them (searched deeply).'),
+]
+Output = Annotated[Path, typer.Option('--output', '-o', help='Folder of results.')]
+Fov = Annotated[
+    float | None,
+    typer.Option(
+        help='Field of view of the camera along its longer side [degrees].', metavar='DEG'
+    ),
+]
+Focal = Annotated[
+    float | None,
+    typer.Option(help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'),
+]
+MaxDepth = Annotated[
+    float,
+    typer.Option(help='Where previews, clouds and figures end [m]; about 80 for streets.'),
+]
+Ply = Annotated[bool, typer.Option('--ply/--no-ply', help='Write point clouds.')]
+Every = Annotated[int, typer.Option(help='Take only every N-th frame of a video.', metavar='N')]
+
+
 def predict(
-    inputs: list[Path] = typer.Argument(
-        ..., metavar='INPUT', help='Images, videos, and folders of them (searched deeply).'
-    ),
-    output: Path = typer.Option(Path('predictions'), '--output', '-o', help='Folder of results.'),
-    fov: float | None = typer.Option(
-        None, help='Field of view of the camera along its longer side [degrees].', metavar='DEG'
-    ),
-    focal: float | None = typer.Option(
-        None, help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'
-    ),
+    inputs: Inputs,
+    output: Output = Path('predictions'),
+    fov: Fov = None,
+    focal: Focal = None,
     model: Model = 'builtin',
     clip_weights: ClipWeights = None,
     device: Device = 'auto',
     precision: Precision = 'auto',
     backend: Backend = 'auto',
-    max_depth: float = typer.Option(
-        10.0, help='Where previews, clouds and figures end [m]; about 80 for streets.'
-    ),
-    ply: bool = typer.Option(True, '--ply/--no-ply', help='Write point clouds.'),
-    every: int = typer.Option(1, help='Take only every N-th frame of a video.', metavar='N'),
+    max_depth: MaxDepth = 10.0,
+    ply: Ply = True,
+    every: Every = 1,
     json_file: JsonFile = None,
 ) -> None:
     """Turn images, folders and videos into metric depth.
@@ -64,8 +79,7 @@ def predict(
     from rich.console import Console
 
     from mirror_depth_ros.data.media import find_media
-    from mirror_depth_ros.depth.files import write_json
-    from mirror_depth_ros.evaluation.predict import Failure, PredictionSettings, summarize
+    from mirror_depth_ros.evaluation.predict import PredictionSettings
 
     console = Console(stderr=True)
     settings = PredictionSettings(output, max_depth=max_depth, ply=ply, every=every)
@@ -79,28 +93,7 @@ def predict(
             model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
         )
     outcomes = _run(estimator, media, settings, camera_of, console)
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    predictions = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
-    summary = {
-        'model': estimator.model_name,
-        'device': str(estimator.device),
-        'precision': estimator.precision,
-        'backend': estimator.backend,
-        'max_depth_m': max_depth,
-        **summarize(predictions, failures),
-        'left_out': list(map(str, left_out)),
-    }
-    if json_file is not None:
-        write_json(json_file, summary)
-    _print_result(predictions, output)
-    for path in left_out:
-        console.print(
-            f'left out: {path}: no image or video that is read; convert it', markup=False
-        )
-    if failures:
-        console.print(f'{len(failures)} of {len(media)} inputs failed', style='red')
-    if failures or left_out:
-        raise typer.Exit(1)
+    _report(estimator, outcomes, left_out, settings, json_file, len(media), console)
 
 
 def _cameras(
@@ -184,21 +177,61 @@ def _run(
     return outcomes
 
 
-def _print_result(predictions: list[Prediction], output: Path) -> None:
+def _report(
+    estimator: DepthEstimator,
+    outcomes: Sequence[Prediction | Failure],
+    left_out: Sequence[Path],
+    settings: PredictionSettings,
+    json_file: Path | None,
+    n_inputs: int,
+    console: Console,
+) -> None:
+    """Write and print what was done.
+
+    :raises typer.Exit: with code 1 if an input failed or was left out.
+    """
+    from mirror_depth_ros.depth.files import write_json
+    from mirror_depth_ros.evaluation.predict import Failure, summarize
+
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    predictions = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+    if json_file is not None:
+        summary = {
+            'model': estimator.model_name,
+            'device': str(estimator.device),
+            'precision': estimator.precision,
+            'backend': estimator.backend,
+            'max_depth_m': settings.max_depth,
+            **summarize(predictions, failures),
+            'left_out': list(map(str, left_out)),
+        }
+        write_json(json_file, summary)
+    _print_predictions(predictions, settings.output)
+    for path in left_out:
+        console.print(
+            f'left out: {path}: no image or video that is read; convert it', markup=False
+        )
+    if failures:
+        console.print(f'{len(failures)} of {n_inputs} inputs failed', style='red')
+    if failures or left_out:
+        raise typer.Exit(1)
+
+
+def _print_predictions(predictions: Sequence[Prediction], output: Path) -> None:
     """Print where the results lie and how they compare with the truth, where there is one."""
     from rich.console import Console
-    from rich.table import Table
 
+    from mirror_depth_ros.cli.tables import print_table
     from mirror_depth_ros.evaluation.predict import FIGURES
 
+    rows = [
+        (p.name, f'{p.median_depth_m:.2f}', *(p.metrics[name] for name in FIGURES))
+        for p in predictions
+        if p.metrics is not None
+    ]
+    if rows:
+        print_table(rows, 'frame', 'median [m]', *FIGURES)
     console = Console()
-    measured = [p for p in predictions if p.metrics is not None]
-    if measured:
-        table = Table('frame', 'median [m]', *FIGURES)
-        for p in measured:
-            figures = [f'{(p.metrics or {})[name]:.3f}' for name in FIGURES]
-            table.add_row(p.name, f'{p.median_depth_m:.2f}', *figures)
-        console.print(table)
     for p in predictions:
         if p.has_truth and p.metrics is None:
             console.print(f'{p.name}: no truth below --max-depth, not measured', markup=False)

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from mirror_depth_ros.model.resources import config_file
+
 # RTPS: the ports of domain d begin at 7400 + 250 d; above 101 they may meet ephemeral ports.
 _PORT_BASE, _PORTS_PER_DOMAIN, _LAST_DOMAIN = 7400, 250, 101
 _FIRST_UNICAST_PORT = 10
@@ -48,8 +50,8 @@ def private_environment(environment: Mapping[str, str], log_folder: Path) -> dic
         else:
             private['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     is_chosen = any(name in environment for name in (*_PROFILES, 'FASTDDS_BUILTIN_TRANSPORTS'))
-    if not is_chosen and (profile := find_config('fastdds.xml')) is not None:
-        private[profile_variable(environment)] = str(profile)
+    if not is_chosen:
+        private[profile_variable(environment)] = str(config_file('fastdds.xml'))
     return {**private, **environment}
 
 
@@ -66,19 +68,6 @@ def profile_variable(environment: Mapping[str, str]) -> str:
         return _PROFILES[int(version('rclpy').partition('.')[0]) < _KILTED_RCLPY]
     except (PackageNotFoundError, ValueError):
         return _PROFILES[0]
-
-
-def find_config(name: str) -> Path | None:
-    """Find a file of the package's configuration, in the source tree or where it is installed."""
-    here = Path(__file__).resolve()
-    for folder in here.parents:
-        for candidate in (
-            folder / 'config' / name,
-            folder / 'share' / 'mirror_depth_ros' / 'config' / name,
-        ):
-            if candidate.is_file():
-                return candidate
-    return None
 
 
 def free_domain() -> int:

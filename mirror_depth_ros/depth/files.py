@@ -69,6 +69,19 @@ def write_ply(
     _replace(path, plyfile.PlyData([element], byte_order='<').write)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, where it is missing, with all above it.
+
+    :raises OSError: naming the folder and the reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f'could not make the folder {folder}: {error.strerror}; choose another one'
+        ) from error
+
+
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file that must survive a power cut: it is on the disk before it gets its name.
 
@@ -88,7 +101,7 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, object]) -> N
 
     :raises OSError: naming the file and the reason.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(Path(path).parent)
     write_bytes(path, (json.dumps(content, indent=2) + '\n').encode())
 
 

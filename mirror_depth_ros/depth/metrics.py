@@ -99,11 +99,11 @@ def counted_pixels(
 
 
 def mean_metrics(per_image: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Average metrics over images, each image counting the same.
+    """Average metrics over images, each image counting the same; all have the same ones.
 
     :raises ValueError: if there is no image.
     """
     rows = list(per_image)
     if not rows:
         raise ValueError('got no images, expected at least one; check the data set')
-    return {name: float(np.mean([row[name] for row in rows])) for name in METRIC_NAMES}
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

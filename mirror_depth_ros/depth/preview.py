@@ -18,14 +18,14 @@ _MAX_RELATIVE_ERROR = 0.5
 _LABEL_HEIGHT_PX = 26
 _TITLE_HEIGHT_PX = 36
 _TITLE_COLOUR = (32, 48, 80)
-# Colours span 0.3 to 10 m indoors, and in proportion outdoors.
+# Where colours begin, as a fraction of where they end: 0.3 m of 10 m, 2.4 m of 80 m.
 _NEAREST_COLOUR = 0.03
 # Below this share of valid pixels a truth is a lidar's: its points are drawn thicker.
 _SPARSE = 0.2
 
 
 def colorize_depth(
-    depth: NDArray[np.floating], *, min_depth: float = 0.3, max_depth: float = 10.0
+    depth: NDArray[np.floating], *, max_depth: float = 10.0, min_depth: float | None = None
 ) -> NDArray[np.uint8]:
     """Return a colour picture of depth: near is red, far is blue, the same in every image.
 
@@ -33,9 +33,13 @@ def colorize_depth(
 
     :param depth: metres along Z, ``[H, W]``; +Inf and what lies beyond ``max_depth`` becomes dark
         blue, NaN and -Inf (no measurement, too close) black.
+    :param max_depth: where the colours end [m].
+    :param min_depth: where they begin [m]; None: at 3 % of ``max_depth``.
     :returns: RGB uint8 ``[H, W, 3]``.
     :raises ValueError: for a range that is empty or not positive.
     """
+    if min_depth is None:
+        min_depth = _NEAREST_COLOUR * max_depth
     if not 0 < min_depth < max_depth:
         raise ValueError(
             f'got a range of {min_depth} to {max_depth} m, expected 0 < min_depth < max_depth'
@@ -150,16 +154,15 @@ def comparison(
     :param rgb: the image, uint8 ``[H, W, 3]``.
     :param depth: predicted metres along Z, ``[H, W]``.
     :param truth: true metres along Z, ``[H, W]``, not finite where unknown.
-    :param max_depth: where the colours end [m]; they begin at 3 % of it.
+    :param max_depth: where the colours end [m].
     :param height: of the pictures [pixels].
     """
-    colours = {'min_depth': _NEAREST_COLOUR * max_depth, 'max_depth': max_depth}
-    panels = [('image', rgb), ('prediction', colorize_depth(depth, **colours))]
+    panels = [('image', rgb), ('prediction', colorize_depth(depth, max_depth=max_depth))]
     if truth is not None:
         shown, error = truth, colorize_error(depth, truth)
         if np.isfinite(truth).mean() < _SPARSE:
             shown, error = _thicken(truth), _thicken_colours(error)
-        panels.insert(1, ('truth', colorize_depth(shown, **colours)))
+        panels.insert(1, ('truth', colorize_depth(shown, max_depth=max_depth)))
         panels.append(('relative error 0..0.5', error))
     return side_by_side(panels, height=height)
 

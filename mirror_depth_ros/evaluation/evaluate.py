@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.depth.eval_protocols import Protocol
-from mirror_depth_ros.depth.files import write_rgb_png
-from mirror_depth_ros.depth.metrics import depth_metrics, mean_metrics
-from mirror_depth_ros.depth.preview import comparison
-
-if TYPE_CHECKING:  # at run time whoever has an estimator has imported PyTorch
-    from mirror_depth_ros.inference.estimator import DepthEstimator
-
-_PICTURE_HEIGHT = 240
-
-
-@dataclass(frozen=True)
-class Score:
-    """The metrics of one image."""
-
-    name: str
-    #: As predicted.
-    metric: dict[str, float]
-    #: After the prediction is scaled to the truth's median: the shape alone.
-    median_scaled: dict[str, float]
+from mirror_depth_ros.depth.metrics import mean_metrics
+from mirror_depth_ros.evaluation.result import Score, score_depth, write_result
+from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
 def evaluate(
@@ -51,16 +34,13 @@ def evaluate(
         protocol is not defined for.
     """
     for sample in samples:
-        if sample.depth is None:
-            raise ValueError(
-                f'got {sample.name} without true depth, expected it for every image, such as a '
-                'depth.png beside it; leave the image out, or use mirror_depth predict'
-            )
         try:
             depth = _predict(estimator, sample, protocol, flip=flip)
+            mask = protocol.mask(*depth.shape)
+            score = score_depth(sample, depth, max_depth=protocol.max_depth, mask=mask)
             if pictures is not None:
-                _draw(sample, depth, pictures, max_depth=protocol.max_depth)
-            score = _score(sample, depth, protocol)
+                path = pictures / f'{sample.name.replace("/", "_")}.png'
+                write_result({'comparison': path}, sample, depth, max_depth=protocol.max_depth)
         except ValueError as error:
             raise ValueError(f'{sample.name}: {error}') from error
         yield score
@@ -81,32 +61,6 @@ def _predict(
     whole = np.full((height, width), np.nan, np.float32)
     whole[seen] = depth
     return whole
-
-
-def _score(sample: DepthSample, depth: NDArray[np.float32], protocol: Protocol) -> Score:
-    assert sample.depth is not None  # evaluate() has seen to it
-    mask = protocol.mask(*depth.shape)
-    plain, scaled = (
-        depth_metrics(
-            depth,
-            sample.depth,
-            max_depth=protocol.max_depth,
-            mask=mask,
-            median_scaling=by_median,
-        )
-        for by_median in (False, True)
-    )
-    return Score(sample.name, plain, scaled)
-
-
-def _draw(
-    sample: DepthSample, depth: NDArray[np.float32], folder: Path, *, max_depth: float
-) -> None:
-    """Write image, truth, prediction and error side by side."""
-    picture = comparison(
-        sample.rgb, depth, sample.depth, max_depth=max_depth, height=_PICTURE_HEIGHT
-    )
-    write_rgb_png(folder / f'{sample.name.replace("/", "_")}.png', picture)
 
 
 def summarize_scores(scores: Sequence[Score]) -> dict[str, object]:

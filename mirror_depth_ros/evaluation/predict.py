@@ -6,20 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mirror_depth_ros.data.media import CameraOf, Kind, Medium
-from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.depth.camera import back_project
-from mirror_depth_ros.depth.files import write_depth_png, write_ply, write_rgb_png
-from mirror_depth_ros.depth.metrics import depth_metrics
-from mirror_depth_ros.depth.preview import colorize_depth
-
-if TYPE_CHECKING:  # at run time whoever has an estimator has imported PyTorch
-    from mirror_depth_ros.inference.estimator import DepthEstimator
+from mirror_depth_ros.depth.metrics import mean_metrics
+from mirror_depth_ros.evaluation.result import write_result
+from mirror_depth_ros.inference.estimator import DepthEstimator
 
 #: The figures that are kept of a sample with truth.
 FIGURES = ('abs_rel', 'delta1')
@@ -39,8 +32,8 @@ class PredictionSettings:
     every: int = 1
 
     def __post_init__(self) -> None:
-        if not self.max_depth > 0.3:
-            raise ValueError(f'got a max-depth of {self.max_depth} m, expected more than 0.3')
+        if not self.max_depth > 0:
+            raise ValueError(f'got a max-depth of {self.max_depth} m, expected more than 0')
         if self.every < 1:
             raise ValueError(f'got every {self.every} frames, expected 1 or more')
 
@@ -100,6 +93,8 @@ def predict_media(
             except (ValueError, OSError) as error:
                 yield Failure(str(medium.path), str(error))
                 break
+            targets = _targets(settings.output / sample.name, ply=settings.ply)
+            score = write_result(targets, sample, depth, max_depth=settings.max_depth)
             yield Prediction(
                 input=str(medium.path),
                 name=sample.name,
@@ -107,40 +102,17 @@ def predict_media(
                 median_depth_m=float(np.median(depth)),
                 elapsed_ms=elapsed_ms,
                 has_truth=sample.depth is not None,
-                metrics=_figures(sample, depth, settings.max_depth),
-                files=_write(sample, depth, settings),
+                metrics={name: score.metric[name] for name in FIGURES} if score else None,
+                files={kind: str(path) for kind, path in targets.items()},
             )
 
 
-def _figures(
-    sample: DepthSample, depth: NDArray[np.float32], max_depth: float
-) -> dict[str, float] | None:
-    if sample.depth is None or not np.any((sample.depth > 1e-3) & (sample.depth < max_depth)):
-        return None
-    metrics = depth_metrics(depth, sample.depth, max_depth=max_depth)
-    return {name: metrics[name] for name in FIGURES}
-
-
-def _targets(stem: Path) -> dict[str, Path]:
+def _targets(stem: Path, *, ply: bool = True) -> dict[str, Path]:
     """Return the files of one sample. ``with_suffix`` would cut a name that has a dot."""
-    endings = {'depth': '_depth.png', 'preview': '_preview.png', 'cloud': '.ply'}
+    endings = {'depth': '_depth.png', 'preview': '_preview.png'}
+    if ply:
+        endings['cloud'] = '.ply'
     return {kind: stem.with_name(stem.name + ending) for kind, ending in endings.items()}
-
-
-def _write(
-    sample: DepthSample, depth: NDArray[np.float32], settings: PredictionSettings
-) -> dict[str, str]:
-    """Write a sample's results and return their paths."""
-    targets = _targets(settings.output / sample.name)
-    targets['depth'].parent.mkdir(parents=True, exist_ok=True)
-    write_depth_png(targets['depth'], depth)
-    write_rgb_png(targets['preview'], colorize_depth(depth, max_depth=settings.max_depth))
-    if settings.ply:
-        near = np.where(depth <= settings.max_depth, depth, np.float32(np.nan))
-        write_ply(targets['cloud'], back_project(near, sample.camera.rays), sample.rgb)
-    else:
-        del targets['cloud']
-    return {kind: str(path) for kind, path in targets.items()}
 
 
 def _check_targets(media: Sequence[Medium], output: Path) -> None:
@@ -162,10 +134,9 @@ def _check_targets(media: Sequence[Medium], output: Path) -> None:
 def summarize(predictions: Sequence[Prediction], failures: Sequence[Failure]) -> dict[str, object]:
     """Return everything that was done as plain values, with the mean of the figures."""
     measured = [p.metrics for p in predictions if p.metrics is not None]
-    mean = {name: float(np.mean([m[name] for m in measured])) for name in FIGURES if measured}
     return {
         'predictions': [p.as_json() for p in predictions],
         'failures': [asdict(f) for f in failures],
         'measured': len(measured),
-        'mean': mean or None,
+        'mean': mean_metrics(measured) if measured else None,
     }

@@ -20,6 +20,14 @@ def model_directory() -> Path:
     return _find(Path('resource') / 'models', holding=BUILTIN_CLIP, what='built-in weights')
 
 
+def config_file(name: str) -> Path:
+    """Return a file of the package's configuration, such as ``fastdds.xml``.
+
+    :raises FileNotFoundError: if the installation lacks it.
+    """
+    return _find(Path('config'), holding=name, what='configuration') / name
+
+
 def recipe_directory() -> Path:
     """Return the folder of the recipes to train by.
 

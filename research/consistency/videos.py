@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from mirror_depth_ros.data.lazy_sequence import LazySequence
 from numpy.typing import NDArray
 
 from mirror_depth_ros.data.frames import FrameFolder
+from mirror_depth_ros.data.sample import LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 
 if TYPE_CHECKING:

@@ -19,9 +19,8 @@ from rich.table import Table
 from mirror_depth_ros.cli.options import Backend, Device, JsonFile, Model, Precision
 from mirror_depth_ros.cli.ros_environment import missing_ros
 from mirror_depth_ros.depth.files import write_json
-from mirror_depth_ros.evaluation.benchmark.estimation import Bench, random_image, stages_step
-from mirror_depth_ros.evaluation.benchmark.rounds import medians
-from mirror_depth_ros.evaluation.benchmark.subject import Subject
+from mirror_depth_ros.evaluation.benchmark import Bench, Subject, random_image, stages_step
+from mirror_depth_ros.evaluation.interleaved_timing import summarize_times
 from mirror_depth_ros.inference.process_tuning import tune_malloc
 from research.costs import growth, start_up, transport
 from research.costs.node import measure_node, measure_packing
@@ -66,7 +65,7 @@ def node(
             rate_hz=rate,
             advance=advance,
         )
-    spreads = medians({name: measured[name] for name in ('node', 'estimator')})
+    spreads = summarize_times({name: measured[name] for name in ('node', 'estimator')})
     result['stages_ms']['packing'] = packing['cloud']
     result |= {
         'messages_ms': packing,

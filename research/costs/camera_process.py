@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Empty, Float64, Header
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.evaluation.benchmark.estimation import HFOV_DEG, random_image
+from mirror_depth_ros.evaluation.benchmark import HFOV_DEG, random_image
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.messages import rgb_message
 from mirror_depth_ros.ros.parameter_server import FixedParameter, declare

@@ -21,7 +21,7 @@ def main() -> int:
     options = parser.parse_args(own_arguments(sys.argv, name='benchmark'))
 
     def load_estimator(*_: Any, **__: Any) -> DepthEstimator:
-        from mirror_depth_ros.evaluation.benchmark.subject import (
+        from mirror_depth_ros.evaluation.benchmark import (
             Subject,
             load_network,
             make_estimator,

@@ -8,22 +8,20 @@ from typing import Any
 import numpy as np
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.evaluation.benchmark import costs
-from mirror_depth_ros.evaluation.benchmark.estimation import (
+from mirror_depth_ros.evaluation import costs
+from mirror_depth_ros.evaluation.benchmark import (
     HFOV_DEG,
-    back_projection_step,
-    model_step,
-    random_image,
-    stages_step,
-)
-from mirror_depth_ros.evaluation.benchmark.rounds import Step, interleave, timed
-from mirror_depth_ros.evaluation.benchmark.subject import (
     Subject,
+    back_projection_step,
     encoder_call,
     load_network,
     make_estimator,
+    model_step,
+    random_image,
     resized,
+    stages_step,
 )
+from mirror_depth_ros.evaluation.interleaved_timing import Step, interleave, timed
 from mirror_depth_ros.inference.estimator import DepthEstimator
 
 #: Sides of square inputs [pixels], where the patches divide them.

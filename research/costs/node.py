@@ -65,8 +65,6 @@ def measure_node(
     :returns: ``node`` and ``estimator`` [ms], every measurement; ``fps``; ``rss_mb``.
     :raises ChildFailedError: if one of the processes fails.
     """
-    from mirror_depth_ros.evaluation.benchmark.costs import resident_mb
-
     height, width = camera
     names = ('image', 'camera_info')
     topics = [part for name in names for part in ('-r', f'{name}:=/camera/{name}')]
@@ -131,3 +129,12 @@ def _answer(child: Child, others: Sequence[Child]) -> dict[str, Any]:
             other.check_running()
         child.check_running()
     return json.loads(line)
+
+
+def resident_mb(pid: int) -> float | None:
+    """Return the resident memory of a process [MB]; None where the system has no ``/proc``."""
+    try:
+        pages = int(Path(f'/proc/{pid}/statm').read_text(encoding='ascii').split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf('SC_PAGE_SIZE') / 1e6

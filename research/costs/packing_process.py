@@ -10,8 +10,8 @@ import numpy as np
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.evaluation.benchmark.estimation import HFOV_DEG, random_image
-from mirror_depth_ros.evaluation.benchmark.rounds import interleave, medians, timed
+from mirror_depth_ros.evaluation.benchmark import HFOV_DEG, random_image
+from mirror_depth_ros.evaluation.interleaved_timing import interleave, summarize_times, timed
 from mirror_depth_ros.inference.process_tuning import tune_malloc
 from mirror_depth_ros.ros.messages import MessageMemory, cloud_message, depth_message
 
@@ -33,7 +33,7 @@ def main() -> int:
         timed('cloud', lambda: cloud_message(header, depth, rays, rgb, of_clouds)),
         timed('depth', lambda: depth_message(header, depth, of_depths)),
     ]
-    print(json.dumps(medians(interleave(steps, rounds=options.rounds, warm_up=3))))
+    print(json.dumps(summarize_times(interleave(steps, rounds=options.rounds, warm_up=3))))
     return 0
 
 

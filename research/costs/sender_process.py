@@ -17,7 +17,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.evaluation.benchmark.estimation import HFOV_DEG, random_image
+from mirror_depth_ros.evaluation.benchmark import HFOV_DEG, random_image
 from mirror_depth_ros.ros.messages import cloud_message, depth_message, rgb_message
 from mirror_depth_ros.ros.process import start_ros, startup_errors
 from research.costs.taker_process import KINDS

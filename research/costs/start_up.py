@@ -32,7 +32,7 @@ def measure(model: str, rounds: int, *, advance: Callable[[], None]) -> dict[str
         node is active: the spreads, from the start of the process [s].
     :raises ChildFailedError: if the node ends before.
     """
-    from mirror_depth_ros.evaluation.benchmark.rounds import medians
+    from mirror_depth_ros.evaluation.interleaved_timing import summarize_times
 
     taken: dict[str, list[float]] = {'help_s': [], 'node_active_s': []}
     for number in range(rounds + 1):
@@ -41,7 +41,10 @@ def measure(model: str, rounds: int, *, advance: Callable[[], None]) -> dict[str
             for name, seconds in figures.items():
                 taken[name].append(seconds)
         advance()
-    return {'model': model if not Path(model).is_file() else Path(model).stem, **medians(taken)}
+    return {
+        'model': model if not Path(model).is_file() else Path(model).stem,
+        **summarize_times(taken),
+    }
 
 
 def _help_s() -> float:

@@ -10,10 +10,10 @@ from typing import Any
 
 from mirror_depth_ros.cli.processes import Children, interruptible, module_command
 from mirror_depth_ros.cli.ros_environment import (
-    find_config,
     private_environment,
     profile_variable,
 )
+from mirror_depth_ros.model.resources import config_file
 from research.costs.node import ask, child_environment
 
 _PACKAGE = 'research.costs'
@@ -37,7 +37,7 @@ def measure(count: int, *, advance: Callable[[], None]) -> dict[str, Any]:
     :returns: ``rows``: latency from publishing to the callback [ms], and how many arrived.
     :raises ChildFailedError: if one of the processes fails.
     """
-    from mirror_depth_ros.evaluation.benchmark.rounds import Spread
+    from mirror_depth_ros.evaluation.interleaved_timing import summarize_times
 
     rows = []
     for setting, has_profile in SETTINGS.items():
@@ -49,7 +49,9 @@ def measure(count: int, *, advance: Callable[[], None]) -> dict[str, Any]:
                         'settings': setting,
                         'message': message,
                         'subscriber': subscriber,
-                        'latency_ms': Spread.of(latencies).to_dict() if latencies else None,
+                        'latency_ms': summarize_times({message: latencies})[message]
+                        if latencies
+                        else None,
                         'sent': count,
                         'received': len(latencies),
                     }
@@ -69,7 +71,7 @@ def _receive(
     ):
         common = child_environment(private_environment(_plain_environment(), Path(folder)))
         variable = profile_variable(os.environ)
-        profile = common.pop(variable, str(find_config('fastdds.xml')))
+        profile = common.pop(variable, str(config_file('fastdds.xml')))
         environments = [
             {**common, variable: profile} if has else common for has in (at_sender, at_receivers)
         ]

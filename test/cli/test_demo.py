@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from mirror_depth_ros.cli import demo as demo_module
 from mirror_depth_ros.cli import ros_environment
+from mirror_depth_ros.cli.main import app
 from mirror_depth_ros.cli.ros_environment import private_environment
 
 H, W = 45, 61
@@ -22,11 +21,9 @@ def demo(monkeypatch):
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     monkeypatch.delenv('ROS_DOMAIN_ID', raising=False)
-    app = typer.Typer()
-    app.command()(demo_module.demo)
 
     def run(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        result = CliRunner().invoke(app, ['demo', *map(str, arguments)])
         return result.exit_code, result.stdout, ' '.join(result.stderr.split())
 
     return run
@@ -148,7 +145,7 @@ def test_refuses_an_output_folder_that_is_a_file(demo, tmp_path):
     code, _, messages = demo('--output', tmp_path / 'out')
     assert code == 1
     assert 'could not make the folder' in messages
-    assert 'choose another --output' in messages
+    assert 'choose another one' in messages
 
 
 def test_says_how_to_get_ros(demo, monkeypatch, tmp_path):

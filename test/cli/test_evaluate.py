@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from pathlib import Path
@@ -11,12 +10,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from mirror_depth_ros.cli.evaluate import evaluate
 from mirror_depth_ros.cli.main import app
 from mirror_depth_ros.data.specification import FORMS
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
+
+COMMAND = typer.main.get_group(app).commands['evaluate']
+HELP = {option.name: option.help for option in COMMAND.params}
 
 
 def write_kitti(root: Path, truths: dict[str, float | None]) -> None:
@@ -108,19 +110,17 @@ def test_nyu_by_its_protocol(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_help_and_readme_name_every_protocol() -> None:
     readme = (Path(__file__).parents[2] / 'README.md').read_text()
-    option = inspect.signature(evaluate).parameters['protocol'].default
     for name in PROTOCOLS:
-        assert re.search(rf'\b{name}\b', option.help)
+        assert re.search(rf'\b{name}\b', HELP['protocol'])
         assert f'`{name}`' in readme
 
 
 def test_help_names_every_form_of_data() -> None:
-    option = inspect.signature(evaluate).parameters['data'].default
     wholes, part = FORMS.split(', or a part of one such as ')
     forms = [*re.split(', | or ', wholes), part[part.index('[') :]]
     assert len(forms) >= 6
     for form in forms:
-        assert re.search(rf'(?<!\w){re.escape(form)}(?!\w)', option.help), form
+        assert re.search(rf'(?<!\w){re.escape(form)}(?!\w)', HELP['data']), form
 
 
 def test_a_protocol_that_does_not_fit(tiny_model: Path, frames: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_file_that_computes_something_else_is_not_written(
 @pytest.mark.parametrize(
     ('options', 'error'),
     [
-        (['--size', '32'], "got --size '32', expected HEIGHTxWIDTH in pixels"),
+        (['--size', '32'], 'got --size 32, expected two numbers of pixels such as 192x256'),
         (['--size', '32x81'], 'got a size of 32 x 81, expected multiples of the patch size 16'),
         (['--model', 'nowhere.safetensors'], "got model 'nowhere.safetensors'"),
     ],

@@ -62,7 +62,7 @@ def test_flip_averages_with_the_mirrored_image() -> None:
 
 
 def test_images_without_truth_are_refused_not_skipped() -> None:
-    with pytest.raises(ValueError, match='got bare without true depth, expected it for every'):
+    with pytest.raises(ValueError, match='bare: got no true depth, expected it for every'):
         list(evaluate(TwiceTooFar(), [sample('bare', None)], protocol=INDOOR))
 
 

@@ -135,7 +135,7 @@ def test_the_summary_averages_what_was_measured():
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValueError, match='got a max-depth of 0.1 m, expected more than 0.3'):
-        PredictionSettings(Path('out'), max_depth=0.1)
+    with pytest.raises(ValueError, match='got a max-depth of -0.1 m, expected more than 0'):
+        PredictionSettings(Path('out'), max_depth=-0.1)
     with pytest.raises(ValueError, match='got every 0 frames, expected 1 or more'):
         PredictionSettings(Path('out'), every=0)

@@ -172,7 +172,7 @@ def test_parameters_that_are_not_allowed_end_the_node_with_code_1(ros_domain_id,
     assert 'Traceback' not in output
 
 
-@pytest.mark.parametrize('module', ['depth_node', 'frame_camera', 'recorder'])
+@pytest.mark.parametrize('module', ['depth_node', 'demo.frame_camera', 'demo.recorder'])
 @pytest.mark.parametrize(
     ('arguments', 'error'),
     [
@@ -188,7 +188,8 @@ def test_ros_arguments_that_cannot_be_read_end_with_one_line_and_code_2(
         [sys.executable, '-m', f'mirror_depth_ros.ros.{module}', '--ros-args', *arguments]
     )
     assert code == 2, output
-    assert output.startswith(f'{module}: got ROS arguments that cannot be read (')
+    name = module.rpartition('.')[2]
+    assert output.startswith(f'{name}: got ROS arguments that cannot be read (')
     assert error in output
     assert output.endswith(
         'expected -p NAME:=VALUE, -r FROM:=TO, --params-file FILE; correct them\n'
@@ -198,8 +199,8 @@ def test_ros_arguments_that_cannot_be_read_end_with_one_line_and_code_2(
 
 PROGRAMS = [
     ['depth_node'],
-    ['frame_camera'],
-    ['recorder'],
+    ['demo.frame_camera'],
+    ['demo.recorder'],
     ['benchmark.camera', '48', '64'],
     ['benchmark.receiver'],
     ['benchmark.sender'],

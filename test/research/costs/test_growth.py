@@ -2,7 +2,7 @@
 
 import pytest
 
-from mirror_depth_ros.evaluation.benchmark.subject import Subject
+from mirror_depth_ros.evaluation.benchmark import Subject
 from research.costs import growth
 
 

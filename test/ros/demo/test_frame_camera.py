@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.model.resources import demo_directory
-from mirror_depth_ros.ros.frame_camera import FrameCamera
+from mirror_depth_ros.ros.demo.frame_camera import FrameCamera
 
 H, W = 21, 33
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.data.frames import FrameFolder
-from mirror_depth_ros.ros import album as album_module
-from mirror_depth_ros.ros.album import Album, evenly_spread
-from mirror_depth_ros.ros.timing import Timing
+from mirror_depth_ros.ros.demo import album as album_module
+from mirror_depth_ros.ros.demo.album import Album, evenly_spread
 
 H, W = 5, 7
 
@@ -100,22 +99,3 @@ def test_figures_reach_as_far_as_the_frames_domain_or_as_told(tmp_path):
 )
 def test_evenly_spread_from_the_first_on(count, expected):
     assert evenly_spread(range(10), count) == expected
-
-
-def test_timing_counts_from_the_first_answered_image():
-    timing = Timing(started_s=0.0)
-    for stamp_ns in (10, 20, 30):
-        timing.add_image(stamp_ns)
-    timing.add_depth(1.0, stamp_ns=20, latency_ms=40.0)  # image 10 was dropped before
-    timing.add_image(40)
-    timing.add_depth(1.5, stamp_ns=30, latency_ms=50.0)
-    timing.add_depth(2.0, stamp_ns=40, latency_ms=60.0)
-    summary = timing.summary()
-    assert (summary['frames_published'], summary['frames_processed']) == (3, 3)
-    assert summary['fps'] == 2.0  # two intervals in one second
-    assert summary['latency_ms'] == {'p50': 50.0, 'p95': 59.0}  # 50 + 0.9 * 10
-
-
-def test_timing_without_depth_has_no_summary():
-    with pytest.raises(ValueError, match='got no depth image, expected at least one'):
-        Timing(0.0).summary()

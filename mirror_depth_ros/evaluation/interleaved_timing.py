@@ -4,41 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 #: Does something once and says what each part of it took [ms].
 Step = Callable[[], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What most of several measurements lie between, in their own unit."""
-
-    median: float
-    #: 5 % lie below this, by linear interpolation.
-    p5: float
-    #: 5 % lie above this.
-    p95: float
-    #: How many there were.
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Summarise at least one measurement.
-
-        :raises ValueError: for none.
-        """
-        if not len(values):
-            raise ValueError('got no measurements, expected at least one; raise the rounds')
-        p5, median, p95 = np.percentile(values, (5, 50, 95))
-        return cls(float(median), float(p5), float(p95), len(values))
-
-    def to_dict(self) -> dict[str, float]:
-        """Return plain values, as JSON holds them."""
-        return asdict(self)
 
 
 def timed(name: str, work: Callable[[], Any]) -> Step:
@@ -79,6 +50,15 @@ def interleave(
     return measured
 
 
-def medians(measured: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
-    """Return the spread of each part, as JSON holds it."""
-    return {name: Spread.of(values).to_dict() for name, values in measured.items()}
+def summarize_times(measured: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Return ``median``, ``p5`` (5 % lie below), ``p95`` and ``count`` of what each part took.
+
+    :raises ValueError: for a part without measurements.
+    """
+    spreads = {}
+    for name, values in measured.items():
+        if not len(values):
+            raise ValueError(f'got no measurements of {name}, expected some; raise the rounds')
+        p5, median, p95 = map(float, np.percentile(values, (5, 50, 95)))
+        spreads[name] = {'median': median, 'p5': p5, 'p95': p95, 'count': len(values)}
+    return spreads

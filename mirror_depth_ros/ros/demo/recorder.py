@@ -6,10 +6,12 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import rclpy
 from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -18,13 +20,13 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import Image, PointCloud2
 
+from mirror_depth_ros.depth.files import make_folder
 from mirror_depth_ros.depth.image_decoding import decode_image
-from mirror_depth_ros.ros.album import Album, remove_earlier
-from mirror_depth_ros.ros.frame_camera import FRAME_PARAMETERS, open_frames
+from mirror_depth_ros.ros.demo.album import Album, remove_earlier
+from mirror_depth_ros.ros.demo.frame_camera import FRAME_PARAMETERS, open_frames
 from mirror_depth_ros.ros.messages import cloud_array, depth_array
 from mirror_depth_ros.ros.parameter_server import FixedParameter, declare, parse_arguments
 from mirror_depth_ros.ros.process import start_ros, startup_errors
-from mirror_depth_ros.ros.timing import Timing
 
 _TOPICS = {
     'image': Image,
@@ -32,7 +34,8 @@ _TOPICS = {
     'depth/preview': Image,
     'points': PointCloud2,
 }
-# Stamps that may be incomplete: 51 s of a camera of 10 Hz. Of an image only its number is kept.
+# Stamps that may be incomplete, as of images that the node drops: 51 s of a camera of 10 Hz. Of an
+# image only its number is kept.
 _PENDING = 512
 
 _PARAMETERS = (
@@ -47,6 +50,36 @@ _PARAMETERS = (
 )
 
 
+class Answer(NamedTuple):
+    """A depth image."""
+
+    #: When it arrived, on a monotonic clock [s].
+    arrival_s: float
+    #: Of the image that it answers [ns].
+    stamp_ns: int
+    #: From that stamp to its arrival [ms].
+    latency_ms: float
+
+
+def summarize_timing(images_ns: Sequence[int], answers: Sequence[Answer]) -> dict[str, Any]:
+    """Count images and depth images, and time these from the first to the last.
+
+    :param images_ns: stamps of all images received [ns].
+    :param answers: at least one.
+    """
+    seconds = answers[-1].arrival_s - answers[0].arrival_s
+    p50, p95 = np.percentile([answer.latency_ms for answer in answers], [50, 95])
+    return {
+        'frames_published': sum(stamp_ns >= answers[0].stamp_ns for stamp_ns in images_ns),
+        'frames_processed': len(answers),
+        'seconds': round(seconds, 3),
+        'fps': round((len(answers) - 1) / seconds, 2) if len(answers) > 1 else None,
+        'latency_ms': {'p50': round(float(p50), 2), 'p95': round(float(p95), 2)},
+        'counting': 'published: images received by a reliable subscriber, from the first that '
+        'got a depth; latency: from the stamp of an image to the arrival of its depth',
+    }
+
+
 class Recorder(Node):
     """Puts aside what the camera plays and what the depth node answers.
 
@@ -57,7 +90,12 @@ class Recorder(Node):
     def __init__(self, **node_options: Any) -> None:
         super().__init__('recorder', **node_options)
         value = self._value = declare(self, _PARAMETERS)
-        self.output = _output_folder(value['output'])
+        if not value['output']:
+            raise ValueError(
+                "got no output folder, expected one; give it with -p output:='/a/folder'"
+            )
+        self.output = Path(value['output'])
+        make_folder(self.output)
         self.album = Album(
             open_frames(value['images'], value['fov']),
             self.output,
@@ -67,7 +105,8 @@ class Recorder(Node):
         self._pending: dict[int, dict[str, Any]] = {}
         self._received: Counter[str] = Counter()
         self._started_s = self._news_s = time.monotonic()
-        self.timing = Timing(self._started_s)
+        self._images_ns: list[int] = []
+        self._answers: list[Answer] = []
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         self._inputs = {
             topic: self.create_subscription(kind, topic, partial(self._on_message, topic), qos)
@@ -81,33 +120,33 @@ class Recorder(Node):
 
         :raises TimeoutError: if a topic stays silent; the message says which.
         """
-        now_s, timing = time.monotonic(), self.timing
-        if timing.first_depth_s is None:
+        now_s, answers, stall_s = time.monotonic(), self._answers, self._value['stall_s']
+        if not answers:
             if now_s - self._started_s > self._value['wait_s']:
                 raise TimeoutError(self._silence(now_s - self._started_s))
             return False
-        stall_s = self._value['stall_s']
-        if now_s - timing.last_depth_s > stall_s:
+        if now_s - answers[-1].arrival_s > stall_s:
             raise TimeoutError(
-                f'got {timing.processed} depth images and then none for {stall_s:.0f} s on '
+                f'got {len(answers)} depth images and then none for {stall_s:.0f} s on '
                 f'{self._inputs["depth/image"].topic_name}, expected more; look into the log of '
                 'the depth node'
             )
-        if now_s - timing.first_depth_s < self._value['seconds']:
+        if now_s - answers[0].arrival_s < self._value['seconds']:
             return False
         return not self.album.missing or now_s - self._news_s > stall_s
 
-    def status(self) -> dict[str, Any]:
-        """Return how far the recording is."""
-        if self.timing.first_depth_s is None:
-            return {'stage': 'waiting', 'silent': self._silent_topics()}
-        return {
-            'stage': 'recording',
-            'done': round(time.monotonic() - self.timing.first_depth_s, 2),
-            'of': self._value['seconds'],
-            'frames': self.timing.processed,
-            'missing': len(self.album.missing),
-        }
+    def report_progress(self) -> None:
+        """Print how far the recording is, if somebody is to read it."""
+        if not self._answers:
+            self._report('waiting for the depth node', silent=self._silent_topics())
+            return
+        missing = len(self.album.missing)
+        to_come = f', {missing} frames to come' if missing else ''
+        self._report(
+            f'recording: {len(self._answers)} frames{to_come}',
+            done=round(time.monotonic() - self._answers[0].arrival_s, 2),
+            of=self._value['seconds'],
+        )
 
     def write(self) -> dict[str, Any]:
         """Write everything into the output folder; return the summary.
@@ -118,16 +157,14 @@ class Recorder(Node):
         if self.album.is_empty:
             raise TimeoutError(self._silence(time.monotonic() - self._started_s))
         return self.album.write(
-            self.timing.summary(),
-            on_progress=lambda done, total: self.report_status(
-                {'stage': 'writing', 'done': done, 'of': total}
-            ),
+            summarize_timing(self._images_ns, self._answers),
+            on_progress=lambda done, total: self._report('writing pictures', done=done, of=total),
         )
 
-    def report_status(self, status: dict[str, Any]) -> None:
+    def _report(self, doing: str, **status: Any) -> None:
         """Print a status as one line of JSON, if somebody is to read it."""
         if self._value['status']:
-            print(json.dumps(status), flush=True)
+            print(json.dumps({'doing': doing, **status}), flush=True)
 
     def _on_message(self, topic: str, message: Any) -> None:
         now_ns = self.get_clock().now().nanoseconds
@@ -135,25 +172,18 @@ class Recorder(Node):
         self._received[topic] += 1
         parts = self._pending.setdefault(stamp_ns, {})
         if topic == 'image':
-            self.timing.add_image(stamp_ns)
+            self._images_ns.append(stamp_ns)
             parts[topic] = self.album.find(decode_image(message))
         else:
             parts[topic] = message
         if topic == 'depth/image':
             parts['latency_ms'] = (now_ns - stamp_ns) / 1e6
-            self.timing.add_depth(time.monotonic(), stamp_ns, parts['latency_ms'])
-            self._forget_unanswered(before_ns=stamp_ns)
+            self._answers.append(Answer(time.monotonic(), stamp_ns, parts['latency_ms']))
         if parts.keys() >= _TOPICS.keys():
             del self._pending[stamp_ns]
             self._put_aside(parts)
         elif len(self._pending) > _PENDING:
             del self._pending[next(iter(self._pending))]
-
-    def _forget_unanswered(self, before_ns: int) -> None:
-        """Forget images that the node has dropped: a later one is answered already."""
-        for stamp_ns in [s for s in self._pending if s < before_ns]:
-            if 'depth/image' not in self._pending[stamp_ns]:
-                del self._pending[stamp_ns]
 
     def _put_aside(self, parts: dict[str, Any]) -> None:
         if parts['image'] is None:
@@ -186,20 +216,6 @@ class Recorder(Node):
         )
 
 
-def _output_folder(path: str) -> Path:
-    """Make the output folder."""
-    if not path:
-        raise ValueError("got no output folder, expected one; give it with -p output:='/a/folder'")
-    output = Path(path)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f'could not make the output folder {output}: {error.strerror}; choose another one'
-        ) from error
-    return output
-
-
 def record(node: Recorder) -> int:
     """Record, write, and return the process's exit status."""
     remove_earlier(node.output)
@@ -210,7 +226,7 @@ def record(node: Recorder) -> int:
         executor.spin_once(timeout_sec=0.1)
         if time.monotonic() > next_status_s:
             next_status_s = time.monotonic() + 0.2
-            node.report_status(node.status())
+            node.report_progress()
     executor.remove_node(node)
     summary = node.write()
     if summary['missing']:

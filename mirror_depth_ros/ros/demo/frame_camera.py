@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
@@ -52,28 +52,6 @@ def open_frames(images: str, fov_deg: float) -> FrameFolder:
     return FrameFolder(Path(images) if images else demo_directory(), hfov_deg=fov_deg or None)
 
 
-@dataclass(frozen=True)
-class CameraFrame:
-    """The messages of one frame, encoded once, so that publishing them again costs little."""
-
-    #: Shared by the messages; its stamp is set at publication.
-    header: Header
-    image: Image
-    info: CameraInfo
-    truth: Image | None
-
-    @classmethod
-    def from_sample(cls, sample: DepthSample, frame_id: str) -> CameraFrame:
-        """Encode a sample."""
-        header = Header(frame_id=frame_id)
-        return cls(
-            header=header,
-            image=rgb_message(header, sample.rgb),
-            info=info_from_camera(sample.camera, header),
-            truth=None if sample.depth is None else depth_message(header, sample.depth),
-        )
-
-
 class FrameCamera(Node):
     """Publishes ``image``, ``camera_info`` and ``true_depth`` with equal stamps, in a loop.
 
@@ -92,18 +70,18 @@ class FrameCamera(Node):
         except OSError as error:
             raise ValueError(str(error)) from error
         self._index = 0
-        self._current: CameraFrame | None = None
+        # What is published of the frame, with its header; None: it is not read yet.
+        self._outgoing: list[tuple[Publisher, Any]] | None = None
+        self._header = Header(frame_id=self._value['frame_id'])
         self._shown_since_ns: int | None = None
         self._shown_last_ns = 0
         self._answered = False
         self._complaints: set[str] = set()
-        self._frame()  # refuses a folder of which nothing can be read
-
         # Reliable serves every subscriber, best effort included.
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-        self._image_publisher = self.create_publisher(Image, 'image', qos)
-        self._info_publisher = self.create_publisher(CameraInfo, 'camera_info', qos)
-        self._truth_publisher = self.create_publisher(Image, 'true_depth', qos)
+        topics = {'true_depth': Image, 'camera_info': CameraInfo, 'image': Image}
+        self._publishers_of = {n: self.create_publisher(t, n, qos) for n, t in topics.items()}
+        self._prepare()  # refuses a folder of which nothing can be read
         if self._hold:
             self.create_subscription(CameraInfo, 'depth/camera_info', self._on_answer, qos)
         rate_hz = self._value['rate_hz']
@@ -121,16 +99,13 @@ class FrameCamera(Node):
         if self._shown_since_ns is not None and now.nanoseconds - self._shown_last_ns < _REPEAT_NS:
             return  # it waits for its answer
         try:
-            frame = self._frame()
+            outgoing = self._prepare()
         except ValueError as error:  # they were there at the start and may come back
             self.get_logger().error(str(error), throttle_duration_sec=_COMPLAINT_PERIOD_S)
             return
-        frame.header.stamp = now.to_msg()
-        # The image goes last: what belongs to it is there when it arrives.
-        if frame.truth is not None:
-            self._truth_publisher.publish(frame.truth)
-        self._info_publisher.publish(frame.info)
-        self._image_publisher.publish(frame.image)
+        self._header.stamp = now.to_msg()
+        for publisher, message in outgoing:
+            publisher.publish(message)
         if self._shown_since_ns is None:
             self._shown_since_ns = now.nanoseconds
         self._shown_last_ns = now.nanoseconds
@@ -142,27 +117,38 @@ class FrameCamera(Node):
             return False  # a node that has not answered yet is still loading its model
         return now_ns - self._shown_since_ns > _HOLD_LIMIT_NS
 
-    def _frame(self) -> CameraFrame:
-        """Return the current frame, or the next that can be read; it is prepared only once.
+    def _prepare(self) -> list[tuple[Publisher, Any]]:
+        """Return the messages of the current frame, or of the next that can be read.
+
+        They are encoded once, so that publishing them again costs little, and have one header.
 
         :raises ValueError: if none can be read.
         """
         for _ in range(len(self._frames)):
-            if self._current is not None:
+            if self._outgoing is not None:
                 break
             try:
-                sample = self._frames[self._index]
-                self._current = CameraFrame.from_sample(sample, self._value['frame_id'])
+                self._outgoing = self._encode(self._frames[self._index])
             except (OSError, ValueError) as error:
                 name = self._frames.names[self._index]
                 self._complain_once(f'photograph {name} skipped: {error}')
                 self._advance()
-        if self._current is None:
+        if self._outgoing is None:
             raise ValueError(
                 f'got no photograph in {self._frames.root} that can be read, expected at '
                 'least one; replace them or choose another folder'
             )
-        return self._current
+        return self._outgoing
+
+    def _encode(self, sample: DepthSample) -> list[tuple[Publisher, Any]]:
+        """Return a frame's messages, the image last: what belongs to it is there when it comes."""
+        messages = {
+            'camera_info': info_from_camera(sample.camera, self._header),
+            'image': rgb_message(self._header, sample.rgb),
+        }
+        if sample.depth is not None:
+            messages = {'true_depth': depth_message(self._header, sample.depth), **messages}
+        return [(self._publishers_of[name], message) for name, message in messages.items()]
 
     def _complain_once(self, complaint: str) -> None:
         if complaint not in self._complaints:
@@ -171,7 +157,7 @@ class FrameCamera(Node):
 
     def _advance(self) -> None:
         self._index = (self._index + 1) % len(self._frames)
-        self._current = None
+        self._outgoing = None
         self._shown_since_ns = None
 
     def _on_answer(self, info: CameraInfo) -> None:

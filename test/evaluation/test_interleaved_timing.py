@@ -2,7 +2,7 @@
 
 import pytest
 
-from mirror_depth_ros.evaluation.benchmark.rounds import Spread, interleave, medians
+from mirror_depth_ros.evaluation.interleaved_timing import interleave, summarize_times
 
 
 def test_steps_take_turns_and_warm_up_does_not_count() -> None:
@@ -29,14 +29,12 @@ def test_no_rounds_are_refused() -> None:
         interleave([], rounds=0)
 
 
-def test_spread() -> None:
+def test_times_are_summarised() -> None:
     # Of 0, 1 .. 20: the 5 % point is 0.05 * 20 = 1, the 95 % point 19.
-    assert Spread.of([float(n) for n in range(20, -1, -1)]) == Spread(10.0, 1.0, 19.0, 21)
-    assert medians({'a': [4.0, 2.0]})['a'] == {
-        'median': 3.0,
-        'p5': pytest.approx(2.1),
-        'p95': pytest.approx(3.9),
-        'count': 2,
+    times = {'a': [float(n) for n in range(20, -1, -1)], 'b': [4.0, 2.0]}
+    assert summarize_times(times) == {
+        'a': {'median': 10.0, 'p5': 1.0, 'p95': 19.0, 'count': 21},
+        'b': {'median': 3.0, 'p5': pytest.approx(2.1), 'p95': pytest.approx(3.9), 'count': 2},
     }
-    with pytest.raises(ValueError, match='got no measurements'):
-        Spread.of([])
+    with pytest.raises(ValueError, match='got no measurements of a'):
+        summarize_times({'a': []})

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mirror_depth_ros.evaluation.benchmark.rounds import Step, timed
+from mirror_depth_ros.evaluation.interleaved_timing import Step, timed
 from mirror_depth_ros.inference.engines.torch_engine import DTYPES
 from mirror_depth_ros.inference.estimator import DepthEstimator
 
@@ -105,15 +105,6 @@ def describe_machine(estimator: DepthEstimator) -> dict[str, Any]:
         'precision': estimator.precision,
         'backend': estimator.backend,
     }
-
-
-def resident_mb(pid: int) -> float | None:
-    """Return the resident memory of a process [MB]; None where the system has no ``/proc``."""
-    try:
-        pages = int(Path(f'/proc/{pid}/statm').read_text(encoding='ascii').split()[1])
-    except OSError:
-        return None
-    return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
 
 
 def _cpu_name() -> str:

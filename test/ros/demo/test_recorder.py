@@ -10,10 +10,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
+from mirror_depth_ros.ros.demo.frame_camera import FrameCamera
+from mirror_depth_ros.ros.demo.recorder import Answer, Recorder, record, summarize_timing
 from mirror_depth_ros.ros.depth_node import DepthNode
-from mirror_depth_ros.ros.frame_camera import FrameCamera
 from mirror_depth_ros.ros.messages import depth_array
-from mirror_depth_ros.ros.recorder import Recorder, record
 
 H, W = 21, 33
 DEPTH_M = 2.5
@@ -214,7 +214,7 @@ def test_says_when_the_camera_works_but_no_depth_comes(ros_context, world, tmp_p
 
 def test_refuses_a_bad_output_folder(ros_context, tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError, match='could not make the output folder .*file/below'):
+    with pytest.raises(OSError, match='could not make the folder .*file/below'):
         recorder(ros_context, tmp_path / 'file' / 'below')
     with pytest.raises(ValueError, match='got no output folder, expected one'):
         recorder(ros_context, '')
@@ -223,3 +223,12 @@ def test_refuses_a_bad_output_folder(ros_context, tmp_path):
 def test_refuses_depth_that_is_not_in_metres():
     with pytest.raises(ValueError, match="got a depth image of '16UC1', expected 32FC1"):
         depth_array(Image(encoding='16UC1'))
+
+
+def test_timing_counts_from_the_first_answered_image():
+    images_ns = [10, 20, 30, 40]  # image 10 was dropped before any depth came
+    answers = [Answer(1.0, 20, 40.0), Answer(1.5, 30, 50.0), Answer(2.0, 40, 60.0)]
+    summary = summarize_timing(images_ns, answers)
+    assert (summary['frames_published'], summary['frames_processed']) == (3, 3)
+    assert summary['fps'] == 2.0  # two intervals in one second
+    assert summary['latency_ms'] == {'p50': 50.0, 'p95': 59.0}  # 50 + 0.9 * 10

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mirror_depth_ros.evaluation.benchmark import costs
+from mirror_depth_ros.evaluation import costs
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 
 

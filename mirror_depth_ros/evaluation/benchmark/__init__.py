@@ -1,1 +1,0 @@
-"""What depth costs on this machine: everything that needs no ROS."""
