@@ -24,7 +24,7 @@ def bag(
         metavar='RECORDING',
         help='Folder of a rosbag2 recording, or a .mcap, .db3 or (ROS 1) .bag file.',
     ),
-    output: Path = typer.Option(..., '--output', '-o', help='Folder of the new recording.'),
+    output: Path = typer.Option(..., '--output', '-o', help='Folder of the new recording (MCAP).'),
     image: list[str] = typer.Option(
         [], help='Topic of images; again for several. By default the only one in colour.'
     ),
@@ -46,7 +46,6 @@ def bag(
         0.05, help='Depth so far from the surfaces on either side becomes NaN; 0: off.'
     ),
     prefix: str = typer.Option('/mirror_depth', help='What the new topics begin with.'),
-    storage: str = typer.Option('mcap', help='mcap or sqlite3.'),
     overwrite: bool = typer.Option(False, '--overwrite', help='Replace what is at --output.'),
     model: Model = 'builtin',
     clip_weights: ClipWeights = None,
@@ -92,7 +91,6 @@ def bag(
         max_range=max_range,
         edge_filter=edge_filter,
         preview_max_depth=max_depth,
-        storage=storage,
     )
     with console.status('looking through the recording'):
         task = BagDepth(recording, settings)

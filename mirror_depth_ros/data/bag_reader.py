@@ -15,9 +15,6 @@ _log = logging.getLogger(__name__)
 # What Zstandard's frames begin with (RFC 8878); no serialised message does.
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 
-# Of a type whose definition the recording does not have.
-_NO_DIGEST = 'RIHS01_' + 64 * '0'
-
 
 class _CompressedMessageError(ValueError):
     """A message is compressed, and the recording does not say so."""
@@ -134,7 +131,7 @@ class BagReader:
             text, _ = store.generate_msgdef(kind, ros_version=2)
         digest = connection.digest if reader.is2 else ''
         if not digest:
-            digest = store.hash_rihs01(kind) if kind in store.fielddefs else _NO_DIGEST
+            digest = (store if kind in store.fielddefs else _empty_type(kind)).hash_rihs01(kind)
         return {
             'topic': connection.topic,
             'kind': kind,
@@ -241,6 +238,18 @@ def _open(path: Path) -> Any:
     except Exception as error:  # whatever a foreign or damaged file leads to
         raise _unreadable(path, error) from error
     return reader
+
+
+def _empty_type(kind: str) -> Any:
+    """Return the types for one that the recording does not define, which it may not before Iron.
+
+    rosbags reads a recording with it only if its hash is that of no fields.
+    """
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg('', kind))
+    return store
 
 
 def _lacks_index(reader: Any) -> bool:

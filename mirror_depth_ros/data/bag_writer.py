@@ -10,9 +10,6 @@ from typing import Any, cast
 
 from mirror_depth_ros.data.bag_reader import BagReader
 
-#: The storages that a recording may have.
-STORAGES = ('mcap', 'sqlite3')
-
 # QoS as text of numbers in metadata.yaml, which Humble reads, and all distributions since.
 _VERSION: Any = 8
 
@@ -28,32 +25,30 @@ _RECORD_HEADER = 9
 
 
 class BagWriter:
-    """Writes a recording of one file into a new folder.
+    """Writes a recording of one MCAP file into a new folder.
 
     Killed at any moment, it leaves a recording of all messages up to the last :meth:`commit`. Its
-    index comes when it is closed: until then readers go through the whole of an MCAP file.
+    index comes when it is closed: until then, readers go through the whole of the file.
 
     :param folder: what the recording is to be; it must not exist.
-    :param storage: one of :data:`STORAGES`.
     :param notes: ``custom_data`` of the recording.
     :raises OSError: where it cannot be written.
     """
 
-    def __init__(self, folder: Path, *, storage: str, notes: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, *, notes: Mapping[str, str]) -> None:
         from rosbags.rosbag2 import StoragePlugin, Writer
 
         #: Of each topic, what metadata.yaml says, by the number of its connection.
         self._topics: dict[int, dict[str, Any]] = {}
-        plugin = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}[storage]
-        # As Any: of an MCAP file, more is used than what all storages have.
-        self._writer = cast(Any, Writer(folder, version=_VERSION, storage_plugin=plugin))
+        writer = Writer(folder, version=_VERSION, storage_plugin=StoragePlugin.MCAP)
+        # As Any: more of it is used than what all storages have.
+        self._writer = cast(Any, writer)
         for key, value in notes.items():
             self._writer.set_custom_data(key, value)
         self._writer.open()
-        self._storage = cast(Any, self._writer.storage)
-        if storage == 'mcap':
-            self._storage.bio.close()
-            self._storage.bio = _WholeFile(self._storage.path)
+        self._storage = self._writer.storage
+        self._storage.bio.close()
+        self._storage.bio = _WholeFile(self._storage.path)
         self._waiting = 0
 
     def connect(
@@ -101,12 +96,9 @@ class BagWriter:
 
         :raises OSError: where it cannot be written; the recording stays as it was.
         """
-        if self._is_mcap:
-            if self._storage.chunk.bio.tell():
-                self._storage.close_chunk()
-            self._storage.bio.commit()
-        else:
-            self._storage.conn.commit()
+        if self._storage.chunk.bio.tell():
+            self._storage.close_chunk()
+        self._storage.bio.commit()
         self._waiting = 0
         # JSON is YAML, and written in a hundredth of the time.
         temporary = self._writer.metapath.with_suffix('.tmp')
@@ -125,10 +117,6 @@ class BagWriter:
     def abort(self) -> None:
         """Let go of the file; the recording stays as of the last :meth:`commit`."""
         self._writer.abort()
-
-    @property
-    def _is_mcap(self) -> bool:
-        return hasattr(self._storage, 'bio')
 
     def _metadata(self) -> dict[str, Any]:
         """Return what metadata.yaml says, as rosbags has it when it closes a recording."""

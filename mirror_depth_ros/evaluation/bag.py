@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.data.bag_messages import decode_colour
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_writer import STORAGES, BagWriter, UnfinishedBag
+from mirror_depth_ros.data.bag_writer import BagWriter, UnfinishedBag
 from mirror_depth_ros.depth.depth_range import apply_range
 from mirror_depth_ros.depth.flying_pixels import flying_pixels
 from mirror_depth_ros.depth.nav_points import EDGE_FILTER
@@ -50,14 +50,8 @@ class BagSettings:
     edge_filter: float = EDGE_FILTER
     #: Where the colours of the preview end [m].
     preview_max_depth: float = 10.0
-    #: One of :data:`STORAGES`.
-    storage: str = STORAGES[0]
 
     def __post_init__(self) -> None:
-        if self.storage not in STORAGES:
-            raise ValueError(
-                f'got storage {self.storage!r}, expected one of {", ".join(STORAGES)}; correct it'
-            )
         if not self.prefix.startswith('/') or self.prefix.endswith('/'):
             raise ValueError(
                 f'got the prefix {self.prefix!r}, expected one such as /mirror_depth; correct it'
@@ -160,7 +154,7 @@ class BagDepth:
                 'choose another name'
             )
         left = UnfinishedBag.find(output, notes, overwrite=overwrite)
-        writer = BagWriter(output, storage=self._settings.storage, notes=notes)
+        writer = BagWriter(output, notes=notes)
         try:
             connections = {
                 connection.id: writer.connect(**self._reader.describe(connection))

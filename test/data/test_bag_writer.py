@@ -11,7 +11,6 @@ from rosbags.typesys import Stores, get_typestore
 from mirror_depth_ros.data import bag_writer
 from mirror_depth_ros.data.bag_writer import BagWriter, UnfinishedBag, remove_recording
 
-STORAGES = pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 KIND = 'std_msgs/msg/String'
 NOTES = {'made_by': 'me', 'state': 'unfinished'}
 
@@ -35,14 +34,13 @@ def read(path):
         return [(c.topic, log_ns, bytes(data)) for c, log_ns, data in reader.messages()]
 
 
-def begin(folder, storage='mcap', **notes):
-    writer = BagWriter(folder, storage=storage, notes={**NOTES, **notes})
+def begin(folder, **notes):
+    writer = BagWriter(folder, notes={**NOTES, **notes})
     return writer, writer.connect(**string_topic())
 
 
-@STORAGES
-def test_what_is_committed_can_be_read(tmp_path, storage):
-    writer, words = begin(tmp_path / 'bag', storage)
+def test_what_is_committed_can_be_read(tmp_path):
+    writer, words = begin(tmp_path / 'bag')
     writer.commit()
     assert read(tmp_path / 'bag') == []
     expected = []
@@ -63,9 +61,8 @@ def test_what_is_committed_can_be_read(tmp_path, storage):
     assert read(tmp_path / 'bag') == expected
 
 
-@STORAGES
-def test_a_closed_recording_has_its_index_and_notes(tmp_path, storage):
-    writer, words = begin(tmp_path / 'bag', storage)
+def test_a_closed_recording_has_its_index_and_notes(tmp_path):
+    writer, words = begin(tmp_path / 'bag')
     for i in range(3):
         writer.write(words, 10 + i, word(i))
         writer.commit()
@@ -74,11 +71,10 @@ def test_a_closed_recording_has_its_index_and_notes(tmp_path, storage):
     assert [data for _, _, data in read(tmp_path / 'bag')] == [word(i) for i in range(4)]
     with Reader(tmp_path / 'bag') as reader:
         assert reader.storage.metadata.custom == {'made_by': 'me', 'state': 'finished'}
-        if storage == 'mcap':
-            (file,) = reader.storage.storages
-            assert len(file.chunks) == 4
-            # By the index: the third alone.
-            assert len(list(reader.messages(start=12, stop=13))) == 1
+        (file,) = reader.storage.storages
+        assert len(file.chunks) == 4
+        # By the index: the third alone.
+        assert len(list(reader.messages(start=12, stop=13))) == 1
 
 
 def test_an_mcap_file_is_whole_after_every_write_and_half_of_it(tmp_path, monkeypatch):

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
+from mirror_depth_ros.data.bag_reader import BagReader
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.bag import BagDepth, BagSettings, Failure
 
@@ -20,7 +23,6 @@ IMAGE, INFO = '/camera/image_raw', '/camera/camera_info'
 DEPTH, DEPTH_INFO = '/mirror_depth/depth/image', '/mirror_depth/depth/camera_info'
 PREVIEW, POINTS = '/mirror_depth/depth/preview', '/mirror_depth/points'
 STORE = get_typestore(Stores.LATEST)
-STORAGES = pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 
 
 class Brightness:
@@ -86,10 +88,10 @@ def metres(message):
     return np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
 
 
-@STORAGES
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_a_recording_with_depth_beside_its_images(record, tmp_path, storage):
     source = record(storage=storage)
-    assert run(source, tmp_path / 'out', storage=storage, cloud=True) == [None] * 3
+    assert run(source, tmp_path / 'out', cloud=True) == [None] * 3
     messages = raw(tmp_path / 'out')
     new = {DEPTH, DEPTH_INFO, PREVIEW, POINTS}
     assert [m for m in messages if m[0] not in new] == raw(source)
@@ -146,15 +148,14 @@ def test_messages_are_those_of_the_depth_node(record, tmp_path):
     assert deserialize_message(data[DEPTH_INFO], CameraInfo) == expected
 
 
-@STORAGES
 @pytest.mark.parametrize('stop_after', [1, 2, 3])
-def test_what_was_stopped_goes_on_to_the_same_messages(record, tmp_path, storage, stop_after):
+def test_what_was_stopped_goes_on_to_the_same_messages(record, tmp_path, stop_after):
     # 16-bit images, the later of which say how bright the others are: 10, then 12 bits.
     def pixels(number):
         return np.full((H, W), 600 * (number + 1), np.uint16)
 
     source = record(4, encoding='mono16', pixels=pixels)
-    options = {'storage': storage, 'images': (IMAGE,)}
+    options = {'images': (IMAGE,)}
     assert run(source, tmp_path / 'whole', **options) == [None] * 4
     assert run(source, tmp_path / 'out', stop_after=stop_after, **options) == [None] * stop_after
     whole, part = raw(tmp_path / 'whole'), raw(tmp_path / 'out')
@@ -344,6 +345,29 @@ def test_a_recording_of_ros_1(bag_maker, tmp_path, capsys):
     assert capsys.readouterr().out == ''
 
 
+def test_a_type_that_is_not_defined_is_copied(record, tmp_path):
+    # As recordings to SQLite were before Iron; nobody but its maker knows the type.
+    source = record(1, storage='sqlite3')
+    database = sqlite3.connect(source / 'bag.db3')
+    database.executescript(
+        'UPDATE schema SET schema_version = 3; DROP TABLE message_definitions;'
+        "UPDATE topics SET type = 'mine/msg/Gear' WHERE name = '/depth/image'; VACUUM;"
+    )
+    database.close()
+    metadata = source / 'metadata.yaml'
+    about = yaml.safe_load(metadata.read_text())
+    for topic in about['rosbag2_bagfile_information']['topics_with_message_count']:
+        topic['topic_metadata']['type_description_hash'] = ''
+        if topic['topic_metadata']['name'] == '/depth/image':
+            topic['topic_metadata']['type'] = 'mine/msg/Gear'
+    metadata.write_text(yaml.safe_dump(about))
+    assert run(source, tmp_path / 'out') == [None]
+    assert [m for m in raw(tmp_path / 'out') if m[0] == '/depth/image'] == raw(source)[-1:]
+    reader = BagReader(tmp_path / 'out')
+    assert reader.topics['/depth/image'] == 'mine/msg/Gear'
+    assert reader.first(DEPTH).encoding == '32FC1'
+
+
 def test_topics_that_will_not_do(record, tmp_path):
     source = record()
     for images, message in (
@@ -369,7 +393,6 @@ def test_topics_that_will_not_do(record, tmp_path):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        ({'storage': 'tape'}, r"got storage 'tape', expected one of mcap, sqlite3"),
         ({'prefix': 'depth'}, r"got the prefix 'depth', expected one such as /mirror_depth"),
         ({'depth_scale': 0.0}, r'got a scale of 0.0, expected a positive factor'),
         ({'min_range': 2.0, 'max_range': 1.0}, r'got a range of 2.0 to 1.0 m, expected'),
