@@ -254,44 +254,49 @@ class _WholeFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDWR)
-        self._waiting = bytearray()
+        # Not joined: images are large, and copied often enough by rosbags.
+        self._waiting: list[Any] = []
+        self._size = 0
         # Where the next commit's private record goes.
         self._end = os.fstat(self._file).st_size
         self._write(_DATA_END + _FOOTER, self._end)
 
     def write(self, data: Any) -> int:
-        self._waiting += data
+        self._waiting.append(data)
+        self._size += len(data)
         return len(data)
 
     def tell(self) -> int:
-        return self._end + _RECORD_HEADER + len(self._waiting)
+        return self._end + _RECORD_HEADER + self._size
 
     def commit(self) -> None:
         if self._waiting:
-            self._append(self._waiting + _DATA_END + _FOOTER)
-            self._end = self.tell()
-            self._waiting = bytearray()
+            self._append([*self._waiting, _DATA_END], _FOOTER)
+            self._end, self._waiting, self._size = self.tell(), [], 0
 
     def close(self) -> None:
         """Close the file; what is waiting is lost unless it has the file's end."""
         if self._file >= 0:
-            if self._waiting[-8:] == _FOOTER[-8:]:
-                self._append(self._waiting)
+            content = b''.join(self._waiting)
+            if content.endswith(_FOOTER[-8:]):
+                self._append([content[: -len(_FOOTER)]], content[-len(_FOOTER) :])
             os.close(self._file)
             self._file = -1
 
-    def _append(self, content: bytes | bytearray) -> None:
-        """Put content that has the file's end in the place of the last one."""
-        body, footer = memoryview(content)[: -len(_FOOTER)], content[-len(_FOOTER) :]
-        start = self._end + _RECORD_HEADER
-        self._write(_PRIVATE + len(body).to_bytes(8, 'little'), self._end)
-        self._write(_FOOTER, start + len(body))
-        self._write(body, start)
+    def _append(self, body: Sequence[Any], footer: bytes) -> None:
+        """Put records and the file's end in the place of the last end."""
+        start, size = self._end + _RECORD_HEADER, sum(map(len, body))
+        self._write(_PRIVATE + size.to_bytes(8, 'little'), self._end)
+        self._write(_FOOTER, start + size)
+        offset = start
+        for piece in body:
+            self._write(piece, offset)
+            offset += len(piece)
         self._write(bytes(8), self._end + 1)
         if footer != _FOOTER:
-            self._write(footer, start + len(body))
+            self._write(footer, start + size)
 
-    def _write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+    def _write(self, data: bytes | memoryview, offset: int) -> None:
         view = memoryview(data)
         try:
             while view:
