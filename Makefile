@@ -4,11 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RESEARCH_STAMP := $(VENV)/.installed-research
 JAZZY := .venv-jazzy
 JAZZY_STAMP := $(JAZZY)/.installed
 DEMO_SECONDS ?= 10
 DEMO_OUTPUT ?= demo_output
 PYTEST_ARGS ?=
+COSTS := $(BIN)/python -m research.costs
+# Folders of recordings for `make builtin`, to train on and to validate on.
+REAL ?= build/real
+PHOTOGRAPHS ?= build/photographs
 # What `make soak` draws from.
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d " ")
 # Those with rows in docs/reliability.md.
@@ -22,7 +27,7 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak performance test-jazzy lint format builtin clean
+.PHONY: help demo test test-research soak performance test-jazzy lint format builtin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +36,11 @@ demo: $(STAMP) ## camera -> depth and point cloud over real ROS 2, pictures in d
 	$(BIN)/mirror_depth demo --seconds $(DEMO_SECONDS) --output $(DEMO_OUTPUT)
 	@echo 'Look into $(DEMO_OUTPUT)/: pictures (PNG), the point clouds (cloud.ply) and summary.json.'
 
-test: lint ## linters, types, import arrows and all tests
+test: lint ## linters, types, import arrows and all tests of the package
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-research: $(RESEARCH_STAMP) ## the tests of research/
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest test/research $(PYTEST_ARGS)
 
 soak: export RELIABILITY = write
 soak: export MIRROR_DEPTH_DRAWS = fresh
@@ -42,23 +50,26 @@ soak: $(STAMP) ## what docs/reliability.md says, tried anew: about 20 minutes
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) -m hypothesis
 	$(BIN)/python -m research.pages.results_page docs/reliability.md
 
+# In int8 there are matrix products alone, which the built-in model's convolutional tower has none of.
 performance: export OMP_WAIT_POLICY = passive
 performance: $(STAMP) ## what docs/performance.md says, measured anew: about 15 minutes of nothing else
 	mkdir -p docs/performance/accuracy
 	for run in torch:bf16 openvino:bf16 onnxruntime:fp32 onnxruntime:int8; do \
 	    backend=$${run%:*}; precision=$${run#*:}; \
 	    options="--backend $$backend --precision $$precision"; name=$${backend}_$$precision; \
-	    $(BIN)/mirror_depth benchmark $$options --json docs/performance/cost_builtin_$$name.json && \
-	    $(BIN)/mirror_depth benchmark $$options --clip ViT-B-16 --size 352x352 \
+	    [ $$precision = int8 ] || $(COSTS) node $$options --json docs/performance/cost_builtin_$$name.json \
+	        || exit 1; \
+	    $(COSTS) node $$options --clip ViT-B-16 --size 352 352 \
 	        --json docs/performance/cost_vit_b16_$$name.json || exit 1; done
-	$(BIN)/mirror_depth benchmark --transport --rounds 30 --json docs/performance/transport.json
-	$(BIN)/mirror_depth benchmark --start-up --rounds 10 --json docs/performance/start_up.json
-	$(BIN)/mirror_depth benchmark --grow --rounds 7 --backend torch --json docs/performance/growth.json
-	for run in torch:fp32 torch:bf16 onnxruntime:fp32 onnxruntime:int8 openvino:fp32 openvino:bf16; do \
-	    backend=$${run%:*}; precision=$${run#*:}; for kind in indoor outdoor; do \
-	    $(BIN)/mirror_depth evaluate --data scenes:$$kind --count 40 --backend $$backend \
-	        --precision $$precision --json docs/performance/accuracy/$${backend}_$${precision}_$$kind.json \
-	        || exit 1; done; done
+	$(COSTS) transport --rounds 30 --json docs/performance/transport.json
+	$(COSTS) start-up --rounds 10 --json docs/performance/start_up.json
+	$(COSTS) growth --rounds 7 --backend torch --json docs/performance/growth.json
+	for run in torch:fp32 torch:bf16 onnxruntime:fp32 openvino:fp32 openvino:bf16; do \
+	    backend=$${run%:*}; precision=$${run#*:}; \
+	    for video in room:indoor street:outdoor; do kind=$${video#*:}; \
+	    $(BIN)/mirror_depth evaluate --data frames:resource/demo/rendered/$${video%:*} --protocol $$kind \
+	        --backend $$backend --precision $$precision --no-per-image \
+	        --json docs/performance/accuracy/$${backend}_$${precision}_$$kind.json || exit 1; done; done
 	$(BIN)/python -m research.pages.results_page docs/performance.md
 
 test-jazzy: $(JAZZY_STAMP) ## the tests that need ROS 2 once more, on Jazzy in place of Kilted
@@ -76,10 +87,8 @@ format: $(STAMP) ## rewrite the code in the house style
 	$(BIN)/ruff format .
 
 builtin: export OMP_WAIT_POLICY = passive
-builtin: $(STAMP) ## train the built-in models and baselines anew from their seed (hours on a CPU)
-	$(BIN)/python -m mirror_depth_ros.training.builtin
-	$(BIN)/python -m mirror_depth_ros.training.builtin --config config/builtin/clip2depth.yaml
-	$(BIN)/python -m mirror_depth_ros.training.baselines
+builtin: $(RESEARCH_STAMP) ## train the built-in model anew; research/README.md has what it needs before
+	$(BIN)/python -m research.builtin.train --real $(REAL) --photographs $(PHOTOGRAPHS) --output resource/models
 
 clean: ## remove .venv and everything built, but not what `make builtin` has worked out
 	rm -rf $(VENV) $(JAZZY) install log demo_output *.egg-info $(filter-out build/builtin,$(wildcard build/*))
@@ -95,6 +104,10 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	        'then run: rm -rf $(VENV) and try again' >&2; exit 1; }
 	@echo 'Installing into $(VENV); the first time this downloads PyTorch and ROS 2 and takes minutes.'
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,accelerate,train,test]'
+	@touch $@
+
+$(RESEARCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[research]'
 	@touch $@
 
 # ROS 2 of its own, and everything else from .venv: PyTorch alone is 6 GB.

@@ -379,7 +379,7 @@ def stopped_training(
     """Return what trains up to before a step, as if it was killed there."""
 
     from mirror_depth_ros.training.command import train
-    from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
+    from mirror_depth_ros.training.depth_training import MirrorDepthTraining
 
     def stop(folder: Path, step: int, *options: str, save_every: int) -> list[str]:
         """Return the arguments that the training can go on with."""

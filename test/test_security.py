@@ -131,7 +131,7 @@ def test_a_model_is_loaded_without_network_and_without_writing(
 
 
 def test_a_pickle_beside_a_clips_weights_is_refused(tiny_clip: str, tmp_path: Path) -> None:
-    from mirror_depth_ros.model.clip import load_clip
+    from mirror_depth_ros.model.clip_loading import load_clip
 
     for file in Path(tiny_clip.removeprefix('local-dir:')).iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

@@ -131,7 +131,7 @@ def _measure(
     """Evaluate every image below a progress bar; return how that was done and what came of it."""
     from rich.progress import track
 
-    from mirror_depth_ros.data.skipping import Broken, open_each
+    from mirror_depth_ros.data.sample import Broken, open_each
     from mirror_depth_ros.evaluation.evaluate import evaluate as evaluate_samples
     from mirror_depth_ros.evaluation.evaluate import summarize_scores
 

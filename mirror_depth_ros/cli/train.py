@@ -58,7 +58,7 @@ def train(
 
     - `mirror_depth evaluate --data 'bag:my_recording[80%:]' --model runs/bag/model.safetensors`
     """
-    from mirror_depth_ros.training.command import recipe_path
+    from mirror_depth_ros.model.resources import recipe_path
     from mirror_depth_ros.training.command import train as train_model
 
     recipe = recipe_path(config)

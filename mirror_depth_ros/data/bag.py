@@ -22,8 +22,7 @@ from mirror_depth_ros.data.bag_topics import (
     registration_remedy,
     to_add,
 )
-from mirror_depth_ros.data.lazy_sequence import LazySequence
-from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.camera_info import (
     camera_from_info,

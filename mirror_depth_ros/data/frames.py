@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.data.lazy_sequence import LazySequence
-from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.depth.picture_file import PictureError, decode_pixels

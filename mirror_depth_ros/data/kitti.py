@@ -13,8 +13,7 @@ from mirror_depth_ros.data.file_list import (
     read_file_list,
 )
 from mirror_depth_ros.data.frames import read_depth, read_rgb
-from mirror_depth_ros.data.lazy_sequence import LazySequence
-from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 
 _METRES_PER_UNIT = 1 / 256

@@ -11,9 +11,8 @@ from typing import Any
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.kitti import KittiFolder
-from mirror_depth_ros.data.lazy_sequence import LazySequence, Part
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
-from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.data.sample import DepthSample, LazySequence, Selection
 
 #: What can be named, for help and errors.
 FORMS = (
@@ -68,7 +67,7 @@ def open_data(specification: str, *, split: str = 'test') -> DataSet:
     _parse(part)  # a typing error there should not cost the reading of a recording
     data = _open_whole(kind, whole, specification, split=split)
     start, stop = part_bounds(part, len(data.samples))
-    return replace(data, samples=Part(data.samples, start, stop))
+    return replace(data, samples=Selection(data.samples, range(start, stop)))
 
 
 def part_bounds(part: str, count: int) -> tuple[int, int]:
@@ -115,8 +114,8 @@ def _bound(text: str, count: int) -> int:
     if not text.endswith('%'):
         return int(text) + count * is_from_the_end
     # Fractions: 0.1% of 500 is a half exactly, and 20% from the end is 80% from the beginning.
-    share = Fraction(text.removesuffix('%')) / 100 + is_from_the_end
-    return floor(share * count + Fraction(1, 2))
+    fraction = Fraction(text.removesuffix('%')) / 100 + is_from_the_end
+    return floor(fraction * count + Fraction(1, 2))
 
 
 def _recording_options(where: str) -> tuple[str, dict[str, Any]]:

@@ -89,7 +89,7 @@ class DepthEstimator:
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the size an image is resized to, see :meth:`DepthNetwork.input_size`."""
-        return self._model.input_size(height, width, share=self._input_share)
+        return self._model.input_size(height, width, fraction=self._input_share)
 
     def shrink_input(self) -> None:
         """Resize images to half as many patches from now on: less memory, coarser depth."""

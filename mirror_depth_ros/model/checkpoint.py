@@ -14,14 +14,23 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mirror_depth_ros.depth.files import write_bytes
-from mirror_depth_ros.model.clip import FrozenTextEncoder, load_clip
-from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
+from mirror_depth_ros.model.clip import FrozenTextEncoder
+from mirror_depth_ros.model.clip_loading import LOCAL_FOLDER, load_clip
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODEL, model_directory
 from mirror_depth_ros.validation import ByName, Integer, Number, PlainData
 
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
+# Of configurations, what files of version 0.1.0 may lack, as it is without; and what they say of
+# choices that are gone since, as it is now.
+_ADDED = {'confidence': False}
+_SETTLED = {
+    'condition': 'mirror',
+    'tap_order': 'deepest_first',
+    'block': 'post_norm_relu',
+    'refinements': 0,
+}
 # Of the facts, what is looked at again; the others need only be plain.
 _FACTS = ByName(
     {'steps': Integer(0, 2**53), 'validation': ByName({}, others=Number(-1e12, 1e12))},
@@ -188,9 +197,20 @@ def _read(path: Path) -> tuple[MirrorDepthConfig, dict[str, str], dict[str, Tens
         raise ValueError(f'got {path} with broken metadata ({error!r}); save it again') from error
     try:
         _FACTS('facts', facts)
-        return MirrorDepthConfig.from_dict(config), metadata, tensors
+        return MirrorDepthConfig.from_dict(_up_to_date(config)), metadata, tensors
     except ValueError as error:
         raise ValueError(f'{error} (in the metadata of {path})') from error
+
+
+def _up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration of any version so far as this one would write it."""
+    for name, value in _SETTLED.items():
+        if config.get(name, value) != value:
+            raise ValueError(
+                f'got {name}={config[name]!r}, expected {value!r}, all that there is since '
+                'version 0.1.0, which made the file; use that version, or train anew'
+            )
+    return _ADDED | {name: value for name, value in config.items() if name not in _SETTLED}
 
 
 def _load_clip(

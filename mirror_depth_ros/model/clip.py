@@ -8,110 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import open_clip
 import torch
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.attention import SelfAttention
-from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER, weights_in
-from mirror_depth_ros.model.quick_gelu import (
-    OPENAI_ENTRIES,
-    check_openai_file,
-    check_tag,
-    is_openai_file,
-)
-from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
-
-# All that a configuration can say of a CLIP in OpenAI's own layout.
-_OPENAI_CONFIG = ('embed_dim', 'vision_cfg', 'text_cfg', 'quick_gelu')
-
-
-def load_clip(name: str, weights: str | None = None) -> nn.Module:
-    """Build an open_clip model.
-
-    :param name: an open_clip model name, ``local-dir:FOLDER`` with ``open_clip_config.json`` and
-        weights in it, or :data:`BUILTIN_CLIP` for the package's own.
-    :param weights: an open_clip tag (needs network or a cache), a local file, or None for random
-        weights; a folder and the package's own CLIP bring their weights along.
-    :raises ValueError: for an unknown name or tag, weights that do not fit, or weights that were
-        trained with QuickGELU for a model that computes GELU, and the reverse. Tags tell, and
-        OpenAI's own files do by their entries; of other files nobody can know, and they are taken.
-        A tag whose weights cannot be fetched is one, too.
-        A folder with a pickle in it is one as well, and one whose configuration makes no CLIP.
-    :raises FileNotFoundError: for a folder or weights file that does not exist.
-    """
-    if name == BUILTIN_CLIP:
-        name = f'{LOCAL_FOLDER}{model_directory() / name}'
-    file: Path | None = None
-    if name.startswith(LOCAL_FOLDER):
-        file, weights = weights_in(Path(name.removeprefix(LOCAL_FOLDER))), None
-    elif name not in open_clip.list_models():
-        raise ValueError(
-            f'got CLIP {name!r}, expected an open_clip model name such as ViT-B-16-quickgelu; '
-            'open_clip.list_models() lists them'
-        )
-    elif weights is not None:
-        weights = os.path.expanduser(weights)
-        file = _file_or_tag(name, weights)
-    try:
-        if file is not None and is_openai_file(file):
-            check_openai_file(name, file)
-            return _load_openai_file(name, file)
-        return open_clip.create_model(name, pretrained=weights)
-    # Missing, unexpected or misshapen weights; what a folder's configuration says beside sizes.
-    except (RuntimeError, AssertionError, AttributeError, TypeError, KeyError) as error:
-        if file is None and weights is not None:
-            raise ValueError(
-                f'got CLIP weights {weights!r} for {name}, which cannot be loaded ({error}), '
-                'expected network or a cache of them; give a .safetensors file as clip_weights'
-            ) from error
-        raise ValueError(
-            f'got CLIP weights that do not fit {name} ({file or weights}): {error}; give '
-            'the weights that belong to the model'
-        ) from error
-
-
-def needs_weights(name: str) -> bool:
-    """Say whether a CLIP of that name is random unless weights are named, too."""
-    return name != BUILTIN_CLIP and not name.startswith(LOCAL_FOLDER)
-
-
-def _file_or_tag(name: str, weights: str) -> Path | None:
-    """Return the file that weights are, or None for a tag of the model."""
-    if Path(weights).is_file():
-        if not weights.endswith('.safetensors'):
-            raise ValueError(
-                f'got CLIP weights {weights!r}, expected a .safetensors file, as no pickle is '
-                'read here; convert it with safetensors.torch.save_file'
-            )
-        return Path(weights)
-    check_tag(name, weights)
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if weights not in tags:
-        raise FileNotFoundError(
-            f'got CLIP weights {weights!r}, expected an existing file or a tag of {tags}; say as '
-            'clip_weights where this machine has them'
-        )
-    return None
-
-
-def _load_openai_file(name: str, path: Path) -> nn.Module:
-    """Load OpenAI's weights without the entries that are none.
-
-    open_clip drops those of TorchScript archives only, and refuses a safetensors file for them.
-    """
-    config = open_clip.get_model_config(name)
-    clip = open_clip.CLIP(**{part: config[part] for part in _OPENAI_CONFIG})
-    missing, unexpected = open_clip.load_checkpoint(clip, str(path), strict=False)
-    unknown = sorted(set(unexpected) - OPENAI_ENTRIES)
-    if missing or unknown:
-        raise RuntimeError(f'{path} lacks {missing or "nothing"} and has unknown {unknown}')
-    return clip
+# Lengths of a sequence at which plain products take a CPU less time in bf16 than its fused
+# attention does (12 heads of 64: 4.1 ms against 5.8 at 485, 10 against 14 at 785); above, what
+# lies between them no longer fits into the caches.
+_PLAIN_LENGTHS = range(256, 1025)
 
 
 class Frozen(nn.Module):
@@ -262,23 +169,76 @@ class FrozenTextEncoder(Frozen):
         )
         self.freeze()
 
-    def forward(self, embeddings: Tensor, *, mean: bool = False) -> Tensor:
+    def forward(self, embeddings: Tensor) -> Tensor:
         """Return the text feature of one or more sequences of token embeddings.
 
         The sequence takes the place of embedded words; its last position, which sees all the
         others through the causal mask, takes the place of the end-of-text token.
 
         :param embeddings: ``[..., s, width]``, s at most :attr:`context_length`.
-        :param mean: take the mean over all positions instead, which CLIP was not trained for.
         :returns: ``[..., embed_dim]``, not normalised.
         """
         tokens = embeddings.shape[-2]
         x = embeddings + self.positional_embedding[:tokens]
         mask = None if self.attn_mask is None else self.attn_mask[:tokens, :tokens]
         x = self.transformer(x.reshape(-1, tokens, self.width), attn_mask=mask)
-        x = self.ln_final(x)  # [N, s, width]
-        x = x.mean(dim=1) if mean else x[:, -1]
+        x = self.ln_final(x)[:, -1]  # [N, width]
         x = x.reshape(*embeddings.shape[:-2], self.width)
         if isinstance(self.text_projection, nn.Linear):
             return self.text_projection(x)
         return x @ self.text_projection
+
+
+class SelfAttention(nn.Module):
+    """A ``torch.nn.MultiheadAttention`` of one sequence with itself, under its parameters' names.
+
+    PyTorch's own hands its first matrix product the batch and the sequence exchanged. Where the
+    weights ask for no gradient, as frozen ones do, a CPU then multiplies position by position,
+    with a copy of the weights for each: in bf16, the built-in model took four times as long for
+    four images in one batch as for the four one after the other.
+    """
+
+    def __init__(self, attention: nn.MultiheadAttention) -> None:
+        """Share the parameters of an attention over one width, the batch first."""
+        super().__init__()
+        self.num_heads: int = attention.num_heads
+        self.in_proj_weight = attention.in_proj_weight
+        self.in_proj_bias = attention.in_proj_bias
+        self.out_proj = attention.out_proj
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        need_weights: bool = False,
+        attn_mask: Tensor | None = None,
+    ) -> tuple[Tensor, None]:
+        """Return ``[B, N, C]`` for the same three times over, called as PyTorch's own is.
+
+        :param need_weights: False; there are none to return.
+        :param attn_mask: added to the logits, ``[N, N]``.
+        """
+        projected = nn.functional.linear(query, self.in_proj_weight, self.in_proj_bias)
+        parts = projected.unflatten(-1, (3, self.num_heads, -1))  # [B, N, 3, heads, C / heads]
+        query, key, value = parts.permute(2, 0, 3, 1, 4)  # [B, heads, N, C / heads] each
+        mixed = _attend(query, key, value, attn_mask)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the values mixed by attention, ``[B, heads, N, D]`` for the same three times over."""
+    plain = (
+        mask is None
+        and query.device.type == 'cpu'
+        and query.dtype == torch.bfloat16
+        and query.shape[-2] in _PLAIN_LENGTHS
+        and not torch.is_grad_enabled()
+    )
+    if not plain:
+        return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    # Autocast would take the softmax to fp32.
+    with torch.autocast('cpu', enabled=False):
+        return logits.softmax(dim=-1) @ value

@@ -8,35 +8,11 @@ projected to a small width and summed with what came before, the condition modul
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-
-class Film(nn.Module):
-    """Two linear maps from the condition vector to a scale and a shift per feature.
-
-    Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer" (2018).
-    """
-
-    def __init__(self, condition_dim: int, width: int) -> None:
-        super().__init__()
-        self.scale = nn.Linear(condition_dim, width)
-        self.shift = nn.Linear(condition_dim, width)
-        nn.init.ones_(self.scale.bias)  # starts near the identity
-
-    def freeze_at_identity(self) -> None:
-        """Modulate nothing, for good."""
-        for layer, bias in ((self.scale, 1.0), (self.shift, 0.0)):
-            nn.init.zeros_(layer.weight)
-            nn.init.constant_(layer.bias, bias)
-        self.requires_grad_(False)
-
-    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scale and shift, ``[width]`` each, for a condition ``[condition_dim]``."""
-        return self.scale(condition), self.shift(condition)
 
 
 class Expansion(nn.Module):
@@ -45,23 +21,13 @@ class Expansion(nn.Module):
     Kernel and stride are equal, so no two outputs overlap and each convolution is a matrix product
     per position. Computed like that, with one reordering at the end, it takes half the time to
     predict and a quarter to train on a CPU.
-
-    Nothing flows from patch to patch there, which shows as blocks. Refinements are 3x3
-    convolutions between the two, at a quarter of the resolution, each added to what it was given;
-    with them, half as many features reach that resolution.
     """
 
-    def __init__(
-        self, width: int, patch_size: int, refinements: int = 0, outputs: int = 1
-    ) -> None:
+    def __init__(self, width: int, patch_size: int, outputs: int = 1) -> None:
         super().__init__()
-        inner = width // (4 if refinements else 2)  # convolutions cost as the square of it
-        self.first = nn.ConvTranspose2d(width, inner, kernel_size=4, stride=4)
-        self.refinements = nn.ModuleList(
-            nn.Conv2d(inner, inner, kernel_size=3, padding=1) for _ in range(refinements)
-        )
+        self.first = nn.ConvTranspose2d(width, width // 2, kernel_size=4, stride=4)
         second = patch_size // 4
-        self.second = nn.ConvTranspose2d(inner, outputs, kernel_size=second, stride=second)
+        self.second = nn.ConvTranspose2d(width // 2, outputs, kernel_size=second, stride=second)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[B, outputs, patch_size h, patch_size w]`` for ``[B, width, h, w]``."""
@@ -69,13 +35,6 @@ class Expansion(nn.Module):
         side, outer = self.first.stride[0], self.second.stride[0]
         x = x.permute(0, 2, 3, 1)  # [B, h, w, width]
         x = _expand(x, self.first).relu()  # [B, h, w, 4, 4, inner]
-        if self.refinements:
-            # In a quarter's raster, then as before: one row and column of 4 x 4 cells in each.
-            x = x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)  # [B, inner, 4h, 4w]
-            for convolution in self.refinements:
-                x = x + convolution(x).relu()
-            x = x.permute(0, 2, 3, 1).reshape(batch, height, side, width, side, -1)
-            x = x.transpose(2, 3)  # [B, h, w, 4, 4, inner]
         x = _expand(x, self.second)  # [B, h, w, 4, 4, s, s, outputs]
         x = x.permute(0, 7, 1, 3, 5, 2, 4, 6)  # [B, outputs, h, 4, s, w, 4, s]
         return x.reshape(batch, -1, height * side * outer, width * side * outer)
@@ -123,45 +82,12 @@ class DecoderBlock(nn.TransformerEncoderLayer):
     products it is made of, and was most of a training step.
     """
 
-    def __init__(self, width: int, heads: int, mlp_width: int, *, pre_norm: bool) -> None:
-        super().__init__(
-            width,
-            heads,
-            mlp_width,
-            dropout=0.0,
-            activation='gelu' if pre_norm else 'relu',
-            batch_first=True,
-            norm_first=pre_norm,
-        )
-
-    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:  # type: ignore[override]
-        """Return ``[B, N, width]`` for the same; attention does not ask for the ``grid``."""
-        return super().forward(x)
+    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+        super().__init__(width, heads, mlp_width, dropout=0.0, batch_first=True)
 
     def _sa_block(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         # Asked for its weights, the attention takes the plain path.
         return self.self_attn(x, x, x, need_weights=self.training, average_attn_weights=False)[0]
-
-
-class ConvolutionBlock(nn.Module):
-    """A block that mixes neighbouring patches by a depthwise convolution in place of attention.
-
-    That of ConvNeXt (Liu et al., 2022), with norms and sums as in a pre-norm transformer. It knows
-    from the start what attention first has to learn, that near patches belong together, and so
-    learns from far fewer pictures; a kernel of 7 patches and a few blocks span the picture.
-    """
-
-    def __init__(self, width: int, mlp_width: int, kernel: int = 7) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.linear1, self.linear2 = nn.Linear(width, mlp_width), nn.Linear(mlp_width, width)
-
-    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return ``[B, N, width]`` for the same, N patches in rows and columns ``grid``."""
-        mixed = self.depthwise(self.norm1(x).transpose(1, 2).unflatten(2, grid))
-        x = x + mixed.flatten(2).transpose(1, 2)
-        return x + self.linear2(nn.functional.gelu(self.linear1(self.norm2(x))))
 
 
 class Decoder(nn.Module):
@@ -176,21 +102,17 @@ class Decoder(nn.Module):
         heads: int,
         mlp_width: int,
         patch_size: int,
-        block: str,
         film_every_tap: bool,
         blocks_per_tap: int = 1,
         trained_grid: tuple[int, int] | None = None,
-        refinements: int = 0,
         outputs: int = 1,
     ) -> None:
         """Build the decoder for ``taps`` feature maps of ``feature_dim`` channels.
 
         :param patch_size: side of a patch [pixels]; two transposed convolutions undo it.
-        :param block: ``post_norm_relu``, ``pre_norm_gelu`` or ``convolution``.
         :param film_every_tap: modulate after every tap rather than only after the first.
         :param trained_grid: rows and columns of patches while training, to tell the blocks where
             each patch lies; None leaves that to CLIP's own positional embeddings.
-        :param refinements: convolutions that let depth flow across patches, see Expansion.
         :param outputs: numbers per pixel.
         :raises ValueError: for a patch size that is not a multiple of 4.
         """
@@ -203,18 +125,13 @@ class Decoder(nn.Module):
         self.projections = nn.ModuleList(nn.Linear(feature_dim, width) for _ in range(taps))
         self.positions = None if trained_grid is None else PatchPositions(width, trained_grid)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                make_block(block, width, heads, mlp_width) for _ in range(blocks_per_tap)
-            )
+            nn.Sequential(*(DecoderBlock(width, heads, mlp_width) for _ in range(blocks_per_tap)))
             for _ in range(taps)
         )
         self.convolution = nn.Conv2d(width, width, kernel_size=3, padding=1)
-        self.expansion = Expansion(width, patch_size, refinements, outputs)
+        self.expansion = Expansion(width, patch_size, outputs)
         #: How many numbers the condition scales and shifts.
         self.film_width = width
-
-    def _blocks_after(self, tap: int) -> Iterator[nn.Module]:
-        yield from self.blocks[tap].children()
 
     def forward(
         self, features: Sequence[Tensor], scale: Tensor, shift: Tensor, grid: tuple[int, int]
@@ -234,18 +151,10 @@ class Decoder(nn.Module):
             x = projected if x is None else x + projected
             if i == 0 or self.film_every_tap:
                 x = scale * x + shift
-            for block in self._blocks_after(i):
-                x = block(x, grid)  # [B, N, width]
+            x = self.blocks[i](x)  # [B, N, width]
         assert x is not None  # there is at least one tap
         x = x.transpose(1, 2).unflatten(2, grid)  # [B, width, h, w]
         return self.expansion(self.convolution(x).relu())  # [B, outputs, H, W]
-
-
-def make_block(kind: str, width: int, heads: int, mlp_width: int) -> nn.Module:
-    """Return a block that mixes patches, see ``block`` of :class:`Decoder`."""
-    if kind == 'convolution':
-        return ConvolutionBlock(width, mlp_width)
-    return DecoderBlock(width, heads, mlp_width, pre_norm=kind == 'pre_norm_gelu')
 
 
 def parameter_count(module: nn.Module) -> int:

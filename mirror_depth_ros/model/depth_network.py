@@ -58,17 +58,17 @@ class DepthNetwork(nn.Module):
         canonical = self.decode(taps, (height // patch, width // patch))
         return canonical * (focal_px / self.config.reference_focal_px).view(-1, 1, 1, 1)
 
-    def input_size(self, height: int, width: int, *, share: float = 1.0) -> tuple[int, int]:
+    def input_size(self, height: int, width: int, *, fraction: float = 1.0) -> tuple[int, int]:
         """Return the size an image is resized to: its aspect, about as many patches as trained.
 
         :param height: image height [pixels].
         :param width: image width [pixels].
-        :param share: of those patches to take; fewer cost less memory.
+        :param fraction: of those patches to take; fewer cost less memory.
         :returns: height and width [pixels], multiples of the patch size.
         """
         patch = self.image_encoder.patch_size
         trained_height, trained_width = self.config.input_size
-        area = share * trained_height * trained_width
+        area = fraction * trained_height * trained_width
         scale = math.sqrt(area / (height * width))
         most = max(1, int(area / patch**2))  # patches, even for a strip of an image
         rows = min(max(1, round(height * scale / patch)), most)

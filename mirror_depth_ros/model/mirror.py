@@ -1,4 +1,4 @@
-"""The mirror: a learnable prompt in CLIP's own embedding space.
+"""The mirror: a learnable prompt in CLIP's own embedding space, and FiLM, which it acts by.
 
 Where a human would write "how far is this location from the camera?", a matrix of token embeddings
 is learned that no word maps to (Kim et al., "CLIP Can Understand Depth").
@@ -21,3 +21,20 @@ class Mirror(nn.Module):
     def forward(self) -> Tensor:
         """Return the prompt, ``[tokens, width]``."""
         return self.embeddings
+
+
+class Film(nn.Module):
+    """Two linear maps from the condition vector to a scale and a shift per feature.
+
+    Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer" (2018).
+    """
+
+    def __init__(self, condition_dim: int, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Linear(condition_dim, width)
+        self.shift = nn.Linear(condition_dim, width)
+        nn.init.ones_(self.scale.bias)  # starts near the identity
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scale and shift, ``[width]`` each, for a condition ``[condition_dim]``."""
+        return self.scale(condition), self.shift(condition)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.conv_encoder import ImageEncoder, make_image_encoder
-from mirror_depth_ros.model.decoder import Decoder, Film
+from mirror_depth_ros.model.decoder import Decoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.model.mirror import Mirror
+from mirror_depth_ros.model.mirror import Film, Mirror
 from mirror_depth_ros.model.pyramid_decoder import PyramidDecoder
 from mirror_depth_ros.validation import (
     Choice,
@@ -29,8 +30,6 @@ from mirror_depth_ros.validation import (
 
 # Errors of 0.7 % to 7 times; beyond, a likelihood would be ruled by a few pixels.
 _LOG_SCALE_RANGE = (-5.0, 2.0)
-# Entries that files of earlier versions lack; their defaults are what those versions did.
-_ADDED = frozenset({'confidence'})
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,11 @@ class MirrorDepthConfig:
         'clip_weights': OrNone(Text()),
         'taps': Several(Integer(0, 1023), 1, 64),
         'mirror_tokens': Integer(1, 4096),
-        'condition': Choice(('mirror', 'mirror_mean', 'mirror_frozen', 'free', 'none')),
         'width': Integer(1, 1024),
         'heads': Integer(1, 64),
         'mlp_width': Integer(1, 16384),
         'film': Choice(('deepest', 'every')),
-        'tap_order': Choice(('deepest_first', 'shallowest_first')),
-        'block': Choice(('post_norm_relu', 'pre_norm_gelu', 'convolution')),
         'blocks_per_tap': Integer(1, 16),
-        'refinements': Integer(0, 16),
         'position': Choice(('clip', 'fourier')),
         'output': Choice(('softplus', 'log')),
         'confidence': Flag(),
@@ -75,29 +70,16 @@ class MirrorDepthConfig:
     taps: tuple[int, ...] = (3, 6, 9)
     #: Rows of the mirror.
     mirror_tokens: int = 64
-    #: What the condition comes from: the ``mirror`` through the text encoder (the paper), its
-    #: outputs' mean (``mirror_mean``), a mirror that stays random (``mirror_frozen``), a ``free``
-    #: learned vector without text encoder, or ``none``, a decoder without condition.
-    condition: str = 'mirror'
-    #: Width of the decoder; of a convolutional tower's, that of its deepest level. What is said of
-    #: heads, blocks, tap order and refinements below concerns the decoder of a ViT.
+    #: Width of the decoder; of a convolutional tower's, that of its deepest level.
     width: int = 64
-    #: Attention heads of a decoder block.
+    #: Attention heads, and hidden width of the MLP, of a block of a ViT's decoder.
     heads: int = 4
-    #: Hidden width of a decoder block's MLP.
     mlp_width: int = 2048
     #: Where the condition modulates: after the first tap taken in (``deepest``, CLIPSeg) or after
     #: ``every`` tap.
     film: str = 'deepest'
-    #: ``deepest_first`` (CLIPSeg) or ``shallowest_first``.
-    tap_order: str = 'deepest_first'
-    #: What mixes patches: transformer blocks, ``post_norm_relu`` (CLIPSeg) or ``pre_norm_gelu``,
-    #: or depthwise 7x7 ``convolution``.
-    block: str = 'post_norm_relu'
     #: Decoder blocks after each tap.
     blocks_per_tap: int = 1
-    #: 3x3 convolutions at a quarter of the resolution, in the step from patches to pixels.
-    refinements: int = 0
     #: What tells the decoder where a patch lies: ``clip`` (its features alone) or ``fourier``.
     position: str = 'clip'
     #: ``softplus`` (the paper) or ``log``: depth spread evenly in its logarithm over the range.
@@ -131,36 +113,18 @@ class MirrorDepthConfig:
 
         :raises ValueError: for missing or unknown names, or values of the wrong type.
         """
-        names = {f.name for f in fields(cls)}
-        if not names - _ADDED <= set(values) <= names:
+        names = sorted(f.name for f in fields(cls))
+        if sorted(values) != names:
             raise ValueError(
-                f'got configuration entries {sorted(values)}, expected exactly {sorted(names)}; '
+                f'got configuration entries {sorted(values)}, expected exactly {names}; '
                 'the file is of another version'
             )
-        # Of any type until the rules have seen them.
-        given: dict[str, Any] = dict(values)
-        lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-        return cls(**(given | lists))
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them."""
         return asdict(self)
-
-
-def preset(name: str, **changes: Any) -> MirrorDepthConfig:
-    """Return a published reading of the paper, with changes.
-
-    ``clip2depth`` follows CLIPSeg, the decoder's ancestor; ``clip2depth-every-tap`` is the other
-    reading: the condition at every tap, shallowest first, pre-norm GELU blocks.
-
-    :raises ValueError: for an unknown name.
-    """
-    config = MirrorDepthConfig()
-    if name == 'clip2depth-every-tap':
-        config = replace(config, film='every', tap_order='shallowest_first', block='pre_norm_gelu')
-    elif name != 'clip2depth':
-        raise ValueError(f'got preset {name!r}, expected clip2depth or clip2depth-every-tap')
-    return replace(config, **changes)
 
 
 class MirrorDepth(DepthNetwork):
@@ -199,15 +163,8 @@ class MirrorDepth(DepthNetwork):
                 f'got mirror_tokens={config.mirror_tokens}, expected at most '
                 f'{text_encoder.context_length}, the context length of {config.clip}'
             )
-        if config.condition == 'free':  # one vector where the text encoder's output would be
-            self.mirror = Mirror(1, text_encoder.embed_dim)
-        else:
-            self.mirror = Mirror(config.mirror_tokens, text_encoder.width)
+        self.mirror = Mirror(config.mirror_tokens, text_encoder.width)
         self.film = Film(text_encoder.embed_dim, film_width)
-        if config.condition in ('mirror_frozen', 'none'):
-            self.mirror.requires_grad_(False)
-        if config.condition == 'none':
-            self.film.freeze_at_identity()
 
     @classmethod
     def from_config(cls, config: MirrorDepthConfig) -> MirrorDepth:
@@ -224,10 +181,7 @@ class MirrorDepth(DepthNetwork):
         """Return the FiLM scale and shift that the mirror leads to, ``[width]`` each."""
         if self.text_encoder is None:
             return self.film_scale, self.film_shift
-        feature = self.mirror()
-        if self.config.condition == 'free':
-            return self.film(feature[0])
-        return self.film(self.text_encoder(feature, mean=self.config.condition == 'mirror_mean'))
+        return self.film(self.text_encoder(self.mirror()))
 
     @torch.no_grad()
     def fold(self) -> MirrorDepth:
@@ -252,9 +206,7 @@ class MirrorDepth(DepthNetwork):
         :returns: metres, ``[B, 1, H, W]``, and the scale of a Laplace distribution over log depth,
             ``[B, 1, H, W]``: the mean of ``|ln depth - ln truth|`` to expect.
         """
-        is_pyramid = isinstance(self.decoder, PyramidDecoder)
-        if is_pyramid or self.config.tap_order == 'deepest_first':
-            taps = taps[::-1]
+        taps = taps[::-1]
         if self.training and isinstance(self.decoder, PyramidDecoder):
             self.decoder.measure(taps)
         scale, shift = self.condition()
@@ -275,30 +227,23 @@ def _make_decoder(
     config: MirrorDepthConfig, image_encoder: ImageEncoder
 ) -> Decoder | PyramidDecoder:
     """Return the decoder that a kind of image tower asks for."""
-    patch, (height, width) = image_encoder.patch_size, config.input_size
-    grid = (height // patch, width // patch) if config.position == 'fourier' else None
-    every = config.film == 'every'
+    patch = image_encoder.patch_size
+    grid = (config.input_size[0] // patch, config.input_size[1] // patch)
+    options: dict[str, Any] = {
+        'width': config.width,
+        'film_every_tap': config.film == 'every',
+        'blocks_per_tap': config.blocks_per_tap,
+        'trained_grid': grid if config.position == 'fourier' else None,
+        'outputs': 1 + config.confidence,
+    }
     if not isinstance(image_encoder, FrozenImageEncoder):
-        return PyramidDecoder(
-            channels=image_encoder.channels,
-            strides=image_encoder.strides,
-            width=config.width,
-            film_every_tap=every,
-            blocks_per_tap=config.blocks_per_tap,
-            trained_grid=grid,
-            outputs=1 + config.confidence,
-        )
+        channels, strides = image_encoder.channels, image_encoder.strides
+        return PyramidDecoder(channels=channels, strides=strides, **options)
     return Decoder(
         taps=len(config.taps),
         feature_dim=image_encoder.width,
-        width=config.width,
         heads=config.heads,
         mlp_width=config.mlp_width,
         patch_size=patch,
-        block=config.block,
-        film_every_tap=every,
-        blocks_per_tap=config.blocks_per_tap,
-        refinements=config.refinements,
-        trained_grid=grid,
-        outputs=1 + config.confidence,
+        **options,
     )

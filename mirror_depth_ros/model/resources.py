@@ -28,6 +28,20 @@ def recipe_directory() -> Path:
     return _find(Path('config') / 'train', holding='nyu.yaml', what='recipes')
 
 
+def recipe_path(recipe: Path) -> Path:
+    """Return the file of a recipe, or of one that the package brings along under that name.
+
+    :raises FileNotFoundError: if there is neither.
+    """
+    if recipe.is_file():
+        return recipe
+    shipped = {path.stem: path for path in sorted(recipe_directory().glob('*.yaml'))}
+    if str(recipe) not in shipped:
+        names = ', '.join(shipped)
+        raise FileNotFoundError(f'got recipe {recipe}, expected a YAML file or one of {names}')
+    return shipped[str(recipe)]
+
+
 def demo_directory() -> Path:
     """Return the folder of the recording that the demo plays.
 

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from mirror_depth_ros.depth.eval_protocols import Window
-from mirror_depth_ros.training.pictures import Picture, check_size, cut, resize, turn
+from mirror_depth_ros.training.pictures import Picture, check_size, crop, resize, rotate
 from mirror_depth_ros.validation import Integer, Number, OrNone, Rule, Several, check
 
 _HALF_RANGE = Number(0, 0.9, 'a half-range about 1')
@@ -45,7 +45,7 @@ class Augmentation:
         'border': OrNone(Several(Integer(0, 100_000), 4)),
         'window': OrNone(Several(Integer(1, 100_000), 2)),
         'roll_deg': Number(0, 45, 'degrees'),
-        'crop': OrNone(Several(Number(0, 1, 'a share', above=True), 2)),
+        'crop': OrNone(Several(Number(0, 1, 'a fraction', above=True), 2)),
         'flip': Number(0, 1, 'a probability'),
         'photometric': Number(0, 1, 'a probability'),
         'gamma': _HALF_RANGE,
@@ -59,14 +59,14 @@ class Augmentation:
     #: Left, top, right and bottom of what is kept of the whole picture [pixels]:
     #: (43, 45, 608, 472) leaves out NYU's white frame, as BTS does.
     border: tuple[int, int, int, int] | None = None
-    #: Height and width of the middle of the bottom, to which the picture is cut next [pixels]:
+    #: Height and width of the middle of the bottom, to which the picture is cropped next [pixels]:
     #: (352, 1216) is KITTI's benchmark crop.
     window: tuple[int, int] | None = None
     #: Largest roll of the camera about its optical axis, to either side [degrees]. It changes no
     #: depth along Z, and no corner is invented: only windows that lie wholly within the turned
     #: picture are taken.
     roll_deg: float = 0.0
-    #: Smallest and largest share (of the side, not the area) of the largest window that has the
+    #: Smallest and largest fraction (of the side, not the area) of the largest window that has the
     #: output's aspect and fits; a random one is taken. None = the largest, in the centre.
     crop: tuple[float, float] | None = None
     #: Probability of mirroring left to right.
@@ -108,11 +108,11 @@ class Augmentation:
         check_size(size)
         if self.border is not None:
             left, top, right, bottom = self.border
-            picture = _cut('border', picture, Window(top, left, bottom - top, right - left))
+            picture = _crop('border', picture, Window(top, left, bottom - top, right - left))
         if self.window is not None:
             (height, width), (rows, columns) = picture.size, self.window
             bottom_middle = Window(height - rows, (width - columns) // 2, rows, columns)
-            picture = _cut('window', picture, bottom_middle)
+            picture = _crop('window', picture, bottom_middle)
         picture = _typed(resize(self._view(picture, size), size))
         if self.flip:
             picture = v2.RandomHorizontalFlip(self.flip)(picture)
@@ -125,7 +125,7 @@ class Augmentation:
         )
 
     def _view(self, picture: Picture, size: tuple[int, int]) -> Picture:
-        """Return a window of the output's aspect, turned where the camera rolls."""
+        """Return a window of the output's aspect, rotated where the camera rolls."""
         angle_deg = _between(-self.roll_deg, self.roll_deg) if self.roll_deg else 0.0
         margin = _MARGIN_PX if self.roll_deg else 0
         scale = min(
@@ -143,8 +143,8 @@ class Augmentation:
             top, left = _below(top + 1), _below(left + 1)
         else:
             top, left = top // 2, left // 2
-        picture = cut(picture, Window(top, left, height, width))
-        return turn(picture, angle_deg, (rows, columns)) if self.roll_deg else picture
+        picture = crop(picture, Window(top, left, height, width))
+        return rotate(picture, angle_deg, (rows, columns)) if self.roll_deg else picture
 
     def relight(self, image: Tensor) -> Tensor:
         """Return an image, uint8 ``[3, H, W]``, as another lens, light and sensor give it.
@@ -152,7 +152,7 @@ class Augmentation:
         What is geometry is left to :meth:`__call__`.
         """
         if self.blur:
-            sigma = self.blur * _share()
+            sigma = self.blur * _fraction()
             radius = min(math.ceil(3 * sigma), *(side - 1 for side in image.shape[-2:]))
             image = F.gaussian_blur(image, [2 * radius + 1] * 2, [sigma, sigma])
         is_relit = max(self.gamma, self.brightness, self.colour) > 0 and (
@@ -165,7 +165,7 @@ class Augmentation:
                 gains = gain * torch.empty(3, 1, 1).uniform_(1 - self.colour, 1 + self.colour)
                 light = light ** _between(1 - self.gamma, 1 + self.gamma) * gains
             if self.noise:
-                light = light + torch.randn_like(light) * (self.noise * _share() / 255.0)
+                light = light + torch.randn_like(light) * (self.noise * _fraction() / 255.0)
             image = (light.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
         if self.jpeg:
             image = _compress(image, self.jpeg + _below(101 - self.jpeg))
@@ -176,18 +176,18 @@ class Augmentation:
 NO_AUGMENTATION = Augmentation()
 
 
-def _cut(name: str, picture: Picture, window: Window) -> Picture:
+def _crop(name: str, picture: Picture, window: Window) -> Picture:
     """Return a part of a picture that must be there."""
     if not Window(0, 0, *picture.size).holds(window):
         raise ValueError(
             f'got a picture of {picture.size[0]} x {picture.size[1]} pixels (height x width), of '
             f'which {name} takes {window}, expected that within the picture; change {name}'
         )
-    return cut(picture, window)
+    return crop(picture, window)
 
 
 def _box(size: tuple[int, int], angle_deg: float) -> tuple[float, float]:
-    """Return height and width of the upright box about a window that is turned."""
+    """Return height and width of the upright box about a window that is rotated."""
     rows, columns = size
     cos, sin = (abs(f(math.radians(angle_deg))) for f in (math.cos, math.sin))
     return rows * cos + columns * sin, rows * sin + columns * cos
@@ -212,7 +212,7 @@ def _between(lowest: float, highest: float) -> float:
     return torch.empty(()).uniform_(lowest, highest).item()
 
 
-def _share() -> float:
+def _fraction() -> float:
     """Return a random number above 0, up to 1."""
     return 1.0 - torch.rand(()).item()
 

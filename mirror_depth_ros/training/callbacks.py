@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.depth.preview import comparison
 from mirror_depth_ros.model.checkpoint import save_checkpoint
-from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
+from mirror_depth_ros.training.depth_training import MirrorDepthTraining, warmed_up_average
 from mirror_depth_ros.training.pictures import resize, to_picture
-from mirror_depth_ros.training.schedule import warmed_up_average
 
-#: Of the checkpoint that the node loads, in a training's folder.
+#: In a training's folder: what it goes on from, and what the node loads.
+CHECKPOINT_FILE = 'last.ckpt'
 MODEL_FILE = 'model.safetensors'
 _PICTURES = 4
 _PICTURE_HEIGHT = 240
@@ -103,7 +106,7 @@ class DepthPictures(lightning.Callback):
 
 
 class DataWait(lightning.Callback):
-    """Logs which share of its time a training waits for data, as ``data_wait``.
+    """Logs which fraction of its time a training waits for data, as ``data_wait``.
 
     More than a fifth asks for more ``--data.workers``, or for cached features.
     """
@@ -121,11 +124,46 @@ class DataWait(lightning.Callback):
         pl_module: lightning.LightningModule,
         *args: Any,
     ) -> None:
-        """Log the share since the epoch's first step, which also waits for processes to start."""
+        """Log it since the epoch's first step, which also waits for processes to start."""
         waited_s = getattr(trainer.train_dataloader, 'waited_s', 0.0)
         now_s = time.perf_counter()
         if not self._since_s:
             self._since_s, self._waited_before_s = now_s, waited_s
             return
-        share = (waited_s - self._waited_before_s) / (now_s - self._since_s)
-        pl_module.log('data_wait', share)
+        fraction = (waited_s - self._waited_before_s) / (now_s - self._since_s)
+        pl_module.log('data_wait', fraction)
+
+
+class DurableCheckpoints(TorchCheckpointIO):
+    """Checkpoints that a killed process or a power cut leaves whole: the old one or the new."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write, put on the disk, and only then give it its name.
+
+        :raises OSError: naming the file and the reason, such as a full disk.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content.getvalue())
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """``last.ckpt`` every so many steps, and at the end: what is finished stays so."""
+
+    def __init__(self, folder: Path, save_every: int) -> None:
+        """Write into ``folder``, after every ``save_every`` steps."""
+        super().__init__(
+            folder,
+            save_top_k=0,
+            save_last=True,
+            every_n_train_steps=save_every,
+            enable_version_counter=False,
+        )
+        self._path = folder / CHECKPOINT_FILE
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Save the end, wherever it is."""
+        trainer.save_checkpoint(self._path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import threading
 import warnings
@@ -16,8 +15,7 @@ from typing import Any
 
 import torch
 import yaml
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -25,21 +23,22 @@ from safetensors.torch import save
 
 from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.checkpoint import checkpoint_facts
-from mirror_depth_ros.model.clip import load_clip, needs_weights
-from mirror_depth_ros.model.resources import recipe_directory
+from mirror_depth_ros.model.clip_loading import load_clip, needs_weights
 from mirror_depth_ros.training.callbacks import (
+    CHECKPOINT_FILE,
     MODEL_FILE,
     AveragedWeights,
     DataWait,
     DeployableModel,
     DepthPictures,
+    DurableCheckpoints,
+    LastCheckpoint,
 )
 from mirror_depth_ros.training.depth_data import DepthData
-from mirror_depth_ros.training.mirror_depth_training import MirrorDepthTraining
+from mirror_depth_ros.training.depth_training import MirrorDepthTraining
 from mirror_depth_ros.validation import Integer, Number, OrNone, check
 
-#: Of a training, in its folder: what it goes on from, and all its options.
-CHECKPOINT_FILE = 'last.ckpt'
+#: Of a training, in its folder: all its options.
 RECIPE_FILE = 'recipe.yaml'
 #: Warnings of Lightning and PyTorch about what is meant to be so, or is their own affair.
 _INTENDED = (
@@ -60,30 +59,6 @@ _TRAINER_RULES = {
     'gradient_clip_val': OrNone(Number(0, 10**9)),
     'log_every_n_steps': OrNone(Integer(0, 10**9)),
 }
-
-
-class DurableCheckpoints(TorchCheckpointIO):
-    """Checkpoints that a killed process or a power cut leaves whole: the old one or the new."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Write, put on the disk, and only then give it its name.
-
-        :raises OSError: naming the file and the reason, such as a full disk.
-        """
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, content.getvalue())
-
-
-class _Checkpoints(ModelCheckpoint):
-    """``last.ckpt`` every so many steps, and at the end: what is finished stays so."""
-
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        assert self.dirpath is not None  # we gave it
-        trainer.save_checkpoint(Path(self.dirpath) / CHECKPOINT_FILE)
 
 
 class _RecipeLine(LightningCLI):
@@ -111,10 +86,12 @@ class _RecipeLine(LightningCLI):
             parser_kwargs={'exit_on_error': False},  # one line says more than the whole usage
             auto_configure_optimizers=False,  # the model's own
             trainer_defaults={
-                'use_distributed_sampler': False,  # the loader gives each process its share
+                'use_distributed_sampler': False,  # the loader gives each process its part
                 'gradient_clip_val': 1.0,
                 'enable_model_summary': False,
-                'plugins': {'class_path': f'{__name__}.{DurableCheckpoints.__name__}'},
+                'plugins': {
+                    'class_path': f'{DurableCheckpoints.__module__}.{DurableCheckpoints.__name__}'
+                },
                 'logger': {
                     'class_path': 'lightning.pytorch.loggers.TensorBoardLogger',
                     'init_args': {
@@ -131,13 +108,7 @@ class _RecipeLine(LightningCLI):
                     DataWait(),
                     RichProgressBar(),
                     *callbacks,
-                    _Checkpoints(
-                        output,
-                        save_top_k=0,
-                        save_last=True,
-                        every_n_train_steps=save_every,
-                        enable_version_counter=False,
-                    ),
+                    LastCheckpoint(output, save_every),
                 ],
             },
         )
@@ -297,22 +268,3 @@ def _random_clip(name: str, folder: Path) -> Path:
         # In half precision: what is random anyway need not fill the disk.
         write_bytes(path, save({k: v.half().contiguous() for k, v in state.items()}))
     return path
-
-
-def recipe_path(recipe: Path) -> Path:
-    """Return the file of a recipe, or of one that the package brings along under that name.
-
-    :raises FileNotFoundError: if there is neither.
-    """
-    if recipe.is_file():
-        return recipe
-    # Beside them are the recipes of make builtin, which know no trainer.
-    shipped = {
-        path.stem: path
-        for path in sorted(recipe_directory().glob('*.yaml'))
-        if 'trainer' in yaml.safe_load(path.read_text())
-    }
-    if str(recipe) not in shipped:
-        names = ', '.join(shipped)
-        raise FileNotFoundError(f'got recipe {recipe}, expected a YAML file or one of {names}')
-    return shipped[str(recipe)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,18 +14,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.data.specification import DataSet, open_data
+from mirror_depth_ros.data.sample import DepthSample, LazySequence, Selection
+from mirror_depth_ros.data.specification import open_data
 from mirror_depth_ros.depth.eval_protocols import named_protocol
 from mirror_depth_ros.depth.files import write_json
-from mirror_depth_ros.model.conv_encoder import ImageEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
-from mirror_depth_ros.training.feature_cache import cache_pictures
-from mirror_depth_ros.training.loading import ResumableLoader
-from mirror_depth_ros.training.picture_sets import (
-    ByNumber,
-    FixedVariants,
+from mirror_depth_ros.training.feature_cache import CachedPictures, cache_pictures
+from mirror_depth_ros.training.loading import (
+    ResumableLoader,
     TrainingPictures,
     ValidationPictures,
 )
@@ -113,26 +109,32 @@ class DepthData(lightning.LightningDataModule):
         assert trainer is not None  # a trainer calls this
         network: DepthNetwork = trainer.lightning_module.model
         folder = Path(trainer.default_root_dir)
-        usable = self._usable(folder)
-        height, width = network.config.input_size
-        pictures = TrainingPictures(
-            self.train_set.samples, usable['train'], self._augmentation, (height, width)
-        )
-        val_data = ValidationPictures(self.val_set.samples, usable['val'], self.protocol, network)
+        train, val = self._usable(folder)
+        pictures = TrainingPictures(train, self._augmentation, network.config.input_size)
+        val_data = ValidationPictures(val, self.protocol, network)
         val_data[0]  # depth in another unit should not cost the encoding of everything
         self._train_data = pictures
         if self._is_cached:
             encoder = network.image_encoder.to(trainer.strategy.root_device)
-            variants = FixedVariants(pictures, self._variants, seed=self._options['seed'])
-            name = _fingerprint(self.names[0], variants, encoder, self._augmentation)
-            cache = partial(cache_pictures, variants, encoder, folder / 'features' / name)
+            name = _fingerprint(
+                self.names[0],  # two cameras of a recording share the names of their images
+                *(encoder.fingerprint(), encoder.taps, pictures.size, self._augmentation),
+                *(self._variants, self._options['seed']),
+                *map(train.name_of, range(len(train))),
+            )
+
+            def cache() -> CachedPictures:
+                variants = pictures.variants(self._variants, seed=self._options['seed'])
+                count = len(pictures) * self._variants
+                return cache_pictures(variants, count, encoder, folder / 'features' / name)
+
             self._once('features', cache)
-            self._train_data = ByNumber(cache())
+            self._train_data = cache()
         self._val_data = val_data
         trainer.lightning_module.max_depth = self.protocol.max_depth
         devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
         rank_zero_only(print)(
-            f'training on {len(usable["train"])} images of {self.names[0]}, validating on '
+            f'training on {len(pictures)} images of {self.names[0]}, validating on '
             f'{len(self._val_data)} of {self.names[1]}; {devices}',
             flush=True,
         )
@@ -163,7 +165,7 @@ class DepthData(lightning.LightningDataModule):
         self._loader_state = state_dict
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return the images to validate on, one by one, this process's share of them.
+        """Return the images to validate on, one by one, this process's part of them.
 
         :raises ValueError: if there is not one for each process.
         """
@@ -178,9 +180,9 @@ class DepthData(lightning.LightningDataModule):
                 '--trainer.devices'
             )
         chosen = [i * count // wanted for i in range(wanted)]
-        share = chosen[self.trainer.global_rank :: self.trainer.world_size]
+        part = chosen[self.trainer.global_rank :: self.trainer.world_size]
         return DataLoader(
-            Subset(self._val_data, share), 1, num_workers=min(1, self._options['workers'])
+            Subset(self._val_data, part), 1, num_workers=min(1, self._options['workers'])
         )
 
     def val_sample(self, number: int) -> DepthSample:
@@ -200,36 +202,38 @@ class DepthData(lightning.LightningDataModule):
                 make()
             trainer.strategy.barrier(name)
 
-    def _usable(self, folder: Path) -> dict[str, list[int]]:
-        """Return the numbers of the samples that can be opened, by split.
+    def _usable(self, folder: Path) -> list[LazySequence[DepthSample]]:
+        """Return the samples to train and to validate on that can be opened.
 
         Opening all of a large data set takes minutes: what was found is kept and read again.
 
         :raises ValueError: if nothing of a split can be opened.
         """
-        sets = {'train': self.train_set, 'val': self.val_set}
+        sets = {'train': self.train_set.samples, 'val': self.val_set.samples}
         if not self._options['skip_broken']:
-            return {split: [*range(len(data.samples))] for split, data in sets.items()}
+            return [*sets.values()]
         note, names = folder / 'broken.json', dict(zip(sets, self.names))
 
         def look_through() -> None:
             if not _is_about(note, names):
-                found = {split: _broken(data, split) for split, data in sets.items()}
+                found = {split: _broken(samples, split) for split, samples in sets.items()}
                 write_json(note, {'data': names, **found})
 
         self._once('broken', look_through)
-        broken, usable = json.loads(note.read_text()), {}
-        for split, data in sets.items():
+        broken = json.loads(note.read_text())
+        usable: list[LazySequence[DepthSample]] = []
+        for split, samples in sets.items():
             left_out = {entry['number'] for entry in broken[split]}
-            usable[split] = [i for i in range(len(data.samples)) if i not in left_out]
+            numbers = [i for i in range(len(samples)) if i not in left_out]
             rank_zero_only(print)(
                 f'{len(left_out)} images of {split} cannot be opened, see {note}', flush=True
             )
-            if not usable[split]:
+            if not numbers:
                 raise ValueError(
                     f'got {len(left_out)} images of {names[split]} and none that can be opened, '
                     f'expected at least one; the first says: {broken[split][0]["error"]}'
                 )
+            usable.append(Selection(samples, numbers))
         return usable
 
 
@@ -253,27 +257,18 @@ def _is_about(note: Path, names: dict[str, str]) -> bool:
     return note.exists() and json.loads(note.read_text())['data'] == names
 
 
-def _broken(data: DataSet, split: str) -> list[dict[str, Any]]:
+def _broken(samples: LazySequence[DepthSample], split: str) -> list[dict[str, Any]]:
     """Open every sample; return those that cannot be."""
     found = []
-    for number in track(range(len(data.samples)), f'looking through {split}'):
+    for number in track(range(len(samples)), f'looking through {split}'):
         try:
-            data.samples[number]
+            samples[number]
         except (OSError, ValueError) as error:
-            name = data.samples.name_of(number)
-            found.append({'number': number, 'name': name, 'error': str(error)})
+            entry = {'number': number, 'name': samples.name_of(number), 'error': str(error)}
+            found.append(entry)
     return found
 
 
-def _fingerprint(
-    data: str, variants: FixedVariants, encoder: ImageEncoder, augmentation: Augmentation
-) -> str:
-    """Return a name for the features of these variants, by all that they depend on.
-
-    :param data: the data set's name: two cameras of a recording share the names of their images.
-    """
-    pictures = variants.pictures
-    parts: list[object] = [data, encoder.fingerprint(), encoder.taps, pictures.size, augmentation]
-    parts += [variants.variants, variants.seed]
-    parts += [*map(pictures.name_of, range(len(pictures)))]
+def _fingerprint(*parts: object) -> str:
+    """Return a name for features by all that they depend on."""
     return hashlib.sha256('\n'.join(map(str, parts)).encode()).hexdigest()[:16]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 import lightning
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.depth.metrics import METRIC_NAMES, depth_metrics
+from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.clip import Frozen
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.feature_cache import EncodedPicture, split_features
 from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss
 from mirror_depth_ros.training.pictures import Picture
-from mirror_depth_ros.training.schedule import adamw_warmup_cosine
 from mirror_depth_ros.validation import Choice, Number, Rule, check
 
 Batch = Picture | EncodedPicture
@@ -147,6 +146,45 @@ class DepthTraining(lightning.LightningModule):
         )
 
 
+class MirrorDepthTraining(DepthTraining):
+    """Mirror and decoder of a network on a frozen CLIP, from the start or from a checkpoint."""
+
+    model: MirrorDepth
+
+    def __init__(
+        self,
+        network: MirrorDepthConfig = MirrorDepthConfig(),  # noqa: B008 - it is frozen
+        init: str | None = None,
+        clip_weights: str | None = None,
+        loss: Literal['silog', 'log_l1', 'relative'] = 'silog',
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            network: The network to train from the start.
+            init: Go on from this model instead, builtin or the path of a checkpoint;
+                its network is taken, and what is said about one above is not.
+            clip_weights: Where this machine has the CLIP weights, a tag of open_clip or a file, if
+                elsewhere than the network or the checkpoint says.
+            loss: What is minimised, of the logarithm of depth.
+            lr: Highest learning rate, after the warm-up.
+            weight_decay: Of AdamW; biases and norms are spared.
+        """
+        # First: a CLIP takes long to load.
+        check(
+            {'loss': loss, 'lr': lr, 'weight_decay': weight_decay}, OPTION_RULES, prefix='model.'
+        )
+        if init is None:
+            if clip_weights is not None:
+                network = replace(network, clip_weights=clip_weights)
+            model = MirrorDepth.from_config(network)
+        else:
+            model = load_checkpoint(init, clip_weights=clip_weights, folded=False)
+        super().__init__(model.train(), lr=lr, weight_decay=weight_decay, loss=loss)
+
+
 def _frozen_parts(module: nn.Module) -> list[str]:
     """Return the names of a training's frozen modules, as its state would call what they hold."""
     return [f'{name}.' for name, part in module.named_modules() if isinstance(part, Frozen)]
@@ -167,28 +205,30 @@ def _expect_nothing_frozen(module: nn.Module, incompatible: Any) -> None:
     incompatible.missing_keys[:] = missing
 
 
-class MirrorHistory(lightning.Callback):
-    """Keeps the mirror as it was on the way, to see what an unconverged one does."""
+def adamw_warmup_cosine(
+    parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float, total_steps: int
+) -> dict[str, Any]:
+    """Return AdamW with 5 % linear warm-up and cosine decay, as Lightning wants it.
 
-    #: Shares of the training after which the mirror is kept.
-    SHARES = (0.01, 0.1, 0.3, 1.0)
+    Weight decay spares biases, norms and other vectors.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    groups = [
+        {'params': [p for p in trained if p.ndim >= 2], 'weight_decay': weight_decay},
+        {'params': [p for p in trained if p.ndim < 2], 'weight_decay': 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=lr, total_steps=total_steps, pct_start=0.05, cycle_momentum=False
+    )
+    return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
 
-    def __init__(self, folder: Path) -> None:
-        """Write ``mirror_001.safetensors`` and so on, by per cent, into ``folder``."""
-        self._folder = folder
 
-    @staticmethod
-    def file_name(share: float) -> str:
-        """Return the name of the file for the mirror after a share of the training."""
-        return f'mirror_{round(100 * share):03d}.safetensors'
+def warmed_up_average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+    """Return the next exponential moving average of a weight, as ``AveragedModel`` wants it.
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, *args: Any, **kwargs: Any
-    ) -> None:
-        """Keep the mirror when one of the shares is reached."""
-        total = int(trainer.estimated_stepping_batches)
-        for share in self.SHARES:
-            if trainer.global_step == max(1, round(share * total)):
-                mirror = pl_module.model.mirror().detach().float().contiguous()
-                self._folder.mkdir(parents=True, exist_ok=True)
-                write_bytes(self._folder / self.file_name(share), save({'mirror': mirror}))
+    The average reaches back over a tenth of the steps so far, at most over a thousand: it forgets
+    the random start, and is worth looking at from the first hundred steps on.
+    """
+    decay = min(0.999, (1.0 + float(updates)) / (10.0 + float(updates)))
+    return torch.lerp(current, averaged, decay)

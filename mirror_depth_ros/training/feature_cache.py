@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +22,9 @@ from torch.utils.data import Dataset
 
 from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder, ImageEncoder
-from mirror_depth_ros.training.made_apart import made_apart
+from mirror_depth_ros.training.disk_cache import RowFile, RowWriter, atomic_path
+from mirror_depth_ros.training.loading import Draw
 from mirror_depth_ros.training.pictures import Picture
-from mirror_depth_ros.training.row_file import RowFile, RowWriter
 
 _BATCH = 32
 
@@ -52,7 +53,9 @@ class CachedPictures(Dataset[EncodedPicture]):
     def __len__(self) -> int:
         return len(self._features)
 
-    def __getitem__(self, index: int) -> EncodedPicture:
+    def __getitem__(self, index: int | Draw) -> EncodedPicture:
+        if isinstance(index, Draw):  # its seed has nothing left to decide
+            index = index.number
         return EncodedPicture(
             _as_bf16(self._features[index]),
             torch.from_numpy(self._depth[index].astype(np.float32)),
@@ -61,34 +64,38 @@ class CachedPictures(Dataset[EncodedPicture]):
 
 
 def cache_pictures(
-    pictures: Sequence[Picture], encoder: ImageEncoder, folder: Path
+    pictures: Iterable[Picture], count: int, encoder: ImageEncoder, folder: Path
 ) -> CachedPictures:
     """Encode pictures that all have the same size; a finished cache is opened instead.
 
     They are opened one after the other and only one batch is ever in memory. The folder's name
     should say which encoder and which pictures made it. Several processes may do it at once, see
-    :func:`made_apart`.
+    :func:`atomic_path`.
 
-    :param pictures: opened by number; each is opened once.
+    :param pictures: ``count`` of them; each is opened once, and none where the cache is there.
     :raises OSError: if the disk does not hold it.
     """
     if not (folder / 'focal_px.npy').exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with made_apart(folder) as unfinished:
+        with atomic_path(folder) as unfinished:
             unfinished.mkdir()
-            _encode_pictures(pictures, encoder, unfinished)
+            _encode_pictures(pictures, count, encoder, unfinished)
     return CachedPictures(folder)
 
 
-def _encode_pictures(pictures: Sequence[Picture], encoder: ImageEncoder, folder: Path) -> None:
-    count, size = len(pictures), tuple(pictures[0].depth.shape[1:])
+def _encode_pictures(
+    pictures: Iterable[Picture], count: int, encoder: ImageEncoder, folder: Path
+) -> None:
+    opened = iter(pictures)
+    first = next(opened)
+    opened, size = chain([first], opened), first.size
     # Half precision: a step of 6 cm at 100 m, less than any sensor resolves there.
     depth = RowWriter(folder / 'depth.npy', np.float16, (count, 1, *size))
     shape = (count, *_feature_shape(encoder, size))
     features = RowWriter(folder / 'features.npy', np.uint16, shape)
     focal_px = np.empty(count, np.float32)
     for start in track(range(0, count, _BATCH), 'encoding'):
-        batch = [pictures[i] for i in range(start, min(start + _BATCH, count))]
+        batch = list(islice(opened, _BATCH))
         features.append(_encode(encoder, torch.stack([picture.image for picture in batch])))
         depth.append(torch.stack([picture.depth for picture in batch]).numpy())
         focal_px[start : start + len(batch)] = [float(picture.focal_px) for picture in batch]

@@ -1,4 +1,7 @@
-"""Batches in an order that a training can go on with after it was killed."""
+"""Samples of any data set as pictures of one size: varied to train on, whole to validate on.
+
+To train on, they come in batches of an order that a training can go on with after it was killed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,15 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mirror_depth_ros.data.sample import DepthSample, LazySequence
+from mirror_depth_ros.depth.eval_protocols import Protocol
+from mirror_depth_ros.depth.metrics import counted_pixels
+from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.training.augmentation import Augmentation
+from mirror_depth_ros.training.pictures import Picture, crop, resize, to_picture
 
 
 class Draw(NamedTuple):
@@ -19,6 +30,71 @@ class Draw(NamedTuple):
     #: Decides all that is random about it; every draw of a training has its own. 32 bits, as
     #: torch's generator on a CPU looks at no more of them.
     seed: int
+
+
+class TrainingPictures(Dataset[Picture]):
+    """Samples as pictures of one size, varied as the seed of each draw says."""
+
+    def __init__(
+        self,
+        samples: LazySequence[DepthSample],
+        augmentation: Augmentation,
+        size: tuple[int, int],
+    ) -> None:
+        self._samples, self._augmentation = samples, augmentation
+        #: Height and width of every picture [pixels].
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, draw: Draw) -> Picture:
+        picture = to_picture(self._samples[draw.number])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(draw.seed)
+            return self._augmentation(picture, self.size)
+
+    def variants(self, count: int, *, seed: int) -> Iterator[Picture]:
+        """Yield ``count`` variants of every picture, always the same ones."""
+        for index in range(len(self) * count):
+            draw_seed = np.random.default_rng((seed, index)).integers(2**32)
+            yield self[Draw(index // count, int(draw_seed))]
+
+
+class ValidationPictures(Dataset[Picture]):
+    """Images as the estimator would show them to the network; the truth at its own size."""
+
+    def __init__(
+        self,
+        samples: LazySequence[DepthSample],
+        protocol: Protocol,
+        network: DepthNetwork,
+    ) -> None:
+        self._samples, self._protocol = samples, protocol
+        self._network_size = network.input_size
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def sample(self, index: int) -> DepthSample:
+        """Return an image as it is; numbers beyond the last begin anew."""
+        return self._samples[index % len(self)]
+
+    def __getitem__(self, index: int) -> Picture:
+        sample = self._samples[index]
+        whole = to_picture(sample)
+        height, width = whole.size
+        mask, max_depth = self._protocol.mask(height, width), self._protocol.max_depth
+        try:
+            counted = counted_pixels(whole.depth[0].numpy(), max_depth=max_depth, mask=mask)
+        except ValueError as error:
+            raise ValueError(
+                f'{sample.name}: {error}, leave the image out, or choose another --data.protocol '
+                f'than {self._protocol.name}'
+            ) from error
+        whole = whole._replace(depth=whole.depth.where(torch.from_numpy(counted), torch.nan))
+        seen = crop(whole, self._protocol.input_window(height, width))
+        return resize(seen, self._network_size(*seen.size))._replace(depth=seen.depth)
 
 
 class ResumableLoader(DataLoader[Any]):
@@ -53,7 +129,7 @@ class ResumableLoader(DataLoader[Any]):
             )
         #: How long batches were waited for, since there is this loader [s].
         self.waited_s = 0.0
-        self._order = _Order(count, batch_size, seed=seed, rank=rank, world=world)
+        self._order = _SeededSampler(count, batch_size, seed=seed, rank=rank, world=world)
         super().__init__(
             dataset,
             batch_sampler=self._order,
@@ -98,7 +174,7 @@ def _compute_alone(worker: int) -> None:
     cv2.setNumThreads(0)
 
 
-class _Order(Sampler[list[Draw]]):
+class _SeededSampler(Sampler[list[Draw]]):
     """Batches of draws, from the one after those that were taken to the end of its epoch."""
 
     def __init__(self, count: int, batch_size: int, *, seed: int, rank: int, world: int) -> None:

@@ -47,7 +47,7 @@ def to_picture(sample: DepthSample) -> Picture:
     return Picture(image, depth, torch.tensor(sample.camera.focal_px, dtype=torch.float32))
 
 
-def cut(picture: Picture, window: Window) -> Picture:
+def crop(picture: Picture, window: Window) -> Picture:
     """Return a part of a picture, as a view: the same focal length, another principal point."""
     rows, columns = window.slices
     return picture._replace(
@@ -55,11 +55,11 @@ def cut(picture: Picture, window: Window) -> Picture:
     )
 
 
-def turn(picture: Picture, angle_deg: float, size: tuple[int, int]) -> Picture:
-    """Return the window in the centre of a picture that is turned about it, counterclockwise.
+def rotate(picture: Picture, angle_deg: float, size: tuple[int, int]) -> Picture:
+    """Return the window in the centre of a picture that is rotated about it, counterclockwise.
 
     A camera that rolls about its optical axis sees this; depth along Z and focal length stay. The
-    axis need not pass through the centre: turning about another point only moves the principal
+    axis need not pass through the centre: rotating about another point only moves the principal
     point. Beyond the picture's edge the image is black and depth is NaN.
 
     :param size: height and width of the window [pixels].

@@ -21,11 +21,9 @@ from mirror_depth_ros.depth.metrics import depth_metrics
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
-from mirror_depth_ros.training.depth_training import Batch, DepthTraining
-from mirror_depth_ros.training.loading import ResumableLoader
-from mirror_depth_ros.training.picture_sets import ValidationPictures
+from mirror_depth_ros.training.depth_training import Batch, DepthTraining, warmed_up_average
+from mirror_depth_ros.training.loading import ResumableLoader, ValidationPictures
 from mirror_depth_ros.training.pictures import Picture
-from mirror_depth_ros.training.schedule import warmed_up_average
 from research.builtin.fast_encoder import FastModule, has_matrix_unit
 from research.builtin.mixture import Mixture, RealFrames, Rendered, root_weights
 
@@ -194,9 +192,8 @@ def _validation(
     for folder in sorted(f for f in photographs.iterdir() if f.is_dir()):
         frames = FrameFolder(folder)
         protocol = named_protocol('outdoor' if folder.name in _STREETS else 'indoor')
-        usable = list(range(len(frames)))
         names.append(folder.name)
-        loaders.append(DataLoader(ValidationPictures(frames, usable, protocol, model)))
+        loaders.append(DataLoader(ValidationPictures(frames, protocol, model)))
     for kind in ('indoor', 'close', 'outdoor'):
         pictures = Rendered([rendered], kind)
         names.append(kind)

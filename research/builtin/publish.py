@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from mirror_depth_ros.inference.engines.shipped_onnx import write_shipped_onnx
 from mirror_depth_ros.model.checkpoint import save_checkpoint
 from mirror_depth_ros.model.clip import FrozenTextEncoder
-from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
+from mirror_depth_ros.model.clip_loading import LOCAL_FOLDER
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 

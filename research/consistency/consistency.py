@@ -48,8 +48,8 @@ class TemporalDisagreement:
 
     #: Mean of ``|moved - predicted| / predicted`` over the co-visible pixels.
     mean: float
-    #: Co-visible pixels as a share of all pixels of the first frame.
-    covisible_share: float
+    #: Co-visible pixels as a fraction of all pixels of the first frame.
+    covisible_fraction: float
     #: The disagreement of each pixel of the first frame, float32 ``[H, W]``, NaN elsewhere.
     error_map: NDArray[np.float32]
 

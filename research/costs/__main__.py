@@ -1,11 +1,11 @@
 """What the node costs beside its estimator, and transport, growth and start-up.
 
-``python -m research.costs --help``.
+``OMP_WAIT_POLICY=passive python -m research.costs --help``: threads wait as those of
+``mirror_depth`` do.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +26,7 @@ from mirror_depth_ros.inference.heap import keep_freed_memory
 from research.costs import growth, start_up, transport
 from research.costs.node import measure_node, measure_packing
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Rounds = Annotated[int, typer.Option(min=1, help='How often everything is measured, in turn.')]
 # Blocks of the node's frames and of estimates alone, and how long the camera runs freely [s].
@@ -131,7 +131,7 @@ def measure_start_up(
 
 def _check_ros() -> None:
     if (remedy := missing_ros()) is not None:
-        raise ValueError(remedy)
+        raise SystemExit(remedy)
 
 
 @contextmanager
@@ -157,11 +157,11 @@ def _print_rows(rows: list[dict[str, Any]], title: str) -> None:
     Console().print(table)
 
 
-def _finish(result: Mapping[str, Any], shown: tuple[str, ...], json_file: Path | None) -> None:
+def _finish(result: dict[str, Any], shown: tuple[str, ...], json_file: Path | None) -> None:
     for name in shown:
         Console().print(f'{name.replace("_", " ")}: {result[name]:.2f}')
     if json_file is not None:
-        write_json(json_file, json.loads(json.dumps(result)))
+        write_json(json_file, result)
 
 
 def _absolute(model: str) -> str:
@@ -170,4 +170,4 @@ def _absolute(model: str) -> str:
 
 
 if __name__ == '__main__':
-    app()
+    app(prog_name='python -m research.costs')

@@ -16,22 +16,15 @@ def main() -> int:
     """Run the node until it is interrupted; return the process's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('subject', help='Subject.to_dict() as JSON')
-    parser.add_argument(
-        '--threads', type=int, default=0, help="of PyTorch's; 0: as many as it likes"
-    )
     options = parser.parse_args(own_arguments(sys.argv, name='benchmark'))
 
     def load_estimator(*_: Any, **__: Any) -> Estimator:
-        import torch
-
         from mirror_depth_ros.evaluation.benchmark.subject import (
             Subject,
             load_network,
             make_estimator,
         )
 
-        if options.threads:
-            torch.set_num_threads(options.threads)
         subject = Subject.from_dict(json.loads(options.subject))
         return make_estimator(load_network(subject), subject)
 

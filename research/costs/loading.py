@@ -1,4 +1,6 @@
-"""How much of its time a training waits for data on this machine: ``python -m`` this module.
+"""How much of its time a training waits for data on this machine.
+
+``python -m research.costs.loading --help``.
 
 A share above a fifth asks for more ``--workers``, or for ``--features cached``.
 """
@@ -22,8 +24,8 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.inference.threads import let_idle_threads_sleep
-from mirror_depth_ros.model.resources import recipe_directory
-from mirror_depth_ros.training.command import recipe_path, train
+from mirror_depth_ros.model.resources import recipe_directory, recipe_path
+from mirror_depth_ros.training.command import train
 
 _HEIGHT, _WIDTH, _FOCAL_PX = 480, 640, 518.8579  # as NYU Depth v2
 _FEW = 3  # steps that are slower than others: memory is fetched, kernels are chosen
@@ -178,7 +180,7 @@ def main() -> None:
     parser.add_argument('--json', type=Path, help='write the figures to this file, too')
     options, more = parser.parse_known_args()
     let_idle_threads_sleep()
-    with tempfile.TemporaryDirectory(prefix='loading_benchmark_') as folder:
+    with tempfile.TemporaryDirectory(prefix='mirror_depth_loading_') as folder:
         found = measure(options, more, Path(folder))
     print(json.dumps(found, indent=2))
     if options.json is not None:

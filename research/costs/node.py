@@ -13,8 +13,15 @@ from mirror_depth_ros.cli.processes import Child, Children, interruptible, modul
 from mirror_depth_ros.cli.ros_environment import private_environment
 
 _PACKAGE = 'research.costs'
+_ROOT = Path(__file__).parents[2]
 # Frames of the node and estimates alone take turns, so many of each at a time.
 _BLOCK = 5
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment where ``module_command`` finds research/, which is not installed."""
+    others = environment.get('PYTHONPATH')
+    return {**environment, 'PYTHONPATH': os.pathsep.join(filter(None, (str(_ROOT), others)))}
 
 
 def measure_packing(height: int, width: int, *, rounds: int) -> dict[str, dict[str, float]]:
@@ -31,7 +38,7 @@ def measure_packing(height: int, width: int, *, rounds: int) -> dict[str, dict[s
     with (
         TemporaryDirectory(prefix='mirror_depth_') as folder,
         interruptible(),
-        Children(Path(folder), os.environ) as children,
+        Children(Path(folder), child_environment(os.environ)) as children,
     ):
         return _answer(children.start('packing', command, read_output=True), [])
 
@@ -44,7 +51,6 @@ def measure_node(
     blocks: int,
     seconds: float,
     rate_hz: float,
-    threads: int | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Measure the node against the estimator alone, in alternate blocks.
@@ -64,10 +70,9 @@ def measure_node(
     height, width = camera
     names = ('image', 'camera_info')
     topics = [part for name in names for part in ('-r', f'{name}:=/camera/{name}')]
-    thread_options = ['--threads', str(threads)] if threads else []
     commands = {
         'camera': ['camera', '--ros-args', '-p', f'width:={width}', '-p', f'height:={height}'],
-        'depth node': ['depth_node', json.dumps(subject), *thread_options, '--ros-args'],
+        'depth node': ['depth_node', json.dumps(subject), '--ros-args'],
     }
     outputs = ('depth:=/mirror_depth/depth/image', 'points:=/mirror_depth/points')
     receiver_topics = [part for remap in outputs for part in ('-r', remap)]
@@ -75,7 +80,8 @@ def measure_node(
     estimator_ms: list[float] = []
     with TemporaryDirectory(prefix='mirror_depth_') as folder, interruptible():
         logs = Path(folder)
-        with Children(logs, private_environment(os.environ, logs)) as children:
+        environment = child_environment(private_environment(os.environ, logs))
+        with Children(logs, environment) as children:
             others = [
                 children.start(
                     name,

@@ -14,7 +14,7 @@ from mirror_depth_ros.cli.ros_environment import (
     private_environment,
     profile_variable,
 )
-from research.costs.node import ask
+from research.costs.node import ask, child_environment
 
 _PACKAGE = 'research.costs'
 MESSAGES = ('image', 'depth', 'points')
@@ -67,7 +67,7 @@ def _receive(
         interruptible(),
         Children(Path(folder), {}) as children,
     ):
-        common = private_environment(_plain_environment(), Path(folder))
+        common = child_environment(private_environment(_plain_environment(), Path(folder)))
         variable = profile_variable(os.environ)
         profile = common.pop(variable, str(find_config('fastdds.xml')))
         environments = [

@@ -1,4 +1,4 @@
-"""The tables of ``docs/performance.md``, from what ``mirror_depth benchmark --json`` wrote."""
+"""The tables of ``docs/performance.md``, from what ``research.costs --json`` wrote."""
 
 from __future__ import annotations
 

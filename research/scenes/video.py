@@ -13,7 +13,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from mirror_depth_ros.data.lazy_sequence import LazySequence
+from mirror_depth_ros.data.sample import LazySequence
 from mirror_depth_ros.depth.files import write_json
 from research.scenes.assembly import Scene
 from research.scenes.camera import View

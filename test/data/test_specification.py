@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.kitti import KittiFolder
-from mirror_depth_ros.data.lazy_sequence import Part
 from mirror_depth_ros.data.nyu import NyuFolder, NyuMat
+from mirror_depth_ros.data.sample import Selection
 from mirror_depth_ros.data.specification import open_data, part_bounds
 
 
@@ -97,7 +97,7 @@ def test_parts_of_a_folder(tmp_path: Path) -> None:
     folder = write_frames(tmp_path / 'frames', 5)
     everything = names(f'frames:{folder}')
     assert len(everything) == 5
-    assert isinstance(open_data(f'frames:{folder}[:4]').samples, Part)
+    assert isinstance(open_data(f'frames:{folder}[:4]').samples, Selection)
     # 50% of 5 is 2.5, rounded upwards; 12.5% is 0.625
     for part, first, last in (
         ('[:80%]', 0, 4),

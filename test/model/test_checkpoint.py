@@ -59,6 +59,30 @@ def test_half_precision_halves_the_file(tiny_model: Path, tmp_path: Path) -> Non
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
 
 
+def test_files_of_version_0_1_0_load_where_nothing_they_chose_is_gone(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    old, metadata = tmp_path / 'old.safetensors', metadata_of(tiny_model)
+    settled = {
+        'condition': 'mirror',
+        'tap_order': 'deepest_first',
+        'block': 'post_norm_relu',
+        'refinements': 0,
+    }
+    config = {**json.loads(metadata['config']), **settled}
+    del config['confidence']  # which came amid that version
+    save_file(load_file(tiny_model), old, {**metadata, 'config': json.dumps(config)})
+    assert load_checkpoint(old).config == load_checkpoint(tiny_model).config
+    for name, value in {'condition': 'none', 'block': 'convolution', 'refinements': 2}.items():
+        other = json.dumps({**config, name: value})
+        save_file(load_file(tiny_model), old, {**metadata, 'config': other})
+        message = (
+            f'got {name}={value!r}, expected .* version 0.1.0, which made the file; use .*old'
+        )
+        with pytest.raises(ValueError, match=message):
+            load_checkpoint(old)
+
+
 def test_folded_networks_cannot_be_saved(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'save before fold\(\)'):
         save_checkpoint(load_checkpoint(tiny_model), tmp_path / 'x.safetensors')

@@ -8,7 +8,8 @@ import open_clip
 import pytest
 import torch
 
-from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
+from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder, make_image_encoder
 
 TEXT = {'width': 16, 'heads': 2, 'layers': 1, 'context_length': 8, 'vocab_size': 20}

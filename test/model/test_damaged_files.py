@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mirror_depth_ros.inference.estimator import DepthEstimator
-from mirror_depth_ros.model.clip import load_clip
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, model_directory
 
 PARTS = [percent / 100 for percent in range(100)]

@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mirror_depth_ros.model.decoder import (
-    ConvolutionBlock,
-    Decoder,
-    Expansion,
-    Film,
-    PatchPositions,
-)
+from mirror_depth_ros.model.decoder import Decoder, Expansion, PatchPositions
+from mirror_depth_ros.model.mirror import Film
 
 
 def make_decoder(**changes: object) -> Decoder:
@@ -22,7 +17,6 @@ def make_decoder(**changes: object) -> Decoder:
         'heads': 2,
         'mlp_width': 16,
         'patch_size': 16,
-        'block': 'post_norm_relu',
         'film_every_tap': False,
     }
     return Decoder(**{**options, **changes}).eval()  # type: ignore[arg-type]
@@ -42,37 +36,6 @@ def test_expansion_equals_the_transposed_convolutions(patch_size: int) -> None:
     x = torch.randn(2, 6, 3, 5)
     expected = expansion.second(expansion.first(x).relu())
     torch.testing.assert_close(expansion(x), expected, atol=1e-6, rtol=1e-5)
-
-
-def test_a_convolution_block_mixes_seven_by_seven_patches() -> None:
-    torch.manual_seed(0)
-    block = ConvolutionBlock(6, 12)
-    x = torch.randn(2, 9 * 11, 6)
-    changed = x.clone()
-    changed[:, 4 * 11 + 5] += 1.0 * torch.randn(6)  # row 4, column 5
-    reach = (block(x, (9, 11)) != block(changed, (9, 11))).any(dim=-1)[0].view(9, 11)
-    assert reach[1:8, 2:9].all()
-    assert reach.sum() == 49
-
-
-def test_a_convolution_block_adds_to_what_it_was_given() -> None:
-    block = ConvolutionBlock(4, 8)
-    with torch.no_grad():
-        for layer in (block.depthwise, block.linear2):
-            layer.weight.zero_()
-            layer.bias.fill_(0.5)
-    x = torch.randn(1, 6, 4)
-    torch.testing.assert_close(block(x, (2, 3)), x + 1.0)
-
-
-def test_refinements_are_convolutions_at_a_quarter_of_the_resolution() -> None:
-    torch.manual_seed(0)
-    expansion = Expansion(8, 16, refinements=2)
-    x = torch.randn(2, 8, 3, 5)
-    quarter = expansion.first(x).relu()  # [2, 2, 12, 20]
-    for convolution in expansion.refinements:
-        quarter = quarter + convolution(quarter).relu()
-    torch.testing.assert_close(expansion(x), expansion.second(quarter), atol=1e-6, rtol=1e-5)
 
 
 def test_positions_span_the_trained_grid_and_go_beyond_it() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from mirror_depth_ros.model.decoder import parameter_count
-from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig, preset
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 
 
 @pytest.fixture
@@ -17,23 +18,22 @@ def config(tiny_network: dict[str, Any]) -> MirrorDepthConfig:
     return MirrorDepthConfig(**tiny_network)
 
 
-@pytest.mark.parametrize('name', ['clip2depth', 'clip2depth-every-tap'])
 def test_the_papers_configuration_trains_1_16_million_parameters(
-    name: str, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.ERROR)
-    network = MirrorDepth.from_config(preset(name))
+    network = MirrorDepth.from_config(MirrorDepthConfig())
     # mirror 64 * 512; projections 3 * (768 * 64 + 64); FiLM 2 * (512 * 64 + 64);
     # blocks 3 * 281,152; head 36,928 + 32,800 + 513
     expected = 32_768 + 147_648 + 65_664 + 843_456 + 70_241
     assert parameter_count(network) == expected == 1_159_777
 
 
-@pytest.mark.parametrize('reading', ['clip2depth', 'clip2depth-every-tap'])
-def test_folding_changes_nothing(config: MirrorDepthConfig, reading: str) -> None:
-    fields = ('film', 'tap_order', 'block')
-    changes = {name: getattr(preset(reading), name) for name in fields}
-    network = MirrorDepth.from_config(MirrorDepthConfig(**{**config.to_dict(), **changes})).eval()
+@pytest.mark.parametrize('film', ['deepest', 'every'])
+def test_folding_changes_nothing(config: MirrorDepthConfig, film: str) -> None:
+    network = MirrorDepth.from_config(replace(config, film=film)).eval()
+    # mirror 6 x 16; FiLM 2 x (24 x 16 + 16)
+    assert parameter_count(network) - parameter_count(network.decoder) == 96 + 800
     images, focal = torch.rand(2, 3, 32, 80), torch.tensor([40.0, 90.0])
     with torch.no_grad():
         unfolded = network(images, focal)
@@ -45,35 +45,20 @@ def test_folding_changes_nothing(config: MirrorDepthConfig, reading: str) -> Non
     torch.testing.assert_close(folded, unfolded, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ('condition', 'trained'),
-    [
-        # mirror 6 x 16 or one vector of 24; FiLM 2 x (24 x 16 + 16)
-        ('mirror', 96 + 800),
-        ('mirror_mean', 96 + 800),
-        ('mirror_frozen', 800),
-        ('free', 24 + 800),
-        ('none', 0),
-    ],
-)
-def test_the_condition_can_come_from_elsewhere(
-    config: MirrorDepthConfig, condition: str, trained: int
-) -> None:
-    network = MirrorDepth.from_config(
-        MirrorDepthConfig(**{**config.to_dict(), 'condition': condition})
-    )
-    assert parameter_count(network) - parameter_count(network.decoder) == trained
+def test_a_variant_may_have_another_condition(config: MirrorDepthConfig) -> None:
+    class Unconditional(MirrorDepth):
+        def condition(self) -> tuple[torch.Tensor, torch.Tensor]:
+            width = self.decoder.film_width
+            return torch.full((width,), 3.0), torch.zeros(width)
+
+    network = Unconditional.from_config(config)
     images, focal = torch.rand(1, 3, 48, 64), torch.tensor([40.0])
     unfolded = network(images, focal)
     unfolded.log().mean().backward()
-    learns = condition not in ('mirror_frozen', 'none')
-    assert (network.mirror.embeddings.grad is not None) == learns
-    if condition == 'none':
-        scale, shift = network.condition()
-        assert torch.equal(scale, torch.ones(16))
-        assert torch.equal(shift, torch.zeros(16))
+    assert network.mirror.embeddings.grad is None
     with torch.no_grad():
         torch.testing.assert_close(network.fold()(images, focal), unfolded, atol=1e-5, rtol=0)
+    assert torch.equal(network.film_scale, torch.full((16,), 3.0))
 
 
 def test_depth_is_proportional_to_the_focal_length(config: MirrorDepthConfig) -> None:
@@ -137,8 +122,7 @@ def test_refuses_a_mirror_longer_than_the_text_encoder(config: MirrorDepthConfig
         ({'heads': 0}, 'got heads=0, expected an integer from 1 to 64'),
         ({'mlp_width': True}, 'got mlp_width=True, expected an integer from 1 to 16384'),
         ({'width': 10**9, 'heads': 1}, 'got width=1000000000, expected an integer from 1 to 1024'),
-        ({'refinements': -1}, 'got refinements=-1, expected an integer from 0 to 16'),
-        ({'condition': 'words'}, "got condition='words', expected one of mirror, mirror_mean"),
+        ({'blocks_per_tap': 0}, 'got blocks_per_tap=0, expected an integer from 1 to 16'),
         ({'width': 30, 'heads': 4}, 'expected an even width that the heads divide'),
         ({'min_depth': 5.0, 'max_depth': 5.0}, 'expected min_depth < max_depth'),
         ({'reference_focal_px': float('nan')}, 'got reference_focal_px=nan'),
@@ -159,7 +143,7 @@ def test_configuration_refuses_nonsense(changes: dict[str, object], message: str
 
 
 def test_configuration_survives_json_and_refuses_other_versions() -> None:
-    config = preset('clip2depth-every-tap', input_size=(96, 128))
+    config = MirrorDepthConfig(film='every', input_size=(96, 128))
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in config.to_dict().items()}
     assert MirrorDepthConfig.from_dict(values) == config
     with pytest.raises(ValueError, match='the file is of another version'):
@@ -167,5 +151,3 @@ def test_configuration_survives_json_and_refuses_other_versions() -> None:
     for name, value in {'min_depth': 'near', 'taps': ['a'], 'clip': 3, 'heads': 2.5}.items():
         with pytest.raises(ValueError, match=rf'got {name}(\[0\])?=.*, expected'):
             MirrorDepthConfig.from_dict({**values, name: value})
-    with pytest.raises(ValueError, match="got preset 'best', expected clip2depth"):
-        preset('best')

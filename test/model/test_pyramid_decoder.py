@@ -208,9 +208,3 @@ def test_a_network_without_doubt_says_none() -> None:
     plain = MirrorDepthConfig.from_dict({**network.config.to_dict(), 'confidence': False})
     other = MirrorDepth(plain, network.image_encoder, network.text_encoder).eval()
     assert other.predict(network.image_encoder(torch.rand(1, 3, 64, 96)), (2, 3))[1] is None
-
-
-def test_files_from_before_confidence_still_load() -> None:
-    values = MirrorDepthConfig().to_dict()
-    del values['confidence']
-    assert MirrorDepthConfig.from_dict(values) == MirrorDepthConfig()

@@ -18,16 +18,12 @@ import yaml
 
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_facts, load_checkpoint
-from mirror_depth_ros.model.resources import recipe_directory
-from mirror_depth_ros.training.command import (
-    DurableCheckpoints,
-    check_unchanged,
-    recipe_path,
-    train,
-)
+from mirror_depth_ros.model.resources import recipe_directory, recipe_path
+from mirror_depth_ros.training.callbacks import DurableCheckpoints
+from mirror_depth_ros.training.command import check_unchanged, train
 from mirror_depth_ros.training.depth_training import DepthTraining
 
-#: The recipes of ``mirror_depth train``; beside them are those of ``make builtin``.
+#: The recipes of ``mirror_depth train``.
 RECIPES = ('bag', 'kitti', 'nyu')
 
 

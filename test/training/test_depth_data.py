@@ -16,16 +16,12 @@ import pytest
 import torch
 
 from mirror_depth_ros.data.frames import FrameFolder
+from mirror_depth_ros.data.sample import Selection
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS, Protocol, Window
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
-from mirror_depth_ros.training.depth_data import (
-    DepthData,
-    FixedVariants,
-    TrainingPictures,
-    ValidationPictures,
-)
-from mirror_depth_ros.training.loading import Draw
+from mirror_depth_ros.training.depth_data import DepthData
+from mirror_depth_ros.training.loading import Draw, TrainingPictures, ValidationPictures
 
 VARIED = Augmentation(crop=(0.5, 1.0), flip=0.5, brightness=0.3, photometric=1.0)
 
@@ -119,9 +115,8 @@ def test_values_that_cannot_be(frames: Path) -> None:
 
 
 def test_a_draw_decides_all_of_a_picture(frames: Path) -> None:
-    pictures = TrainingPictures(FrameFolder(frames), [2, 5, 7], VARIED, (48, 64))
+    pictures = TrainingPictures(Selection(FrameFolder(frames), [2, 5, 7]), VARIED, (48, 64))
     assert len(pictures) == 3
-    assert pictures.name_of(1) == '05'
     one, same, other = (pictures[Draw(1, seed)] for seed in (11, 11, 12))
     assert one.image.shape == (3, 48, 64)
     assert one.depth.shape == (1, 48, 64)
@@ -131,7 +126,7 @@ def test_a_draw_decides_all_of_a_picture(frames: Path) -> None:
 
 
 def test_a_draw_leaves_chance_elsewhere_alone(frames: Path) -> None:
-    pictures = TrainingPictures(FrameFolder(frames), [0], VARIED, (48, 64))
+    pictures = TrainingPictures(FrameFolder(frames), VARIED, (48, 64))
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
@@ -140,16 +135,15 @@ def test_a_draw_leaves_chance_elsewhere_alone(frames: Path) -> None:
 
 
 def test_fixed_variants_differ_and_stay(frames: Path) -> None:
-    pictures = TrainingPictures(FrameFolder(frames), [0, 1], VARIED, (48, 64))
-    variants = FixedVariants(pictures, 3, seed=0)
-    assert len(variants) == 6
-    images = [picture.image for picture in variants]
+    pair = Selection(FrameFolder(frames), [0, 1])
+    pictures = TrainingPictures(pair, VARIED, (48, 64))
+    images = [picture.image for picture in pictures.variants(3, seed=0)]
     assert len({image.numpy().tobytes() for image in images}) == 6
-    again = FixedVariants(pictures, 3, seed=0)[4].image
+    again, other = ([*pictures.variants(3, seed=seed)][4].image for seed in (0, 1))
     assert torch.equal(again, images[4])
-    assert not torch.equal(FixedVariants(pictures, 3, seed=1)[4].image, images[4])
-    plain = TrainingPictures(FrameFolder(frames), [0, 1], NO_AUGMENTATION, (48, 64))
-    images = [picture.image for picture in FixedVariants(plain, 3, seed=0)]
+    assert not torch.equal(other, images[4])
+    plain = TrainingPictures(pair, NO_AUGMENTATION, (48, 64))
+    images = [picture.image for picture in plain.variants(3, seed=0)]
     assert torch.equal(images[0], images[2])
     assert not torch.equal(images[2], images[3])  # the second frame's first variant
 
@@ -157,7 +151,7 @@ def test_fixed_variants_differ_and_stay(frames: Path) -> None:
 def test_validation_shows_what_the_estimator_does(frames: Path, network: MirrorDepth) -> None:
     # The lower 41 rows and the middle 61 columns are seen; of the frame, rows 20:45 count.
     protocol = Protocol('made', 4.0, input_size=(41, 61), crop=Window(20, 10, 25, 50))
-    pictures = ValidationPictures(FrameFolder(frames), [1, 4], protocol, network)
+    pictures = ValidationPictures(Selection(FrameFolder(frames), [1, 4]), protocol, network)
     picture = pictures[1]
     assert picture.size == network.input_size(41, 61) == (48, 64)
     sample = FrameFolder(frames)[4]
@@ -174,7 +168,7 @@ def test_validation_shows_what_the_estimator_does(frames: Path, network: MirrorD
 
 def test_an_image_without_truth_where_it_counts(frames: Path, network: MirrorDepth) -> None:
     near = Protocol('near', 0.4, crop=None)  # the frames begin at half a metre
-    pictures = ValidationPictures(FrameFolder(frames), [6], near, network)
+    pictures = ValidationPictures(Selection(FrameFolder(frames), [6]), near, network)
     with pytest.raises(
         ValueError,
         match=r'06: got no pixel with 0.001 < truth < 0.4 m where it counts, in a truth of 0.5.* m'

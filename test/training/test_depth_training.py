@@ -1,16 +1,24 @@
-"""Steps of a training on pictures and on features, validation, and what checkpoints hold."""
+"""The loss on canonical depth, what is trained, how fast, and from where."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.training.depth_training import DepthTraining
+from mirror_depth_ros.training.depth_training import (
+    DepthTraining,
+    MirrorDepthTraining,
+    adamw_warmup_cosine,
+    warmed_up_average,
+)
+from mirror_depth_ros.training.loss import log_l1_loss
 from mirror_depth_ros.training.pictures import Picture
 
 
@@ -109,3 +117,70 @@ def test_what_is_trained_is_missed(make_training: Callable[..., DepthTraining]) 
     del state['model.mirror.embeddings']
     with pytest.raises(RuntimeError, match='Missing key.*model.mirror.embeddings'):
         training.load_state_dict(state)
+
+
+def test_weight_decay_spares_vectors_and_the_frozen_are_left_out() -> None:
+    model = nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Linear(5, 2))
+    model[2].requires_grad_(False)
+    parts = adamw_warmup_cosine(model.parameters(), lr=0.1, weight_decay=0.3, total_steps=40)
+    matrices, vectors = parts['optimizer'].param_groups
+    assert [weight.shape for weight in matrices['params']] == [(5, 3)]
+    assert [weight.shape for weight in vectors['params']] == [(5,), (5,), (5,)]
+    assert (matrices['weight_decay'], vectors['weight_decay']) == (0.3, 0.0)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    weight = nn.Parameter(torch.ones(2, 3))
+    parts = adamw_warmup_cosine([weight], lr=0.1, weight_decay=0.0, total_steps=60)
+    optimizer, scheduler = parts['optimizer'], parts['lr_scheduler']['scheduler']
+    rates = [optimizer.param_groups[0]['lr']]
+    for _ in range(59):
+        optimizer.step()
+        scheduler.step()
+        rates.append(optimizer.param_groups[0]['lr'])
+    # The third of the first 5 %, 0.05 * 60 = 3, has the highest; it begins with a 25th.
+    assert rates[:3] == pytest.approx([0.004, 0.052, 0.1])
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] < 1e-5
+
+
+def test_the_average_forgets_the_start_and_reaches_far_later() -> None:
+    averaged, current = torch.tensor([4.0]), torch.tensor([8.0])
+    # After no step (1 + 0) / (10 + 0) of the average is kept, after 90 steps 91 / 100.
+    assert warmed_up_average(averaged, current, 0).item() == pytest.approx(0.1 * 4 + 0.9 * 8)
+    average = warmed_up_average(averaged, current, torch.tensor(90)).item()
+    assert average == pytest.approx(0.91 * 4 + 0.09 * 8)
+    average = warmed_up_average(averaged, current, 10**6).item()
+    assert average == pytest.approx(0.999 * 4 + 0.001 * 8)
+
+
+def test_a_network_from_the_start(tiny_network: dict[str, Any]) -> None:
+    config = MirrorDepthConfig(**tiny_network)
+    training = MirrorDepthTraining(config, loss='log_l1', lr=0.5, weight_decay=0.25)
+    assert training.model.config == config
+    assert training.model.training
+    assert not training.model.image_encoder.training  # what is frozen stays in evaluation mode
+    assert (training.loss, training.lr, training.weight_decay) == (log_l1_loss, 0.5, 0.25)
+
+
+def test_a_network_to_go_on_from(tiny_model: Path) -> None:
+    training = MirrorDepthTraining(init=str(tiny_model))
+    assert training.model.config.width == 16  # not the default network's 64
+    assert not training.model.is_folded
+    assert training.model.decoder.training
+    kept = load_file(tiny_model)['mirror.embeddings']
+    assert torch.equal(training.model.mirror.embeddings, kept)
+
+
+def test_clip_weights_from_elsewhere(
+    moved_clip: tuple[Path, Path], tiny_network: dict[str, Any]
+) -> None:
+    model, weights = moved_clip
+    from_there = MirrorDepthTraining(init=str(model), clip_weights=str(weights))
+    config = MirrorDepthConfig(**{**tiny_network, 'clip': 'tiny'})
+    from_start = MirrorDepthTraining(config, clip_weights=str(weights))
+    assert from_start.model.config.clip_weights == str(weights)
+    fingerprints = {t.model.image_encoder.fingerprint() for t in (from_there, from_start)}
+    assert len(fingerprints) == 1
+    with pytest.raises(FileNotFoundError, match='expected an existing file or a tag'):
+        MirrorDepthTraining(init=str(model))

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from mirror_depth_ros.data.lazy_sequence import LazySequence
-from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
+from mirror_depth_ros.data.sample import LazySequence
+from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import (
@@ -50,7 +51,7 @@ def encoder(tiny_clip: str) -> FrozenImageEncoder:
 
 def test_a_cached_picture_is_what_it_was(encoder: FrozenImageEncoder, tmp_path: Path) -> None:
     album = Album(35)  # more than one batch of 32
-    cached = cache_pictures(album, encoder, tmp_path / 'features')
+    cached = cache_pictures(album, 35, encoder, tmp_path / 'features')
     assert len(cached) == 35
     picture, encoded = Album(35)[33], cached[33]
     with torch.inference_mode():
@@ -70,7 +71,7 @@ def test_the_same_depth_from_features_and_from_pictures(
     torch.manual_seed(4)
     network = MirrorDepth.from_config(MirrorDepthConfig(**tiny_network, output='log'))
     training = DepthTraining(network.eval(), lr=1e-3, weight_decay=0.0)
-    cached = cache_pictures(Album(2), encoder, tmp_path)
+    cached = cache_pictures(Album(2), 2, encoder, tmp_path)
     batch = EncodedPicture(*map(torch.stack, zip(*[cached[i] for i in range(2)])))
     pictures = Picture(*map(torch.stack, zip(*Album(2)[:])))
     with torch.inference_mode():
@@ -82,9 +83,9 @@ def test_the_same_depth_from_features_and_from_pictures(
 
 
 def test_a_finished_cache_is_opened(encoder: FrozenImageEncoder, tmp_path: Path) -> None:
-    cache_pictures(Album(3), encoder, tmp_path)
+    cache_pictures(Album(3), 3, encoder, tmp_path)
     again = Album(3)
-    assert len(cache_pictures(again, encoder, tmp_path)) == 3
+    assert len(cache_pictures(again, 3, encoder, tmp_path)) == 3
     assert again.opened == []
 
 
@@ -96,10 +97,10 @@ def test_an_unfinished_cache_is_made_anew(encoder: FrozenImageEncoder, tmp_path:
             return super().item(index)
 
     with pytest.raises(KeyboardInterrupt):
-        cache_pictures(Torn(34), encoder, tmp_path)
+        cache_pictures(Torn(34), 34, encoder, tmp_path)
     album = Album(34)
-    cached = cache_pictures(album, encoder, tmp_path)
-    assert album.opened[-1] == 33
+    cached = cache_pictures(album, 34, encoder, tmp_path)
+    assert album.opened == [*range(34)]
     assert cached[33].features.abs().sum() > 0
 
 
@@ -118,7 +119,7 @@ def test_a_full_disk_is_an_error_before_anything_is_encoded(
         # 3 pictures' depths of 48 * 64, 2 bytes each
         r'1.84e-05 GB; make room, or choose a folder on another disk',
     ):
-        cache_pictures(Album(3), encoder, tmp_path / 'features')
+        cache_pictures(Album(3), 3, encoder, tmp_path / 'features')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -128,9 +129,9 @@ def test_the_system_refuses_space(
     tmp_path: Path,
 ) -> None:
     with files_up_to(5000), pytest.raises(OSError, match='got File too large for '):
-        cache_pictures(Album(3), encoder, tmp_path / 'features')
+        cache_pictures(Album(3), 3, encoder, tmp_path / 'features')
     assert list(tmp_path.iterdir()) == []
-    assert len(cache_pictures(Album(3), encoder, tmp_path / 'features')) == 3
+    assert len(cache_pictures(Album(3), 3, encoder, tmp_path / 'features')) == 3
 
 
 def test_space_is_taken_beforehand(
@@ -147,25 +148,25 @@ def test_space_is_taken_beforehand(
         return encode(images)
 
     monkeypatch.setattr(encoder, 'forward', look)
-    cache_pictures(Album(3), encoder, tmp_path / 'made')
+    cache_pictures(Album(3), 3, encoder, tmp_path / 'made')
     assert min(taken) >= 0
 
 
 def test_pictures_that_another_process_encodes_meanwhile(
     encoder: FrozenImageEncoder, tmp_path: Path
 ) -> None:
-    # Of two processes, see test_made_apart; here a quicker one begins and ends amid the slower.
+    # Of two processes, see test_disk_cache; here a quicker one begins and ends amid the slower.
     folder = tmp_path / 'features' / 'name'
     kept: list[torch.Tensor] = []
 
     class Slow(Album):
         def item(self, index: int) -> Picture:
             if index == 1:
-                quicker = cache_pictures(Album(3), encoder, folder)
+                quicker = cache_pictures(Album(3), 3, encoder, folder)
                 kept.extend(quicker[i].features for i in range(3))
             return super().item(index)
 
-    cached = cache_pictures(Slow(3), encoder, folder)
+    cached = cache_pictures(Slow(3), 3, encoder, folder)
     assert list(folder.parent.iterdir()) == [folder]
     assert {file.name for file in folder.iterdir()} == {
         'features.npy',

@@ -15,7 +15,14 @@ from torch.utils.data import default_collate
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.eval_protocols import Window
-from mirror_depth_ros.training.pictures import Picture, cut, resize, resize_depth, to_picture, turn
+from mirror_depth_ros.training.pictures import (
+    Picture,
+    crop,
+    resize,
+    resize_depth,
+    rotate,
+    to_picture,
+)
 
 NAN = math.nan
 
@@ -77,7 +84,7 @@ def test_pictures_make_batches() -> None:
 
 def test_a_part_keeps_focal_length_and_places() -> None:
     picture = to_picture(a_sample())
-    part = cut(picture, Window(top=1, left=2, height=2, width=3))
+    part = crop(picture, Window(top=1, left=2, height=2, width=3))
     assert part.depth.tolist() == [[[7.0, 8.0, 9.0], [12.0, 13.0, 14.0]]]
     assert torch.equal(part.image, picture.image[:, 1:3, 2:5])
     assert part.focal_px == 12.0
@@ -85,7 +92,7 @@ def test_a_part_keeps_focal_length_and_places() -> None:
 
 def test_a_quarter_turn_counterclockwise() -> None:
     picture = to_picture(a_sample())
-    turned = turn(picture, 90.0, (5, 3))
+    turned = rotate(picture, 90.0, (5, 3))
     # The last column comes to the top.
     assert turned.depth[0].tolist() == [
         [4.0, 9.0, 14.0],
@@ -99,7 +106,7 @@ def test_a_quarter_turn_counterclockwise() -> None:
 
 
 def test_beyond_the_edge_lies_no_depth() -> None:
-    turned = turn(to_picture(a_sample()), 90.0, (3, 5))
+    turned = rotate(to_picture(a_sample()), 90.0, (3, 5))
     assert turned.depth[0, :, 1:4].isfinite().all()
     assert turned.depth[0, :, [0, 4]].isnan().all()
     assert not turned.image[:, :, [0, 4]].any()

@@ -14,9 +14,10 @@ from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.engines.torch_engine import DTYPES, torch_precision
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
-from mirror_depth_ros.model.clip import FrozenImageEncoder, load_clip
+from mirror_depth_ros.model.clip import FrozenImageEncoder
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.model.mirror_depth import MirrorDepth, preset
+from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def load_network(subject: Subject) -> DepthNetwork:
     network: DepthNetwork
     if subject.clip is not None:
         torch.manual_seed(0)
-        network = MirrorDepth.from_config(preset('clip2depth', clip=subject.clip))
+        network = MirrorDepth.from_config(MirrorDepthConfig(clip=subject.clip))
     else:
         network = load_checkpoint(subject.model)
     if subject.size is not None:

@@ -18,7 +18,7 @@ from mirror_depth_ros.inference.engines.onnxruntime_engine import OnnxRuntime
 from mirror_depth_ros.inference.engines.shared_bytes import put_back, take_out
 from mirror_depth_ros.inference.engines.verification import verify
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
-from mirror_depth_ros.model.clip_folder import weights_in
+from mirror_depth_ros.model.clip_loading import weights_in
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
 #: Of a file as :func:`write_shipped_onnx` writes it.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mirror_depth_ros.inference.engines.backend import check_precision
-from mirror_depth_ros.model.attention import SelfAttention
+from mirror_depth_ros.model.clip import SelfAttention
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.estimator import DepthEstimator
-from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder, load_clip
+from mirror_depth_ros.model.clip import FrozenImageEncoder, FrozenTextEncoder
+from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from research.baselines.baseline import Baseline
 from research.baselines.prompted import (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mirror_depth_ros.evaluation.benchmark import growth
 from mirror_depth_ros.evaluation.benchmark.subject import Subject
+from research.costs import growth
 
 
 def test_exponent_of_a_power_law() -> None:

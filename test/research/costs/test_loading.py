@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mirror_depth_ros.data.nyu import NyuFolder
-from mirror_depth_ros.training import loading_benchmark
+from research.costs import loading
 from research.costs.loading import StepClock, make_nyu_folder
 
 
@@ -41,7 +41,7 @@ def clock_of(monkeypatch: pytest.MonkeyPatch, *, steps: int, workers: int) -> St
         loader = SimpleNamespace(
             num_workers=workers, prefetch_factor=2 if workers else None, waited_s=waited_s
         )
-        monkeypatch.setattr(loading_benchmark.time, 'perf_counter', lambda s=step: 2.0 * s)
+        monkeypatch.setattr(loading.time, 'perf_counter', lambda s=step: 2.0 * s)
         clock.on_train_batch_end(SimpleNamespace(train_dataloader=loader))  # type: ignore[arg-type]
     return clock
 
@@ -80,9 +80,9 @@ def test_the_figures_of_a_training(
     options = {'config': tmp_path / 'mine.yaml', 'pictures': 8, 'steps': 6, 'batch-size': 2}
     options |= {'workers': 0, 'features': features, 'json': tmp_path / 'figures.json'}
     arguments = [f'--{name}={value}' for name, value in options.items()]
-    monkeypatch.setattr('sys.argv', ['loading_benchmark', *arguments, '--data.variants=1'])
+    monkeypatch.setattr('sys.argv', ['loading', *arguments, '--data.variants=1'])
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
-    loading_benchmark.main()
+    loading.main()
     figures = json.loads((tmp_path / 'figures.json').read_text())
     assert {name: figures[name] for name in ('recipe', 'features', 'batch_size', 'workers')} == {
         'recipe': 'mine',
@@ -95,4 +95,4 @@ def test_the_figures_of_a_training(
     assert figures['steps_per_s'] > 0
     assert 200 < figures['peak_memory_mb'] < 20_000
     assert capsys.readouterr().out.endswith(json.dumps(figures, indent=2) + '\n')
-    assert not list(tmp_path.glob('loading_benchmark_*'))
+    assert not list(tmp_path.glob('mirror_depth_loading_*'))
