@@ -28,6 +28,8 @@ EXTRAS = {
     'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-diagnostic-msgs', 'ros-std-srvs'],
     # Faster than PyTorch on a CPU, with models of one's own as well; docs/backends.md.
     'accelerate': ['onnx', 'onnxscript', 'openvino>=2025.0'],
+    # To read and write recordings: mirror_depth bag, and bag: data sets.
+    'bag': ['rosbags'],
     'train': [
         'h5py',
         'jsonargparse[signatures]',

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mirror_depth_ros import __version__
+from mirror_depth_ros.cli.bag import bag
 from mirror_depth_ros.cli.benchmark import benchmark
 from mirror_depth_ros.cli.demo import demo
 from mirror_depth_ros.cli.evaluate import evaluate
@@ -59,6 +60,7 @@ app.command()(predict)
 # What typer does not know is Lightning's.
 app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})(train)
 app.command()(evaluate)
+app.command()(bag)
 app.command()(export)
 app.command()(benchmark)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from mirror_depth_ros.data.bag_reader import BagReader
 _RAW = 'sensor_msgs/msg/Image'
 _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+#: The types of a topic of images, and of one of cameras.
+IMAGE_TYPES, INFO_TYPES = (_RAW, _COMPRESSED), (_CAMERA_INFO,)
 
 # As in image_rect, image_rect_color and rgb/rect/image, but not in direct_camera.
 _RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)', re.IGNORECASE)
@@ -31,7 +33,7 @@ class BagTopics:
     @property
     def is_rectified(self) -> bool:
         """Whether the images are rectified, by their topic's name."""
-        return bool(_RECTIFIED.search(self.image))
+        return names_rectified(self.image)
 
     @property
     def is_registered(self) -> bool:
@@ -54,17 +56,12 @@ def find_topics(
     first = {
         topic: reader.first(topic)
         for topic, kind in reader.topics.items()
-        if kind in (_RAW, _COMPRESSED) and None in (image, depth)
+        if kind in IMAGE_TYPES and None in (image, depth)
     }
     contents = {topic: _content(topic, message) for topic, message in first.items()}
     if image is None:
-        by_content = [
-            [topic for topic, content in contents.items() if content is wanted]
-            for wanted in (Content.COLOUR, Content.GREY)
-        ]
-        candidates = _without_copies(reader, by_content[0] or by_content[1])
-        image = _only(reader, 'image', candidates)
-    _check_type(reader, 'image', image, (_RAW, _COMPRESSED))
+        image = _only(reader, 'image', _pictures(reader, contents))
+    check_type(reader, 'image', image, IMAGE_TYPES)
     if depth is None:
         frame = first[image].header.frame_id
         candidates = [topic for topic, content in contents.items() if content is Content.DEPTH]
@@ -73,11 +70,29 @@ def find_topics(
         candidates = _prefer(candidates, _names_registration)
         candidates = _prefer(candidates, _names_depth)
         depth = _only(reader, 'depth', candidates)
-    _check_type(reader, 'depth', depth, (_RAW, _COMPRESSED))
+    check_type(reader, 'depth', depth, IMAGE_TYPES)
     if camera_info is None:
         camera_info = _beside(reader, image)
-    _check_type(reader, 'camera_info', camera_info, (_CAMERA_INFO,))
+    check_type(reader, 'camera_info', camera_info, INFO_TYPES)
     return BagTopics(image, depth, camera_info)
+
+
+def picture_topics(reader: BagReader) -> list[str]:
+    """Return the topics of images in colour, or where there is none in grey, without copies."""
+    kinds = reader.topics.items()
+    topics = [topic for topic, kind in kinds if kind in IMAGE_TYPES]
+    return _pictures(reader, {topic: _content(topic, reader.first(topic)) for topic in topics})
+
+
+def info_beside(reader: BagReader, image: str) -> str | None:
+    """Return the CameraInfo topic that image_transport puts beside an image's, if it is there."""
+    beside = _infos_beside(reader, image)
+    return next((topic for topic in beside if reader.topics.get(topic) == _CAMERA_INFO), None)
+
+
+def names_rectified(topic: str) -> bool:
+    """Say whether images are rectified, by their topic's name."""
+    return bool(_RECTIFIED.search(topic))
 
 
 def check_registration(reader: BagReader, topics: BagTopics) -> None:
@@ -95,7 +110,7 @@ def check_registration(reader: BagReader, topics: BagTopics) -> None:
     others = [
         topic
         for topic, kind in reader.topics.items()
-        if kind in (_RAW, _COMPRESSED)
+        if kind in IMAGE_TYPES
         and content_of(message := reader.first(topic)) is Content.COLOUR
         and message.header.frame_id == depth_frame
     ]
@@ -137,6 +152,14 @@ def _names_registration(topic: str) -> bool:
     return bool(_REGISTERED.search(topic))
 
 
+def _pictures(reader: BagReader, contents: Mapping[str, Content | None]) -> list[str]:
+    for wanted in (Content.COLOUR, Content.GREY):
+        topics = [topic for topic, content in contents.items() if content is wanted]
+        if topics:
+            return _without_copies(reader, topics)
+    return []
+
+
 def _prefer(topics: list[str], is_better: Callable[[str], bool]) -> list[str]:
     """Return the better topics, or all if none is."""
     return [topic for topic in topics if is_better(topic)] or topics
@@ -164,14 +187,19 @@ def _only(reader: BagReader, argument: str, candidates: list[str]) -> str:
     )
 
 
-def _beside(reader: BagReader, image: str) -> str:
-    """Return the CameraInfo topic that image_transport puts beside an image's."""
+def _infos_beside(reader: BagReader, image: str) -> list[str]:
     beside = [f'{_parent(image)}/camera_info']
-    if reader.topics[image] == _COMPRESSED:  # X/compressed belongs beside X
+    if reader.topics.get(image) == _COMPRESSED:  # X/compressed belongs beside X
         beside.insert(0, f'{_parent(_parent(image))}/camera_info')
-    for topic in beside:
-        if reader.topics.get(topic) == _CAMERA_INFO:
-            return topic
+    return beside
+
+
+def _beside(reader: BagReader, image: str) -> str:
+    """Return the CameraInfo topic beside an image's."""
+    topic = info_beside(reader, image)
+    if topic is not None:
+        return topic
+    beside = _infos_beside(reader, image)
     others = [topic for topic, kind in reader.topics.items() if kind == _CAMERA_INFO]
     remedy = f', or {to_add(reader, "camera_info", others)}' if others else ''
     raise ValueError(
@@ -185,7 +213,11 @@ def to_add(reader: BagReader, option: str, values: Sequence[str]) -> str:
     return f'add {" or ".join(f",{option}={value}" for value in values)} to bag:{reader.path}'
 
 
-def _check_type(reader: BagReader, argument: str, topic: str, kinds: tuple[str, ...]) -> None:
+def check_type(reader: BagReader, argument: str, topic: str, kinds: tuple[str, ...]) -> None:
+    """Refuse a topic that is not there, or not of one of these types.
+
+    :raises ValueError: for it, naming the argument.
+    """
     kind = reader.topics.get(topic)
     if kind not in kinds:
         got = f'{topic}, which has no messages in {reader.path}'

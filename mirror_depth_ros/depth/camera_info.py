@@ -102,6 +102,48 @@ def has_projection(info: Any) -> bool:
     return bool(info.p[0] > 0 and info.p[5] > 0)
 
 
+def camera_fields(camera: CameraModel) -> dict[str, Any]:
+    """Return what a ``CameraInfo`` says of a monocular camera: K, D, R = 1 and P = [K | 0]."""
+    n_zeros = 4 if camera.distortion_model == 'equidistant' else 5
+    return {
+        'width': camera.width,
+        'height': camera.height,
+        # «No distortion» is written as plumb_bob with zeros: some consumers know no empty model.
+        'distortion_model': camera.distortion_model or 'plumb_bob',
+        'd': np.array(camera.distortion or (0.0,) * n_zeros),
+        'k': camera.matrix.ravel(),
+        'r': np.eye(3).ravel(),
+        'p': np.column_stack([camera.matrix, np.zeros(3)]).ravel(),
+    }
+
+
+def image_fields(info: Any, width: int, height: int) -> dict[str, Any]:
+    """Return what a ``CameraInfo`` says of an image of this size, with no binning and no ROI left.
+
+    K and P are rescaled, R holds as it is, and the lens too, by the name that consumers know. P is
+    K where the camera has none; K is P, without distortion, where it is the only one.
+
+    :returns: fields of a ``CameraInfo``, as :func:`camera_fields`.
+    :raises ValueError: if the camera is uncalibrated, or the image has another aspect.
+    """
+    size = (width, height)
+    is_only_projection = not has_intrinsics(info) and has_projection(info)
+    fields = camera_fields(pinhole_from_info(info, rectified=is_only_projection, size=size))
+    if not is_only_projection:
+        model, coefficients = lens_of(info)
+        if model:
+            fields['distortion_model'] = model
+            fields['d'] = np.array(coefficients or [0.0] * 4)  # a fisheye lens without any
+        if has_projection(info) and np.any(info.r):
+            fields['r'] = np.array(info.r)
+    if has_projection(info):
+        rectified = pinhole_from_info(info, rectified=True, size=size)
+        offset = np.reshape(info.p, (3, 4))[:, 3]  # -f * baseline of a stereo pair's right camera
+        scale = (rectified.fx / info.p[0], rectified.fy / info.p[5], 1.0)
+        fields['p'] = np.column_stack([rectified.matrix, offset * scale]).ravel()
+    return fields
+
+
 def _lack(info: Any, *, rectified: bool) -> str:
     """Say which matrix is not filled in, and what to do."""
     if has_intrinsics(info):

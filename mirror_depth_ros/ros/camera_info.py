@@ -7,59 +7,29 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.camera_info import (
+    camera_fields,
     camera_from_info,
-    has_intrinsics,
-    has_projection,
+    image_fields,
     is_uncalibrated,
-    lens_of,
-    pinhole_from_info,
 )
 
 
 def info_from_camera(camera: CameraModel, header: Header) -> CameraInfo:
-    """Return the ``CameraInfo`` of a monocular camera: K, D, R = 1 and P = [K | 0]."""
-    info = CameraInfo(header=header, width=camera.width, height=camera.height)
-    # «No distortion» is written as plumb_bob with zeros: some consumers know no empty model.
-    info.distortion_model = camera.distortion_model or 'plumb_bob'
-    n_zeros = 4 if camera.distortion_model == 'equidistant' else 5
-    info.d = list(camera.distortion or (0.0,) * n_zeros)
-    info.k = camera.matrix.ravel()
-    info.r = np.eye(3).ravel()
-    info.p = np.column_stack([camera.matrix, np.zeros(3)]).ravel()
-    return info
+    """Return the ``CameraInfo`` of a monocular camera, see :func:`camera_fields`."""
+    return CameraInfo(header=header, **camera_fields(camera))
 
 
 def info_for_image(info: CameraInfo, header: Header, width: int, height: int) -> CameraInfo:
-    """Return what a ``CameraInfo`` says of an image of this size, with no binning and no ROI left.
-
-    K and P are rescaled, R holds as it is, and the lens too, by the name that consumers know. P is
-    K where the camera has none; K is P, without distortion, where it is the only one.
+    """Return what a ``CameraInfo`` says of an image of this size, see :func:`image_fields`.
 
     :raises ValueError: if the camera is uncalibrated, or the image has another aspect.
     """
-    size = (width, height)
-    if not has_intrinsics(info) and has_projection(info):
-        result = info_from_camera(pinhole_from_info(info, rectified=True, size=size), header)
-    else:
-        result = info_from_camera(pinhole_from_info(info, rectified=False, size=size), header)
-        model, coefficients = lens_of(info)
-        if model:
-            result.distortion_model = model
-            result.d = list(coefficients) or [0.0] * 4  # a fisheye lens without any
-        if has_projection(info) and np.any(info.r):
-            result.r = info.r
-    if has_projection(info):
-        rectified = pinhole_from_info(info, rectified=True, size=size)
-        offset = np.reshape(info.p, (3, 4))[:, 3]  # -f * baseline of a stereo pair's right camera
-        scale = (rectified.fx / info.p[0], rectified.fy / info.p[5], 1.0)
-        result.p = np.column_stack([rectified.matrix, offset * scale]).ravel()
-    return result
+    return CameraInfo(header=header, **image_fields(info, width, height))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ def test_help_names_the_subcommands_and_version_the_version():
     assert CliRunner().invoke(app, ['--version']).output == f'mirror_depth {__version__}\n'
 
 
-@pytest.mark.parametrize('subcommand', [[], ['demo'], ['predict'], ['train'], ['evaluate']])
+@pytest.mark.parametrize(
+    'subcommand', [[], ['demo'], ['predict'], ['train'], ['evaluate'], ['bag']]
+)
 def test_help_needs_nothing_heavy(subcommand):
     # What takes long to import would make `mirror_depth --help` slow.
     code = (

@@ -85,6 +85,17 @@ def test_one_file_of_a_recording_will_do(record, storage):
     np.testing.assert_array_equal(frames[2].rgb, rgb_of(2))
 
 
+def test_a_recording_of_ros_1_will_do(record, tmp_path):
+    from rosbags.convert.converter import convert
+
+    folder, file = record(), tmp_path / 'old.bag'
+    convert([folder], file, 'mcap', 8, None, 'none', None, None, [], [], [], [])
+    for old, new in zip(BagFrames(file), BagFrames(folder), strict=True):
+        np.testing.assert_array_equal(old.rgb, new.rgb)
+        np.testing.assert_array_equal(old.depth, new.depth)
+        assert (old.camera, old.name) == (new.camera, new.name)
+
+
 def test_compressed_topics(bag_maker):
     png = cv2.imencode('.png', rgb_of(7)[..., ::-1])[1]
     # A = 10100, B = -1009: 10100 / (3031 + 1009) = 2.5 m
