@@ -48,6 +48,7 @@ EXTRAS = {
         'mypy',
         'pytest',
         'pytest-timeout',
+        'pytest-xdist',
         'PyYAML',
         'ruff',
         'types-PyYAML',
