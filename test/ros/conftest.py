@@ -112,7 +112,7 @@ class CameraBench:
     """
 
     #: How long to wait for what has to come [s].
-    PATIENCE_S = 20.0
+    PATIENCE_S = 60.0
 
     def __init__(self, context, camera, estimate, arguments=(), **parameters):
         from rclpy.executors import SingleThreadedExecutor
