@@ -14,6 +14,15 @@ COSTS := $(BIN)/python -m research.costs
 # Folders of recordings for `make builtin`, to train on and to validate on.
 REAL ?= build/real
 PHOTOGRAPHS ?= build/photographs
+# More than cores: most tests wait most of the time.
+WORKERS ?= 4
+# Of an environment, the tests in a folder: many at a time, then those that must be alone. Either
+# part may be empty (5) where PYTEST_ARGS chooses tests.
+define pytest
+HF_HUB_OFFLINE=1 $(1)/bin/python -m pytest $(2) -n $(WORKERS) --dist worksteal \
+    -m 'not soak and not serial' $(PYTEST_ARGS) || [ $$? -eq 5 ]
+HF_HUB_OFFLINE=1 $(1)/bin/python -m pytest $(2) -m serial $(PYTEST_ARGS) || [ $$? -eq 5 ]
+endef
 # What `make soak` draws from.
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d " ")
 # Those with rows in docs/reliability.md.
@@ -37,7 +46,7 @@ demo: $(STAMP) ## camera -> depth and point cloud over real ROS 2, pictures in d
 	@echo 'Look into $(DEMO_OUTPUT)/: pictures (PNG), the point clouds (cloud.ply) and summary.json.'
 
 test: lint ## linters, types, import arrows and all tests of the package
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(call pytest,$(VENV))
 
 test-research: $(RESEARCH_STAMP) ## the tests of research/
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest test/research $(PYTEST_ARGS)
@@ -74,7 +83,7 @@ performance: $(STAMP) ## what docs/performance.md says, measured anew: about 15 
 
 test-jazzy: $(JAZZY_STAMP) ## the tests that need ROS 2 once more, on Jazzy in place of Kilted
 	@$(JAZZY)/bin/python -c 'from importlib.metadata import version as v; print("rclpy", v("ros-rclpy"))'
-	HF_HUB_OFFLINE=1 $(JAZZY)/bin/python -m pytest test/ros $(PYTEST_ARGS)
+	$(call pytest,$(JAZZY),test/ros)
 
 lint: $(STAMP) ## linters, types and import arrows only
 	$(BIN)/ruff check .

@@ -50,6 +50,7 @@ EXTRAS = {
         'mypy',
         'pytest',
         'pytest-timeout',
+        'pytest-xdist',
         'PyYAML',
         'ruff',
         'types-PyYAML',

@@ -19,12 +19,22 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from mirror_depth_ros.cli import ros_environment
+
 # Before anything imports a hub client: tests never reach for the network.
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 # Idle OpenMP threads sleep; spinning, they would starve the other processes of a test.
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
-# No test finds the engines of whoever runs it, or leaves them any.
-os.environ['MIRROR_DEPTH_CACHE'] = tempfile.mkdtemp(prefix='mirror_depth_cache_')
+# With pytest-xdist there are several processes of tests, workers gw0, gw1 and so on. Each keeps to
+# ROS domains of its own, as two that chose the same one at the same moment would meet there.
+_WORKER = os.environ.get('PYTEST_XDIST_WORKER')
+ros_environment._DOMAINS = ros_environment._DOMAINS[
+    int((_WORKER or 'gw0')[2:]) :: int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
+]
+# No test finds the engines of whoever runs it, or leaves them any; the workers share theirs.
+if _WORKER is None:
+    _cache = tempfile.TemporaryDirectory(prefix='mirror_depth_cache_')
+    os.environ['MIRROR_DEPTH_CACHE'] = _cache.name
 
 # `make test` draws the same cases every time; `make soak` draws others, and prints their seed.
 settings.register_profile('repeatable', derandomize=True, deadline=None)

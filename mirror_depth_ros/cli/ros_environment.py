@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from mirror_depth_ros.model.resources import config_file
 
-# RTPS: the ports of domain d begin at 7400 + 250 d; above 101 they may meet ephemeral ports.
-_PORT_BASE, _PORTS_PER_DOMAIN, _LAST_DOMAIN = 7400, 250, 101
+# RTPS: the ports of domain d begin at 7400 + 250 d.
+_PORT_BASE, _PORTS_PER_DOMAIN = 7400, 250
 _FIRST_UNICAST_PORT = 10
+# Above 101 they may meet ephemeral ports; 0 is what everybody has who chooses none.
+_DOMAINS: Sequence[int] = range(1, 102)
 
 # What names the profile: of Fast DDS from 3 on, and before.
 _PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -72,7 +74,7 @@ def profile_variable(environment: Mapping[str, str]) -> str:
 
 def free_domain() -> int:
     """Return a ROS domain that no process of this machine seems to use."""
-    domains = random.SystemRandom().sample(range(1, _LAST_DOMAIN + 1), _LAST_DOMAIN)
+    domains = random.SystemRandom().sample(_DOMAINS, len(_DOMAINS))
     return next((domain for domain in domains if _is_free(domain)), domains[0])
 
 

@@ -37,6 +37,7 @@ def test_help_needs_nothing_heavy(subcommand):
     assert result.stdout.endswith('\n[]\n')
 
 
+@pytest.mark.serial
 def test_help_answers_at_once():
     """Within 0.5 s of a quiet computer; of the CPU's time, which others cannot lengthen much."""
     resource = pytest.importorskip('resource')

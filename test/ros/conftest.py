@@ -13,25 +13,26 @@ import sys
 import textwrap
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from mirror_depth_ros.cli import ros_environment
 from mirror_depth_ros.cli.ros_environment import free_domain, profile_variable
 
-# Domains of the last tests, of the hundred that there are: what a test leaves behind for a moment
+# Domains of the last tests, half of those that there are: what a test leaves behind for a moment
 # would be a second node or camera to another one.
-_used: list[int] = []
-_NOT_AGAIN = 50
+_used: deque[int] = deque(maxlen=len(ros_environment._DOMAINS) // 2)
 
 
 @pytest.fixture
 def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
     """The number of a DDS domain that nothing here uses, set for child processes as well."""
     domain_id = next(domain for domain in iter(free_domain, None) if domain not in _used)
-    _used[:] = [*_used, domain_id][-_NOT_AGAIN:]
+    _used.append(domain_id)
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain_id))
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
@@ -111,7 +112,7 @@ class CameraBench:
     """
 
     #: How long to wait for what has to come [s].
-    PATIENCE_S = 20.0
+    PATIENCE_S = 60.0
 
     def __init__(self, context, camera, estimate, arguments=(), **parameters):
         from rclpy.executors import SingleThreadedExecutor

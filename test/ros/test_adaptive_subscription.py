@@ -20,7 +20,7 @@ from mirror_depth_ros.ros.diagnostics.qos import LossEvents
 from mirror_depth_ros.ros.messages import rgb_message
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 OVERRIDE = 'qos_overrides./image.subscription.reliability'
 
 

@@ -24,7 +24,7 @@ from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
 from mirror_depth_ros.ros.pipeline import load_estimator
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 CAMERAS = {
     'front': CameraModel(9, 7, fx=6.0, fy=5.0, cx=4.0, cy=2.0),
     'left': CameraModel(13, 5, fx=8.0, fy=8.0, cx=6.0, cy=2.0),

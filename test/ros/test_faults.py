@@ -32,7 +32,7 @@ from mirror_depth_ros.ros.messages import rgb_message
 H, W = 47, 69
 CAMERA = CameraModel(W, H, fx=60.0, fy=62.0, cx=34.0, cy=23.0)
 PICTURE = np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 # How often each fault is tried.
 TRIED = 5
 

@@ -205,6 +205,7 @@ RESTARTS = """
         pytest.param('builtin', 50, marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
     ],
 )
+@pytest.mark.serial
 def test_restarts_free_what_they_took(
     ros_domain_id, run_program, tiny_model, tmp_path, report_row, model, n_times
 ):

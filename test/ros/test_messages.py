@@ -168,6 +168,7 @@ def test_messages_of_one_size_share_their_memory(depth, rgb):
     assert depth_message(HEADER, depth).data is not depth_message(HEADER, depth).data
 
 
+@pytest.mark.serial
 def test_a_cloud_takes_at_most_four_copies_of_its_bytes():
     """Medians of many, by turns: whatever else runs here lengthens either of them."""
     camera = CameraModel.from_fov(640, 480, 60.0)

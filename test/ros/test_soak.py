@@ -139,6 +139,7 @@ def stamp_ns(message):
     ],
 )
 @pytest.mark.usefixtures('model_packages')
+@pytest.mark.serial
 def test_memory_latency_and_stamps_stay_as_they_are(
     ros_context, run_program, report_row, n_frames, warm_up, growth
 ):

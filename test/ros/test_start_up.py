@@ -19,6 +19,7 @@ def cpu_s(pid):
 
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='reads Linux process times')
 @pytest.mark.usefixtures('model_packages')
+@pytest.mark.serial
 def test_a_node_with_the_builtin_model_is_active_soon(ros_domain_id):
     node = subprocess.Popen(
         [sys.executable, '-m', 'mirror_depth_ros.ros.depth_node'],
