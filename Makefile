@@ -112,7 +112,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	    echo 'could not make $(VENV); on Debian and Ubuntu: apt install python3-venv,' \
 	        'then run: rm -rf $(VENV) and try again' >&2; exit 1; }
 	@echo 'Installing into $(VENV); the first time this downloads PyTorch and ROS 2 and takes minutes.'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,accelerate,train,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,accelerate,train,view,test]'
 	@touch $@
 
 $(RESEARCH_STAMP): $(STAMP)

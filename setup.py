@@ -30,6 +30,8 @@ EXTRAS = {
     'accelerate': ['onnx', 'onnxscript', 'openvino>=2025.0'],
     # To read and write recordings: mirror_depth bag, and bag: data sets.
     'bag': ['rosbags'],
+    # mirror_depth view: docs/viewer.md.
+    'view': ['rerun-sdk'],
     'train': [
         'h5py',
         'jsonargparse[signatures]',

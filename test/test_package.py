@@ -47,6 +47,7 @@ WITHOUT_KEY = {
     'onnxscript',
     'open_clip',
     'openvino',
+    'rerun',
     'safetensors',
     'timm',
 }

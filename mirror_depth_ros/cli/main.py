@@ -19,6 +19,7 @@ from mirror_depth_ros.cli.export import export
 from mirror_depth_ros.cli.predict import predict
 from mirror_depth_ros.cli.processes import ChildFailedError
 from mirror_depth_ros.cli.train import train
+from mirror_depth_ros.cli.view import view
 from mirror_depth_ros.inference.process_tuning import set_passive_omp_wait
 
 
@@ -63,6 +64,7 @@ app.command()(evaluate)
 app.command()(bag)
 app.command()(export)
 app.command()(benchmark)
+app.command()(view)
 
 
 def _print_version(wanted: bool) -> None:
