@@ -16,6 +16,9 @@ from mirror_depth_ros.training.loading import Draw
 from mirror_depth_ros.training.pictures import Picture, resize, to_picture
 from research.scenes.rendered_scenes import RenderedScenes
 
+#: Weight, pictures and augmentation of a source of pictures.
+Source = tuple[float, Sequence[Picture], Augmentation]
+
 
 class Rendered(Sequence[Picture]):
     """Rendered pictures of one kind."""
@@ -67,7 +70,7 @@ class Mixture(Dataset[Picture]):
 
     def __init__(
         self,
-        sources: Mapping[str, tuple[float, Sequence[Picture], Augmentation]],
+        sources: Mapping[str, Source],
         size: tuple[int, int],
         draws: int,
     ) -> None:
