@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import cv2
 import lightning
+import numpy as np
 import open_clip
 import torch
 import typer
@@ -73,7 +74,6 @@ class Variant:
     model: Mapping[str, Any] = field(default_factory=dict)
     #: Entries of the recipe's first round.
     depth: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
     #: Makes the network from a configuration and a CLIP.
     network: Callable[[MirrorDepthConfig, nn.Module], DepthNetwork] = _mirror_depth
     training: type[BuiltinTraining] = BuiltinTraining
@@ -86,7 +86,6 @@ class Variant:
 #: Variants by the names of their files, those of most interest first.
 VARIANTS = {
     'base': Variant('the recipe: a constant mirror'),
-    'base_seed_1': Variant('the recipe, another seed', seed=1),
     'image_condition': Variant(
         'condition from the image: its CLIP embedding beside the mirror',
         network=ImageConditioned,
@@ -105,7 +104,6 @@ VARIANTS = {
     ),
     'wider': Variant('decoder of width 240', model={'width': 240}),
     'fine_tuned': Variant('image tower fine-tuned', training=FineTuning),
-    'base_seed_2': Variant('the recipe, a third seed', seed=2),
     'learned_prompts': Variant('learned prompts and bins (Auty et al.)', network=LearnedPrompts),
     'linear': Variant('linear probe of the same taps', network=LinearProbe),
     'mean': Variant('mean depth map', network=MeanMap, depth={'lr': 0.02}),
@@ -120,6 +118,7 @@ def main(
     more_real: Annotated[Path, typer.Option(help='Further ones, for the variant with them.')],
     photographs: Annotated[Path, typer.Option(help='Recordings to measure on.')],
     scenes: Annotated[Path, typer.Option(help='Rendered scenes.')] = Path('build/scenes'),
+    seed: Annotated[int, typer.Option(help='Of weights and pictures.')] = 0,
     steps: Annotated[int, typer.Option(help='Of the batch of the recipe, each.')] = _STEPS,
     work: Annotated[Path, typer.Option(help='Where weights go.')] = Path('build/variants'),
     output: Annotated[Path, typer.Option(help='Where figures go.')] = Path(
@@ -131,40 +130,39 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     output.mkdir(parents=True, exist_ok=True)
     for name in names or VARIANTS:
-        variant, path = VARIANTS[name], output / f'{name}.json'
+        variant, path = VARIANTS[name], output / f'{name}_{seed}.json'
         if path.exists():
             continue
-        recipe = recipe_of(variant, steps)
-        lightning.seed_everything(variant.seed)
+        recipe = recipe_of(variant, steps, seed)
+        lightning.seed_everything(seed)
         network = build_network(variant, recipe)
         trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
         folders = [real, more_real] if variant.more_real else [real]
         started = time.monotonic()
         if recipe['depth']['steps']:
             sources = sources_of(variant, recipe, scenes / 'train', folders)
-            train(variant, network, recipe, sources, work / f'{name}.safetensors')
+            train(variant, network, recipe, sources, work / f'{path.stem}.safetensors')
         minutes = (time.monotonic() - started) / 60
         engines = EngineMaker(backend='torch', precision='fp32', device='cpu')
         estimator = DepthEstimator(network.eval(), engines)
         figures = measure_sets(estimator, photographs, scenes / 'val')
         facts = {
-            'label': variant.label,
-            'seed': variant.seed,
+            'seed': seed,
             'steps': recipe['depth']['steps'],
             'trained': trained,
             'minutes': round(minutes, 1),
         }
         write_json(path, {**facts, 'sets': figures})
-        print(f'{name}: {mean_of_recordings(figures)}', flush=True)
+        print(f'{path.stem}: {mean_of_recordings(figures)}', flush=True)
     print(table(output))
 
 
-def recipe_of(variant: Variant, steps: int) -> dict[str, Any]:
+def recipe_of(variant: Variant, steps: int, seed: int) -> dict[str, Any]:
     """Return the shipped recipe, its first round of so many steps, with a variant's changes."""
     recipe = read_recipe(SHIPPED)
     depth = {**recipe['depth'], **recipe['rounds'][0], 'steps': steps, **variant.depth}
     model = {**MirrorDepthConfig().to_dict(), **recipe['model'], **variant.model}
-    return {**recipe, 'seed': variant.seed, 'depth': depth, 'model': model}
+    return {**recipe, 'seed': seed, 'depth': depth, 'model': model}
 
 
 def build_network(variant: Variant, recipe: Mapping[str, Any]) -> DepthNetwork:
@@ -239,28 +237,43 @@ class _Progress(lightning.Callback):
 
 
 def table(folder: Path) -> str:
-    """Return the variants whose figures are in a folder, as Markdown; Abs Rel throughout."""
+    """Return the variants whose figures are in a folder, as Markdown; Abs Rel throughout.
+
+    Of several seeds it is their mean, with the greatest distance of one from it.
+    """
     rows = []
-    for name in VARIANTS:
-        path = folder / f'{name}.json'
-        if not path.exists():
-            continue
-        result = json.loads(path.read_text())
-        sets = result['sets']
-        recordings = mean_of_recordings(sets)
-        street = sets['pandaset-002']
-        figures = [
-            *(recordings['abs_rel'], recordings['scaled_abs_rel']),
-            *(street['abs_rel'], street['scaled_abs_rel']),
-            *(sets[kind]['abs_rel'] for kind in KINDS),
+    for name, variant in VARIANTS.items():
+        results = [
+            json.loads(path.read_text())
+            for path in sorted(folder.glob(f'{name}_*.json'))
+            if path.stem.removeprefix(f'{name}_').isdecimal()
         ]
-        cells = [f'{figure:.3f}' for figure in figures]
-        rows.append([result['label'], f'{result["trained"]:,}', *cells])
+        if results:
+            figures = np.array([_figures(result['sets']) for result in results])  # [seeds, F]
+            means = figures.mean(axis=0)
+            spreads = np.abs(figures - means).max(axis=0)
+            cells = [
+                f'{m:.3f} ± {s:.3f}' if len(results) > 1 else f'{m:.3f}'
+                for m, s in zip(means, spreads)
+            ]
+            trained = f'{results[0]["trained"]:,}'
+            rows.append([variant.label, trained, str(len(results)), *cells])
     header = [
-        *('', 'trained numbers', 'photographs', 'median scaled', 'the street', 'median scaled'),
+        *('', 'trained numbers', 'seeds', 'photographs', 'median scaled'),
+        *('the street', 'median scaled'),
         *(f'rendered: {kind}' for kind in ('rooms', 'close range', 'streets')),
     ]
     return markdown_table(header, rows)
+
+
+def _figures(sets: Mapping[str, Mapping[str, float]]) -> list[float]:
+    """Return a row of the table."""
+    recordings, street = mean_of_recordings(sets), sets['pandaset-002']
+    return [
+        *(recordings['abs_rel'], recordings['scaled_abs_rel']),
+        *(street['abs_rel'], street['scaled_abs_rel']),
+        *(sets[kind]['abs_rel'] for kind in KINDS),
+    ]
 
 
 if __name__ == '__main__':
