@@ -33,7 +33,7 @@ _STREETS = ('outdoor', 'pandaset-002')
 class BuiltinTraining(DepthTraining):
     """Encodes by OpenVINO, and validates without and with each image's median known."""
 
-    def __init__(self, model: MirrorDepth, fast: FastModule | None, **options: Any) -> None:
+    def __init__(self, model: DepthNetwork, fast: FastModule | None, **options: Any) -> None:
         """Train ``model``; without a fast encoder, PyTorch encodes."""
         super().__init__(model, **options)
         self._fast = [fast]  # in a list, so that it is no part of the state

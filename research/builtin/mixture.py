@@ -43,6 +43,19 @@ class Rendered(Sequence[Picture]):
         return Picture(image, depth, torch.tensor(float(scenes.focal_px[i])))
 
 
+class FirstPart(Sequence[Picture]):
+    """The first so many of some pictures."""
+
+    def __init__(self, pictures: Sequence[Picture], count: int) -> None:
+        self._pictures, self._count = pictures, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
+        return self._pictures[index]
+
+
 class RealFrames(Sequence[Picture]):
     """Frames of a recording, kept at about the size that they are trained at."""
 

@@ -81,7 +81,8 @@ class ImageConditioned(MirrorDepth):
         for block, a, b in zip(
             self.decoder.blocks, scale.split(widths, dim=-1), shift.split(widths, dim=-1)
         ):
-            block.scale, block.shift = a[..., None, None], b[..., None, None]
+            assert isinstance(block, _Modulated)
+            block.condition = a[..., None, None], b[..., None, None]
         return super().predict(taps, grid)
 
 
@@ -91,15 +92,15 @@ class _Modulated(nn.Module):
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.block = block
-        self.scale: Tensor | None = None
-        self.shift: Tensor | None = None
+        #: Scale and shift for the next input, ``[B, C, 1, 1]`` each.
+        self.condition: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[B, C, h, w]`` for the same."""
-        assert self.scale is not None
-        x = self.scale * x + self.shift
-        self.scale = self.shift = None  # no copy of a network takes an image's condition along
-        return self.block(x)
+        assert self.condition is not None
+        scale, shift = self.condition
+        self.condition = None  # no copy of a network takes an image's condition along
+        return self.block(scale * x + shift)
 
 
 class FineTuning(BuiltinTraining):
@@ -117,6 +118,7 @@ class FineTuning(BuiltinTraining):
         """Return the tower's taps, which gradients reach."""
         taps = self.model.image_encoder(images)
         # What is usual is measured here, once: measured by the network, it would be learned from.
+        assert isinstance(self.model.decoder, PyramidDecoder)
         self.model.decoder.measure([tap.detach() for tap in reversed(taps)])
         return taps
 
@@ -194,9 +196,8 @@ class LinearProbe(_Compared):
         self.linear = nn.ModuleList(
             nn.Conv2d(c, s * s, 1) for c, s in zip(encoder.channels, encoder.strides)
         )
-        for layer in self.linear:  # all start at 1 m, not at random steps between pixels
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in self.linear.parameters():  # all start at 1 m: no steps between pixels
+            nn.init.zeros_(parameter)
 
     def log_depth(self, taps: list[Tensor], grid: tuple[int, int]) -> Tensor:
         """Return the sum of what the strides say."""
@@ -205,6 +206,7 @@ class LinearProbe(_Compared):
         for tap, standardise, layer, stride in zip(
             taps, self.standardisations, self.linear, encoder.strides
         ):
+            assert isinstance(standardise, Standardisation)
             if self.training and not standardise.is_measured:
                 standardise.measure(tap)
             parts.append(pixel_shuffle(layer(standardise(tap)), stride))
@@ -275,7 +277,9 @@ class DepthClip(_Prompted):
         *((metres, f'a photo of a place, {metres:g} m deep') for metres in (5.0, 8.0, 12.0, 20.0)),
     )
 
+    features: Tensor
     depths: Tensor
+    scale: Tensor
 
     @torch.no_grad()
     def __init__(

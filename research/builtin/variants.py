@@ -23,7 +23,6 @@ import typer
 from lightning.pytorch.callbacks import WeightAveraging
 from safetensors.torch import save
 from torch import nn
-from torch.utils.data import Subset
 
 from mirror_depth_ros.depth.files import write_bytes, write_json
 from mirror_depth_ros.inference.engines.selection import EngineMaker
@@ -39,7 +38,7 @@ from mirror_depth_ros.training.schedule import warmed_up_average
 from research.builtin.depth import BuiltinTraining, training_sources
 from research.builtin.evaluate import mean_of_recordings, measure_sets
 from research.builtin.fast_encoder import FastModule
-from research.builtin.mixture import Mixture, Source
+from research.builtin.mixture import FirstPart, Mixture, Source
 from research.builtin.recipe import SHIPPED, read_recipe
 from research.builtin.variant_networks import (
     DepthClip,
@@ -181,7 +180,7 @@ def sources_of(
     for name, (weight, pictures, light) in training_sources(recipe, rendered, real, size).items():
         if name in KINDS:
             count = round(variant.rendered_share * len(pictures))
-            pictures = Subset(pictures, range(count))  # whole scenes: they stand one by one
+            pictures = FirstPart(pictures, count)  # whole scenes: they stand one by one
         sources[name] = (weight, pictures, light)
     return sources
 
