@@ -23,6 +23,22 @@ from research.builtin.depth import BuiltinTraining
 from research.builtin.vocabulary import Vocabulary
 
 
+def with_mirror(config: MirrorDepthConfig, clip: nn.Module) -> MirrorDepth:
+    """Return the network of the recipe."""
+    return MirrorDepth(config, make_image_encoder(clip, config.taps), FrozenTextEncoder(clip))
+
+
+def without_condition(config: MirrorDepthConfig, clip: nn.Module) -> MirrorDepth:
+    """Return the same whose condition modulates nothing, for good."""
+    network = with_mirror(config, clip)
+    for layer, bias in ((network.film.scale, 1.0), (network.film.shift, 0.0)):
+        nn.init.zeros_(layer.weight)
+        nn.init.constant_(layer.bias, bias)
+    network.film.requires_grad_(False)
+    network.mirror.requires_grad_(False)
+    return network
+
+
 class PlaceEmbeddings(Frozen):
     """The last steps of a timm tower, taken by every place of its deepest stage.
 

@@ -27,14 +27,12 @@ from torch import nn
 from mirror_depth_ros.depth.files import write_bytes, write_json
 from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.estimator import DepthEstimator
-from mirror_depth_ros.model.clip import FrozenTextEncoder
-from mirror_depth_ros.model.clip_folder import LOCAL_FOLDER
-from mirror_depth_ros.model.conv_encoder import make_image_encoder
+from mirror_depth_ros.model.clip_loading import LOCAL_FOLDER
 from mirror_depth_ros.model.depth_network import DepthNetwork
-from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from mirror_depth_ros.model.resources import model_directory
+from mirror_depth_ros.training.depth_training import warmed_up_average
 from mirror_depth_ros.training.loading import ResumableLoader
-from mirror_depth_ros.training.schedule import warmed_up_average
 from research.builtin.depth import BuiltinTraining, training_sources
 from research.builtin.evaluate import mean_of_recordings, measure_sets
 from research.builtin.fast_encoder import FastModule
@@ -47,15 +45,13 @@ from research.builtin.variant_networks import (
     LearnedPrompts,
     LinearProbe,
     MeanMap,
+    with_mirror,
+    without_condition,
 )
 from research.pages.markdown import markdown_table
 from research.scenes.rendered_scenes import KINDS
 
 _STEPS = 600
-
-
-def _mirror_depth(config: MirrorDepthConfig, clip: nn.Module) -> MirrorDepth:
-    return MirrorDepth(config, make_image_encoder(clip, config.taps), FrozenTextEncoder(clip))
 
 
 def _depth_clip(config: MirrorDepthConfig, clip: nn.Module) -> DepthClip:
@@ -74,7 +70,7 @@ class Variant:
     #: Entries of the recipe's first round.
     depth: Mapping[str, Any] = field(default_factory=dict)
     #: Makes the network from a configuration and a CLIP.
-    network: Callable[[MirrorDepthConfig, nn.Module], DepthNetwork] = _mirror_depth
+    network: Callable[[MirrorDepthConfig, nn.Module], DepthNetwork] = with_mirror
     training: type[BuiltinTraining] = BuiltinTraining
     #: Whether the further real frames join those of the recipe.
     more_real: bool = False
@@ -90,7 +86,7 @@ VARIANTS = {
         network=ImageConditioned,
         model={'mirror_tokens': 31},
     ),
-    'no_condition': Variant('no condition', model={'condition': 'none'}),
+    'no_condition': Variant('no condition', network=without_condition),
     'no_real': Variant('no real frames', depth={'real': 0.0}),
     'more_real': Variant('real frames of more places', more_real=True),
     'no_close': Variant(

@@ -13,9 +13,8 @@ from torch.utils.data import DataLoader
 pytest.importorskip('embreex', reason='only the laboratory needs it: pip install embreex trimesh')
 pytest.importorskip('trimesh', reason='only the laboratory needs it: pip install embreex trimesh')
 
-from mirror_depth_ros.model.clip import FrozenTextEncoder
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
-from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 from mirror_depth_ros.training.pictures import Picture
 from research.builtin.image_tower import fold_norms
 from research.builtin.variant_networks import (
@@ -26,6 +25,8 @@ from research.builtin.variant_networks import (
     LinearProbe,
     MeanMap,
     PlaceEmbeddings,
+    with_mirror,
+    without_condition,
 )
 
 CONFIG = MirrorDepthConfig(
@@ -93,11 +94,8 @@ def test_every_image_has_its_own_condition(images: torch.Tensor) -> None:
 @torch.no_grad()
 def test_a_condition_that_says_nothing_changes_nothing(images: torch.Tensor) -> None:
     conditioned = ImageConditioned(CONFIG, make_clip()).eval()
-    conditioned.film.freeze_at_identity()
-    clip = make_clip()
-    encoder, text = make_image_encoder(clip, CONFIG.taps), FrozenTextEncoder(clip)
-    constant = MirrorDepth(CONFIG, encoder, text).eval()
-    constant.film.freeze_at_identity()
+    constant = without_condition(CONFIG, make_clip()).eval()
+    conditioned.film.load_state_dict(constant.film.state_dict())
     weights = {
         name.replace('.block.', '.'): tensor
         for name, tensor in conditioned.decoder.state_dict().items()
@@ -105,12 +103,12 @@ def test_a_condition_that_says_nothing_changes_nothing(images: torch.Tensor) -> 
     constant.decoder.load_state_dict(weights)
     focal = torch.tensor([50.0, 50.0])
     torch.testing.assert_close(conditioned(images, focal), constant(images, focal))
+    for part in (constant.mirror, constant.film):
+        assert not [p for p in part.parameters() if p.requires_grad]
 
 
 def test_fine_tuning_moves_convolutions_and_leaves_norms(images: torch.Tensor) -> None:
-    clip = make_clip()
-    encoder, text = make_image_encoder(clip, CONFIG.taps), FrozenTextEncoder(clip)
-    model = MirrorDepth(CONFIG, encoder, text).train()
+    model = with_mirror(CONFIG, make_clip()).train()
     training = FineTuning(model, lr=1e-3, weight_decay=0.0, loss='log_l1')
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     picture = Picture((255 * images[0]).byte(), torch.full((1, *SIZE), 2.0), torch.tensor(50.0))
