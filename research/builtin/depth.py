@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from mirror_depth_ros.training.depth_training import Batch, DepthTraining, warme
 from mirror_depth_ros.training.loading import ResumableLoader, ValidationPictures
 from mirror_depth_ros.training.pictures import Picture
 from research.builtin.fast_encoder import FastModule, has_matrix_unit
-from research.builtin.mixture import Mixture, RealFrames, Rendered, root_weights
+from research.builtin.mixture import Mixture, RealFrames, Rendered, Source, root_weights
 
 _STREETS = ('outdoor', 'pandaset-002')
 
@@ -33,7 +33,7 @@ _STREETS = ('outdoor', 'pandaset-002')
 class BuiltinTraining(DepthTraining):
     """Encodes by OpenVINO, and validates without and with each image's median known."""
 
-    def __init__(self, model: MirrorDepth, fast: FastModule | None, **options: Any) -> None:
+    def __init__(self, model: DepthNetwork, fast: FastModule | None, **options: Any) -> None:
         """Train ``model``; without a fast encoder, PyTorch encodes."""
         super().__init__(model, **options)
         self._fast = [fast]  # in a list, so that it is no part of the state
@@ -73,18 +73,19 @@ def train_depth(
     work: Path,
     *,
     rendered: Mapping[str, Path],
-    real: Path,
+    real: Sequence[Path],
     photographs: Path,
 ) -> dict[str, float]:
     """Train in place and return the validation's figures; resumes from ``work``.
 
     :param rendered: folders of rendered scenes, by split.
-    :param real: folder of recordings to train on.
+    :param real: folders of recordings to train on.
     :param photographs: folder of recordings to validate on.
     """
     options = recipe['depth']
     size = model.config.input_size
-    mixture = _mixture(recipe, rendered['train'], real, size)
+    sources = training_sources(recipe, rendered['train'], real, size)
+    mixture = Mixture(sources, size, options['steps'] * options['batch_size'])
     loader = ResumableLoader(
         mixture, options['batch_size'], seed=recipe['seed'], workers=options['workers']
     )
@@ -161,12 +162,17 @@ class _Report(lightning.Callback):
         write_bytes(self._work / 'newest.safetensors', save(trained_weights(pl_module.model)))
 
 
-def _mixture(
-    recipe: Mapping[str, Any], rendered: Path, real: Path, size: tuple[int, int]
-) -> Mixture:
+def training_sources(
+    recipe: Mapping[str, Any], rendered: Path, real: Sequence[Path], size: tuple[int, int]
+) -> dict[str, Source]:
+    """Return what a :class:`Mixture` mixes: rendered kinds and recordings, by their names.
+
+    :param real: folders of recordings.
+    :param size: of the network's input, height and width [pixels].
+    """
     options = recipe['depth']
     light = Augmentation(**recipe['rendered_augmentation'])
-    sources: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
     for kind, weight in options['rendered'].items():
         sources[kind] = (weight, Rendered([rendered], kind), light)
     if options['real']:
@@ -174,14 +180,14 @@ def _mixture(
         pixels = 2 * size[0] * size[1]
         folders = [
             f
-            for f in sorted(real.iterdir())
+            for folder in real
+            for f in sorted(folder.iterdir())
             if f.is_dir() and f.name not in recipe.get('left_out', [])
         ]
         frames = {f.name: RealFrames(f, pixels=pixels) for f in folders}
         weights = root_weights({n: len(f) for n, f in frames.items()}, options['real'])
         sources |= {name: (weights[name], f, varied) for name, f in frames.items()}
-    steps = options['steps']
-    return Mixture(sources, size, steps * options['batch_size'])
+    return sources
 
 
 def _validation(

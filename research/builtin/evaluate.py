@@ -6,7 +6,7 @@ every picture counts the same within its set, as ``mirror_depth evaluate`` has i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,7 @@ from research.scenes.rendered_scenes import KINDS, RenderedScenes
 
 #: Sets of pictures taken outdoors, which count up to 80 m.
 STREETS = ('outdoor', 'pandaset-002')
+_COLUMNS = ('abs_rel', 'delta1', 'scaled_abs_rel', 'scaled_delta1')
 _Item = tuple[NDArray[np.uint8], NDArray[np.float32], float]
 
 
@@ -35,13 +36,27 @@ def main(
 ) -> None:
     """Measure a model, set by set."""
     estimator = DepthEstimator.load(model, backend=backend)
-    sets = {f.name: frames(f) for f in sorted(photographs.iterdir()) if f.is_dir()}
-    if scenes is not None:
-        sets |= {kind: rendered(scenes, kind) for kind in KINDS}
-    figures = {name: measure(estimator, items, name) for name, items in sets.items()}
+    figures = measure_sets(estimator, photographs, scenes)
     print(table(figures))
     if json_file is not None:
         write_json(json_file, {'model': model, 'backend': estimator.backend, 'sets': figures})
+
+
+def measure_sets(
+    estimator: DepthEstimator, photographs: Path, scenes: Path | None
+) -> dict[str, dict[str, float]]:
+    """Return the figures of every recording and, of rendered scenes, of every kind."""
+    sets = {f.name: frames(f) for f in sorted(photographs.iterdir()) if f.is_dir()}
+    if scenes is not None:
+        sets |= {kind: rendered(scenes, kind) for kind in KINDS}
+    return {name: measure(estimator, items, name) for name, items in sets.items()}
+
+
+def mean_of_recordings(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean over the recordings, each of which counts the same."""
+    recordings = [f for name, f in figures.items() if name not in KINDS]
+    mean = {c: float(np.mean([f[c] for f in recordings])) for c in _COLUMNS}
+    return {'pictures': sum(f['pictures'] for f in recordings), **mean}
 
 
 def frames(folder: Path) -> Iterator[_Item]:
@@ -72,8 +87,7 @@ def measure(estimator: DepthEstimator, items: Iterator[_Item], name: str) -> dic
             depth_metrics(depth, truth, max_depth=limit, median_scaling=m) for m in (False, True)
         )
         rows.append([plain['abs_rel'], plain['delta1'], scaled['abs_rel'], scaled['delta1']])
-    names = ('abs_rel', 'delta1', 'scaled_abs_rel', 'scaled_delta1')
-    means = dict(zip(names, np.mean(rows, axis=0).tolist()))
+    means = dict(zip(_COLUMNS, np.mean(rows, axis=0).tolist()))
     return {'pictures': len(rows), **means}
 
 
@@ -83,13 +97,9 @@ def table(figures: dict[str, dict[str, float]]) -> str:
         '| | pictures | Abs Rel | delta1 | Abs Rel, median scaled | delta1, median scaled |',
         '| --- | --- | --- | --- | --- | --- |',
     ]
-    columns = ('abs_rel', 'delta1', 'scaled_abs_rel', 'scaled_delta1')
-    recordings = [f for name, f in figures.items() if name not in KINDS]
-    mean = {c: float(np.mean([f[c] for f in recordings])) for c in columns}
-    pictures = sum(f['pictures'] for f in recordings)
-    rows = {**figures, '**mean of the recordings**': {'pictures': pictures, **mean}}
+    rows = {**figures, '**mean of the recordings**': mean_of_recordings(figures)}
     for name, values in rows.items():
-        cells = ' | '.join(f'{values[c]:.3f}' for c in columns)
+        cells = ' | '.join(f'{values[c]:.3f}' for c in _COLUMNS)
         lines.append(f'| {name} | {values["pictures"]:.0f} | {cells} |')
     return '\n'.join(lines)
 

@@ -16,6 +16,9 @@ from mirror_depth_ros.training.loading import Draw
 from mirror_depth_ros.training.pictures import Picture, resize, to_picture
 from research.scenes.rendered_scenes import RenderedScenes
 
+#: Weight, pictures and augmentation of a source of pictures.
+Source = tuple[float, Sequence[Picture], Augmentation]
+
 
 class Rendered(Sequence[Picture]):
     """Rendered pictures of one kind."""
@@ -38,6 +41,19 @@ class Rendered(Sequence[Picture]):
         image = torch.from_numpy(scenes.rgb[i].copy()).permute(2, 0, 1)
         depth = torch.from_numpy(scenes.depth[i].astype(np.float32))[None]
         return Picture(image, depth, torch.tensor(float(scenes.focal_px[i])))
+
+
+class FirstPart(Sequence[Picture]):
+    """The first so many of some pictures."""
+
+    def __init__(self, pictures: Sequence[Picture], count: int) -> None:
+        self._pictures, self._count = pictures, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
+        return self._pictures[index]
 
 
 class RealFrames(Sequence[Picture]):
@@ -67,7 +83,7 @@ class Mixture(Dataset[Picture]):
 
     def __init__(
         self,
-        sources: Mapping[str, tuple[float, Sequence[Picture], Augmentation]],
+        sources: Mapping[str, Source],
         size: tuple[int, int],
         draws: int,
     ) -> None:

@@ -13,6 +13,8 @@ from mirror_depth_ros.training.depth_training import OPTION_RULES
 from mirror_depth_ros.validation import ByName, Flag, Integer, Number, Several, Text
 from research.scenes.rendered_scenes import KINDS
 
+#: The built-in model's.
+SHIPPED = Path(__file__).with_name('builtin.yaml')
 _COUNT = Integer(1, 10**9)
 _SHARE = Number(0, 1, 'a share')
 _TRAINING = {

@@ -27,12 +27,11 @@ from research.builtin.image_tower import (
     model_config,
 )
 from research.builtin.publish import build_model, publish
-from research.builtin.recipe import read_recipe
+from research.builtin.recipe import SHIPPED, read_recipe
 from research.builtin.text_tuning import ClassTexts, text_report, tune_text
 from research.builtin.vocabulary import Vocabulary
 from research.scenes.rendered_scenes import RenderedScenes
 
-_RECIPE = Path(__file__).with_name('builtin.yaml')
 _ENCODED_AT_ONCE = 50
 _MOST_CAPTIONS = 4000
 
@@ -42,7 +41,7 @@ def main(
     photographs: Annotated[
         Path, typer.Option(help='Folder of recordings to validate on; none is trained on.')
     ],
-    config: Annotated[Path, typer.Option(help='The recipe.')] = _RECIPE,
+    config: Annotated[Path, typer.Option(help='The recipe.')] = SHIPPED,
     work: Annotated[Path, typer.Option(help='Folder of stages.')] = Path('build/builtin'),
     scenes: Annotated[Path, typer.Option(help='Rendered scenes.')] = Path('build/scenes'),
     output: Annotated[Path | None, typer.Option(help='Where the final files go.')] = None,
@@ -69,7 +68,7 @@ def main(
                 },
                 folder,
                 rendered=rendered,
-                real=real,
+                real=[real],
                 photographs=photographs,
             )
             write_json(folder / 'figures.json', figures)

@@ -14,7 +14,7 @@ pytest.importorskip('trimesh', reason='only the laboratory needs it: pip install
 
 from research.builtin import recipe as recipes
 
-SHIPPED = Path(recipes.__file__).with_name('builtin.yaml')
+SHIPPED = recipes.SHIPPED
 
 
 def read(values: Any, folder: Path) -> dict[str, Any]:
