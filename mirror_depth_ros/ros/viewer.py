@@ -19,8 +19,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
 from mirror_depth_ros.depth.camera_info import camera_from_info
-from mirror_depth_ros.evaluation.viewer import DATA_PORT, WEB_PORT, DepthViewer
 from mirror_depth_ros.depth.image_decoding import decode_image
+from mirror_depth_ros.evaluation.viewer import DATA_PORT, WEB_PORT, DepthViewer
 from mirror_depth_ros.ros.messages import depth_array
 from mirror_depth_ros.ros.process import own_arguments, run_node
 
