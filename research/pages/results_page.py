@@ -87,6 +87,44 @@ def consistency(folder: Path) -> str:
     return markdown_table(header, rows)
 
 
+def adaptation(folder: Path) -> str:
+    """Return Abs Rel on held-out images before and after, from ``adaptation.json``.
+
+    It holds ``{RECORDING: {before, after}}``, each as ``mirror_depth evaluate --json`` wrote it.
+    """
+    path = folder / 'adaptation.json'
+    if not path.is_file():
+        return ''
+    rows = []
+    for name, pair in json.loads(path.read_text(encoding='utf-8')).items():
+        before, after = pair['before'], pair['after']
+        plain = [result['metric']['abs_rel'] for result in (before, after)]
+        scaled = [result['median_scaled']['abs_rel'] for result in (before, after)]
+        ratio = f'{plain[0] / plain[1]:.1f}'
+        figures = [f'{value:.3f}' for value in (*plain, *scaled)]
+        rows.append([name, str(after['images']), *figures[:2], ratio, *figures[2:]])
+    what = ('Abs Rel before', 'after', 'times better', 'median scaled: before', 'after')
+    return markdown_table(['', 'held-out images', *what], rows)
+
+
+def confidence(folder: Path) -> str:
+    """Return what leaving out unsure pixels brings, from ``confidence.json``.
+
+    As ``research.builtin.sparsification --json`` wrote it.
+    """
+    path = folder / 'confidence.json'
+    if not path.is_file():
+        return ''
+    names = ('abs_rel', 'surest_half', 'oracle_half', 'ause')
+    sets = json.loads(path.read_text(encoding='utf-8'))
+    rows = [
+        [_RENDERED.get(name, name), *(f'{figures[key]:.3f}' for key in names)]
+        for name, figures in sets.items()
+    ]
+    what = ('Abs Rel', 'of the surest half', 'of the half by the true error', 'AUSE')
+    return markdown_table(['', *what], rows)
+
+
 def trials(folder: Path, name: str) -> str:
     """Return what was tried how often and what came of it, from ``NAME.json``."""
     path = folder / f'{name}.json'
@@ -104,6 +142,8 @@ def trials(folder: Path, name: str) -> str:
 TABLES: dict[str, Callable[[Path], str]] = {
     'recordings': recordings,
     'consistency': consistency,
+    'adaptation': adaptation,
+    'confidence': confidence,
     **{name: partial(trials, name=name) for name in _TRIALS},
     **PERFORMANCE,
 }
