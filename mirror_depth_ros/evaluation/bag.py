@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from mirror_depth_ros.depth.nav_points import EDGE_FILTER
 from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.evaluation.bag_cameras import RecordedCamera, find_cameras
 from mirror_depth_ros.evaluation.bag_outputs import CAMERA_INFO, CLOUD, IMAGE, OutputMessages
-from mirror_depth_ros.inference.interfaces import Estimator
+
+if TYPE_CHECKING:  # at run time whoever has an estimator has imported PyTorch
+    from mirror_depth_ros.inference.estimator import DepthEstimator
 
 # Of the new recording's custom_data: unfinished or finished.
 _STATE = 'mirror_depth_state'
@@ -134,7 +136,7 @@ class BagDepth:
         return outputs
 
     def run(
-        self, estimator: Estimator, output: Path, *, model: str, overwrite: bool = False
+        self, estimator: DepthEstimator, output: Path, *, model: str, overwrite: bool = False
     ) -> Iterator[Failure | None]:
         """Write the new recording, and yield after each image what was wrong with it, or None.
 
@@ -196,7 +198,7 @@ class BagDepth:
                 decode_colour(message, levels=camera.levels)
 
     def _make(
-        self, camera: RecordedCamera, message: Any, estimator: Estimator
+        self, camera: RecordedCamera, message: Any, estimator: DepthEstimator
     ) -> dict[str, memoryview] | Failure:
         """Return the new messages of an image by the rest of their topics' names."""
         settings, header, stamp_ns = self._settings, message.header, stamp_of(message)
@@ -230,7 +232,7 @@ class BagDepth:
         depth[flying_pixels(depth, edge_filter=settings.edge_filter)] = np.nan
         return depth
 
-    def _describe(self, estimator: Estimator, model: str) -> dict[str, str]:
+    def _describe(self, estimator: DepthEstimator, model: str) -> dict[str, str]:
         """Return what the new recording depends on, as its ``custom_data``."""
         facts = {
             'model': model,

@@ -201,19 +201,13 @@ PROGRAMS = [
     ['depth_node'],
     ['demo.frame_camera'],
     ['demo.recorder'],
-    ['benchmark.camera', '48', '64'],
-    ['benchmark.receiver'],
-    ['benchmark.sender'],
-    ['benchmark.taker', 'reliable', 'depth'],
 ]
 
 
 @pytest.mark.parametrize('program', PROGRAMS, ids=[program[0] for program in PROGRAMS])
 def test_without_a_log_folder_every_program_names_the_remedy_in_one_line(
-    ros_domain_id, tmp_path, program, request
+    ros_domain_id, tmp_path, program
 ):
-    if program[0] in ('benchmark.camera', 'benchmark.sender'):  # their images are a model's
-        request.getfixturevalue('model_packages')
     (tmp_path / 'file').touch()  # root could write anywhere else
     code, output = run(
         [sys.executable, '-m', f'mirror_depth_ros.ros.{program[0]}', *program[1:]],
