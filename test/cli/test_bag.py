@@ -139,7 +139,7 @@ def test_help_teaches(run):
 
 
 def test_killed_it_leaves_a_recording_and_goes_on(recording, tmp_path):
-    source = str(recording(40))
+    source = str(recording(150))
     whole = start(source, '-o', str(tmp_path / 'whole'))
     output = tmp_path / 'out'
     for at_least in (2, 7):  # killed twice; the second time, it has gone on from the first
@@ -149,7 +149,7 @@ def test_killed_it_leaves_a_recording_and_goes_on(recording, tmp_path):
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         part = raw(output)
-        assert at_least <= count_depth(output) < 40
+        assert at_least <= count_depth(output) < 150
     last = start(source, '-o', str(output))
     assert last.communicate()[0].startswith(str(output))
     assert (last.returncode, whole.communicate() and whole.returncode) == (0, 0)
@@ -161,14 +161,14 @@ def test_killed_it_leaves_a_recording_and_goes_on(recording, tmp_path):
 
 def test_interrupted_it_says_how_to_go_on(recording, tmp_path):
     output = tmp_path / 'out'
-    process = start(str(recording(40)), '-o', str(output))
+    process = start(str(recording(250)), '-o', str(output))  # more than it comes to
     wait_for_depth(output, 2, process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130, stderr
     message = ' '.join(stderr.split())
-    assert f'of 40 images: {output} is a recording of these; the same command goes on' in message
-    assert 2 <= count_depth(output) < 40
+    assert f'of 250 images: {output} is a recording of these; the same command goes on' in message
+    assert 2 <= count_depth(output) < 250
 
 
 def test_the_built_in_model(recording, tmp_path):

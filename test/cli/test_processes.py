@@ -109,8 +109,8 @@ def is_alive(pid):
 def test_sigterm_ends_a_block_as_ctrl_c_does():
     def terminate():
         with interruptible():
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
+            signal.raise_signal(signal.SIGTERM)  # to this thread, before the next line
+            pytest.fail('nothing was interrupted')
 
     with pytest.raises(KeyboardInterrupt):
         terminate()

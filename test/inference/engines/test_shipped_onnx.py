@@ -176,8 +176,9 @@ def test_a_file_that_computes_something_else_is_not_written(
 
 
 def test_the_built_in_model_has_its_file_and_needs_no_export(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv('MIRROR_DEPTH_CACHE', str(tmp_path))  # no choice of another test is kept
     # Else: python -m mirror_depth_ros.inference.engines.shipped_onnx
     assert shipped_onnx(checkpoint_path('builtin')) is not None
     monkeypatch.setattr(engine_set, 'export_onnx', lambda *_: pytest.fail('it was exported'))
