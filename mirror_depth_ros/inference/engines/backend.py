@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 #: Names a user can give; ``auto`` is the fastest that needs no export, see ``selection.py``.
@@ -67,24 +66,6 @@ def check_precision(name: str) -> None:
     """
     if name not in PRECISIONS:
         raise ValueError(f'got precision {name!r}, expected one of {", ".join(PRECISIONS)}')
-
-
-def make_compiler(backend: str, precision: str, device: torch.device) -> Compiler:
-    """Return what compiles for a backend.
-
-    :param backend: ``onnxruntime`` or ``openvino``.
-    :param precision: one of :data:`PRECISIONS`; ``auto`` takes the fastest of floats that the
-        library computes natively on the device.
-    :raises ValueError: for a package that is missing, or a device or precision that the library
-        does not compute on.
-    """
-    if backend == 'openvino':
-        from mirror_depth_ros.inference.engines.openvino_engine import OpenVino
-
-        return OpenVino(precision, device)
-    from mirror_depth_ros.inference.engines.onnxruntime_engine import OnnxRuntime
-
-    return OnnxRuntime(precision, device)
 
 
 def require_packages(names: Sequence[str], purpose: str) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from mirror_depth_ros.inference.engines.backend import (
+    Compiler,
     Engine,
     check_backend,
     check_precision,
-    make_compiler,
     package_version,
 )
 from mirror_depth_ros.inference.engines.engine_cache import EngineCache, has_engines
@@ -221,3 +221,21 @@ def _processor() -> str:
 
 def _device(network: DepthNetwork) -> torch.device:
     return next(network.parameters()).device
+
+
+def make_compiler(backend: str, precision: str, device: torch.device) -> Compiler:
+    """Return what compiles for a backend.
+
+    :param backend: ``onnxruntime`` or ``openvino``.
+    :param precision: one of :data:`PRECISIONS`; ``auto`` takes the fastest of floats that the
+        library computes natively on the device.
+    :raises ValueError: for a package that is missing, or a device or precision that the library
+        does not compute on.
+    """
+    if backend == 'openvino':
+        from mirror_depth_ros.inference.engines.openvino_engine import OpenVino
+
+        return OpenVino(precision, device)
+    from mirror_depth_ros.inference.engines.onnxruntime_engine import OnnxRuntime
+
+    return OnnxRuntime(precision, device)

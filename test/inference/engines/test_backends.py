@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from mirror_depth_ros.inference.engines import engine_set
-from mirror_depth_ros.inference.engines.backend import make_compiler
 from mirror_depth_ros.inference.engines.engine_cache import EngineCache, cache_directory
 from mirror_depth_ros.inference.engines.onnx_export import export_onnx
 from mirror_depth_ros.inference.engines.openvino_engine import OpenVino
+from mirror_depth_ros.inference.engines.selection import make_compiler
 from mirror_depth_ros.inference.engines.torch_engine import TorchEngine
 from mirror_depth_ros.inference.engines.verification import relative_error, verify
 from mirror_depth_ros.inference.estimator import DepthEstimator
