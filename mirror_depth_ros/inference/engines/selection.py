@@ -227,8 +227,8 @@ def make_compiler(backend: str, precision: str, device: torch.device) -> Compile
     """Return what compiles for a backend.
 
     :param backend: ``onnxruntime`` or ``openvino``.
-    :param precision: one of :data:`PRECISIONS`; ``auto`` takes the fastest of floats that the
-        library computes natively on the device.
+    :param precision: one of :data:`~mirror_depth_ros.inference.engines.backend.PRECISIONS`;
+        ``auto`` takes the fastest of floats that the library computes natively on the device.
     :raises ValueError: for a package that is missing, or a device or precision that the library
         does not compute on.
     """
