@@ -6,12 +6,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2 import Reader, ReaderError
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
@@ -88,7 +89,14 @@ def count_depth(path):
 
 def start(*arguments):
     command = [sys.executable, '-c', textwrap.dedent(SLOW), 'bag', *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs in the background of a script ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for_depth(path, at_least, process):
@@ -96,9 +104,11 @@ def wait_for_depth(path, at_least, process):
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s:
         assert process.poll() is None, process.communicate()
-        # Each look is at a recording that another process is writing.
-        if (path / 'metadata.yaml').is_file() and count_depth(path) >= at_least:
-            return
+        # Each look is at a recording that another process is writing; between the last one's
+        # and its own, there is a moment without any.
+        with suppress(ReaderError, FileNotFoundError):
+            if (path / 'metadata.yaml').is_file() and count_depth(path) >= at_least:
+                return
         time.sleep(0.02)
     raise TimeoutError(f'no {at_least} depth images in {path}')
 

@@ -1,12 +1,14 @@
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
 
 from mirror_depth_ros.cli import processes
-from mirror_depth_ros.cli.processes import ChildFailedError, Children, interruptible
+from mirror_depth_ros.cli.processes import ChildFailedError, Children
 
 STUBBORN = (
     'import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True)'
@@ -107,11 +109,15 @@ def is_alive(pid):
 
 
 def test_sigterm_ends_a_block_as_ctrl_c_does():
-    def terminate():
-        with interruptible():
-            signal.raise_signal(signal.SIGTERM)  # to this thread, before the next line
-            pytest.fail('nothing was interrupted')
-
-    with pytest.raises(KeyboardInterrupt):
-        terminate()
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    code = """
+        import signal
+        from mirror_depth_ros.cli.processes import interruptible
+        try:
+            with interruptible():
+                signal.raise_signal(signal.SIGTERM)
+                print('nothing was interrupted')
+        except KeyboardInterrupt:
+            print('interrupted', signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+    """
+    done = subprocess.run(python(textwrap.dedent(code)), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, 'interrupted True\n'), done.stderr
