@@ -14,14 +14,14 @@ COSTS := $(BIN)/python -m research.costs
 # Folders of recordings for `make builtin`, to train on and to validate on.
 REAL ?= build/real
 PHOTOGRAPHS ?= build/photographs
-# More than cores: most tests wait most of the time.
-WORKERS ?= 4
+# Tests at a time, besides those marked serial; more than cores, as most wait most of the time.
+WORKERS ?= 0
 # Of an environment, the tests in a folder: many at a time, then those that must be alone. Either
 # part may be empty (5) where PYTEST_ARGS chooses tests.
 define pytest
 HF_HUB_OFFLINE=1 $(1)/bin/python -m pytest $(2) -n $(WORKERS) --dist worksteal \
     -m 'not soak and not serial' $(PYTEST_ARGS) || [ $$? -eq 5 ]
-HF_HUB_OFFLINE=1 $(1)/bin/python -m pytest $(2) -m serial $(PYTEST_ARGS) || [ $$? -eq 5 ]
+HF_HUB_OFFLINE=1 $(1)/bin/python -m pytest $(2) -m 'serial and not soak' $(PYTEST_ARGS) || [ $$? -eq 5 ]
 endef
 # What `make soak` draws from.
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d " ")
@@ -112,7 +112,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	    echo 'could not make $(VENV); on Debian and Ubuntu: apt install python3-venv,' \
 	        'then run: rm -rf $(VENV) and try again' >&2; exit 1; }
 	@echo 'Installing into $(VENV); the first time this downloads PyTorch and ROS 2 and takes minutes.'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,accelerate,train,view,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,accelerate,train,test]'
 	@touch $@
 
 $(RESEARCH_STAMP): $(STAMP)
