@@ -7,9 +7,10 @@ In fp32 on processors without AMX: batches of 192 x 256 took 5.9 ms a picture so
 from __future__ import annotations
 
 import numpy as np
-import openvino
 import torch
 from torch import Tensor, nn
+
+from mirror_depth_ros.inference.engines.openvino_engine import openvino_core
 
 
 def has_matrix_unit() -> bool:
@@ -35,7 +36,7 @@ class FastModule(nn.Module):
             verbose=False,
         )
         assert program is not None  # with dynamo=True there is one
-        core = openvino.Core()
+        core = openvino_core()
         settings = {
             'INFERENCE_NUM_THREADS': torch.get_num_threads(),
             'INFERENCE_PRECISION_HINT': 'bf16' if has_matrix_unit() else 'f32',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from types import ModuleType
@@ -33,8 +34,7 @@ class OpenVino:
                 f"got backend 'openvino' on {device}, expected cpu; set device cpu or use another "
                 'backend'
             )
-        openvino = _import_openvino()
-        self._core = openvino.Core()
+        self._core = openvino_core()
         has_bf16 = 'BF16' in self._core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         if precision == 'auto':
             precision = 'bf16' if has_bf16 else 'fp32'
@@ -87,6 +87,17 @@ class _Request:
         inputs = {IMAGE: images.contiguous().numpy(), FOCAL_PX: focal_px.numpy()}
         # The request overwrites its own output with the next images'.
         return torch.from_numpy(self._request.infer(inputs)[0].copy())
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """Return OpenVINO's core, the only one of this process, for as long as it lives.
+
+    Each core's CPU plug-in gives its thread a stack for signal handlers, and takes it away with
+    itself. Of two cores, whichever goes last puts back the stack that the first has freed, and the
+    next signal that Python handles, such as Ctrl-C, ends the process with SIGSEGV.
+    """
+    return _import_openvino().Core()
 
 
 def _import_openvino() -> ModuleType:
