@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.depth_range import apply_range
+from mirror_depth_ros.depth.filters import apply_range
 from mirror_depth_ros.depth.nav_points import CLEAR_RANGE, nav_points
 
 CONFIG = Path(__file__).parents[1] / 'config' / 'nav2_voxel_layer.yaml'

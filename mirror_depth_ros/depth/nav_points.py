@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.depth.flying_pixels import flying_pixels
+from mirror_depth_ros.depth.filters import flying_pixels
 
 #: Width of the blocks of pixels that share a point: 19,200 points of 640 x 480 pixels, 225 KB,
 #: which fits even Fast DDS's default shared memory of 512 KB.
@@ -21,7 +21,7 @@ DECIMATION = 4
 #: Length of the longest rays [m]. ``config/nav2_voxel_layer.yaml`` marks up to 4.0 m; Nav2 clears
 #: to two cells before a ray's end, here 4.3 m.
 CLEAR_RANGE = 4.4
-#: Strength of :func:`~mirror_depth_ros.depth.flying_pixels.flying_pixels`, a share of the depth.
+#: Strength of :func:`~mirror_depth_ros.depth.filters.flying_pixels`, a share of the depth.
 EDGE_FILTER = 0.05
 
 
@@ -45,7 +45,7 @@ def nav_points(
     :param decimation: width and height of a block [pixels].
     :param clear_range: farther points are moved along their ray to this distance from the camera
         [m], where they mark nothing and still clear.
-    :param edge_filter: see :func:`~mirror_depth_ros.depth.flying_pixels.flying_pixels`; 0 is off.
+    :param edge_filter: see :func:`~mirror_depth_ros.depth.filters.flying_pixels`; 0 is off.
     :returns: x right, y down, z forward [m], ``[N, 3]``, all finite.
     :raises ValueError: if sizes differ or an option is impossible.
     """

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mirror_depth_ros.data.bag_messages import decode_colour
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_writer import BagWriter, UnfinishedBag
-from mirror_depth_ros.depth.depth_range import apply_range
-from mirror_depth_ros.depth.flying_pixels import flying_pixels
+from mirror_depth_ros.depth.filters import filter_depth
 from mirror_depth_ros.depth.nav_points import EDGE_FILTER
 from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.evaluation.bag_cameras import RecordedCamera, find_cameras
@@ -48,7 +46,7 @@ class BagSettings:
     #: Depth is -Inf where it is nearer, +Inf where it is farther [m].
     min_range: float = 0.1
     max_range: float = 80.0
-    #: See :func:`flying_pixels`; 0: off.
+    #: See :func:`~mirror_depth_ros.depth.filters.flying_pixels`; 0: off.
     edge_filter: float = EDGE_FILTER
     #: Where the colours of the preview end [m].
     preview_max_depth: float = 10.0
@@ -206,7 +204,13 @@ class BagDepth:
             rgb = decode_colour(message, levels=camera.levels)
             height, width = rgb.shape[:2]
             model, fields = camera.at(stamp_ns, width, height)
-            depth = self._usable(estimator.estimate(rgb, model.focal_px))
+            depth = filter_depth(
+                estimator.estimate(rgb, model.focal_px),
+                scale=settings.depth_scale,
+                min_range=settings.min_range,
+                max_range=settings.max_range,
+                edge_filter=settings.edge_filter,
+            )
         except ValueError as error:
             return Failure(camera.image, stamp_ns, str(error))
         messages = self._messages
@@ -220,17 +224,6 @@ class BagDepth:
         if settings.cloud:
             made['points'] = messages.cloud(header, depth, model.rays, rgb)
         return made
-
-    def _usable(self, estimated: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a model's depth as the node publishes it: scaled, in range, without edges."""
-        settings = self._settings
-        depth = apply_range(
-            estimated * np.float32(settings.depth_scale),
-            min_range=settings.min_range,
-            max_range=settings.max_range,
-        )
-        depth[flying_pixels(depth, edge_filter=settings.edge_filter)] = np.nan
-        return depth
 
     def _describe(self, estimator: DepthEstimator, model: str) -> dict[str, str]:
         """Return what the new recording depends on, as its ``custom_data``."""

@@ -17,7 +17,7 @@ from mirror_depth_ros.depth.image_decoding import decode_compressed, decode_imag
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.messages import load_cv_bridge
 from mirror_depth_ros.ros.parameter_server import ParameterServer
-from mirror_depth_ros.ros.pipeline import Frame, filter_depth
+from mirror_depth_ros.ros.pipeline import Frame, publishable
 from mirror_depth_ros.ros.process import describe_error
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
@@ -153,7 +153,7 @@ class FrameWorker:
 
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
         frame.stopwatch.start('publish')
-        frame.ranged, frame.depth = filter_depth(frame.estimated, frame.parameters)
+        frame.ranged, frame.depth = publishable(frame.estimated, frame.parameters)
         for output, publisher, memory in camera.wanted_outputs():
             publisher.publish(output.encode(frame, memory))
         frame.stopwatch.stop()

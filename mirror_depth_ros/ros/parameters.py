@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from mirror_depth_ros.depth.depth_range import OUT_OF_RANGE
+from mirror_depth_ros.depth.filters import OUT_OF_RANGE
 from mirror_depth_ros.depth.nav_points import CLEAR_RANGE, DECIMATION, EDGE_FILTER
 
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from mirror_depth_ros.depth.depth_range import apply_range
-from mirror_depth_ros.depth.flying_pixels import flying_pixels
+from mirror_depth_ros.depth.filters import apply_range, filter_depth
 from mirror_depth_ros.inference.process_tuning import gc_paused
 from mirror_depth_ros.ros.camera_info import Calibration
 from mirror_depth_ros.ros.diagnostics.statistics import Stopwatch
@@ -78,7 +77,7 @@ def warm_up(estimator: DepthEstimator) -> None:
     estimator.estimate(np.zeros((height, width, 3), np.uint8), float(width))
 
 
-def filter_depth(
+def publishable(
     estimated: NDArray[np.float32], parameters: DepthParameters
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a model's depth as it is published, scaled and without flying pixels.
@@ -87,17 +86,15 @@ def filter_depth(
     :returns: the same, ``[H, W]``, with what is out of range marked as in REP-117, and as the
         parameter ``out_of_range`` says.
     """
-    ranged = _marked(estimated * np.float32(parameters.depth_scale), parameters, 'inf')
-    # Of marked depth, in which all that is beyond range is one surface.
-    flying = flying_pixels(ranged, edge_filter=parameters.edge_filter)
-    np.copyto(ranged, np.nan, where=flying)
-    if parameters.out_of_range == 'inf':
-        return ranged, ranged
-    return ranged, _marked(ranged, parameters, parameters.out_of_range)
-
-
-def _marked(
-    depth: NDArray[np.float32], parameters: DepthParameters, out_of_range: str
-) -> NDArray[np.float32]:
     low, high = parameters.min_range, parameters.max_range
-    return apply_range(depth, min_range=low, max_range=high, out_of_range=out_of_range)
+    ranged = filter_depth(
+        estimated,
+        scale=parameters.depth_scale,
+        min_range=low,
+        max_range=high,
+        edge_filter=parameters.edge_filter,
+    )
+    how = parameters.out_of_range
+    if how == 'inf':
+        return ranged, ranged
+    return ranged, apply_range(ranged, min_range=low, max_range=high, out_of_range=how)

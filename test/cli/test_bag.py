@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -11,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from rosbags.rosbag2 import Reader, ReaderError
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
-from mirror_depth_ros.inference.estimator import DepthEstimator
 
 H, W = 37, 53
 DEPTH = '/mirror_depth/depth/image'
@@ -44,22 +43,10 @@ SLOW = """
 """
 
 
-class TwoMetres:
-    """Stands in for a model: everything is two metres away."""
-
-    model_name, device, precision = 'stand-in', torch.device('cpu'), 'fp32'
-    backend = 'torch'
-
-    def estimate(self, rgb, focal_px):
-        return np.full(rgb.shape[:2], 2.0, np.float32)
-
-
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(run_in_two_metres):
     """Return a function that runs `mirror_depth bag` in a folder of recordings."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(DepthEstimator, 'load', lambda *_, **__: TwoMetres())
-    return lambda *arguments: CliRunner().invoke(app, ['bag', *map(str, arguments)])
+    return functools.partial(run_in_two_metres, 'bag')
 
 
 @pytest.fixture

@@ -1,37 +1,24 @@
 from __future__ import annotations
 
+import functools
 import json
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
 from mirror_depth_ros.depth.files import write_rgb_png
-from mirror_depth_ros.inference.estimator import DepthEstimator
 
 RGB = np.full((15, 21, 3), (200, 100, 0), np.uint8)
 
 
-class TwoMetres:
-    """Stands in for a model: everything is two metres away."""
-
-    model_name, device, precision = 'stand-in', torch.device('cpu'), 'fp32'
-    backend = 'torch'
-
-    def estimate(self, rgb, focal_px):
-        return np.full(rgb.shape[:2], 2.0, np.float32)
-
-
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(run_in_two_metres):
     """Return a function that runs `mirror_depth predict` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(DepthEstimator, 'load', lambda *_, **__: TwoMetres())
-    return lambda *arguments: CliRunner().invoke(app, ['predict', *map(str, arguments)])
+    return functools.partial(run_in_two_metres, 'predict')
 
 
 def write_frame(folder):

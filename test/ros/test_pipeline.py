@@ -7,7 +7,7 @@ import pytest
 
 from mirror_depth_ros.depth.nav_points import nav_points
 from mirror_depth_ros.ros.parameters import DepthParameters
-from mirror_depth_ros.ros.pipeline import filter_depth, warm_up
+from mirror_depth_ros.ros.pipeline import publishable, warm_up
 
 NAN, INF = np.nan, np.inf
 
@@ -16,7 +16,7 @@ def test_depth_is_scaled_before_its_range_is_judged():
     parameters = DepthParameters(depth_scale=2.0, min_range=1.0, max_range=8.0, edge_filter=0.0)
     estimated = np.array([[0.4, 0.5, 3.0, 4.0, 4.1]], np.float32)
     before = estimated.copy()
-    depth, _ = filter_depth(estimated, parameters)
+    depth, _ = publishable(estimated, parameters)
     np.testing.assert_array_equal(depth, np.array([[-INF, 1.0, 6.0, 8.0, INF]], np.float32))
     assert depth.dtype == np.float32
     np.testing.assert_array_equal(estimated, before)
@@ -42,12 +42,12 @@ def stairs():
 
 
 def test_what_flies_between_surfaces_becomes_nan():
-    filtered, _ = filter_depth(stairs(), DepthParameters())
+    filtered, _ = publishable(stairs(), DepthParameters())
     expected = stairs()
     expected[:, 11] = NAN
     np.testing.assert_array_equal(filtered, expected)
     np.testing.assert_array_equal(
-        filter_depth(stairs(), DepthParameters(edge_filter=0.0))[0], stairs()
+        publishable(stairs(), DepthParameters(edge_filter=0.0))[0], stairs()
     )
 
 
@@ -59,6 +59,6 @@ def test_filtered_here_points_are_those_of_the_array_function(far):
     marked = np.where(depth > 80.0, np.float32(INF), depth)
     rays = np.zeros((17, 23, 2), np.float32)
     np.testing.assert_array_equal(
-        nav_points(filter_depth(depth, DepthParameters())[0], rays, edge_filter=0.0),
+        nav_points(publishable(depth, DepthParameters())[0], rays, edge_filter=0.0),
         nav_points(marked, rays),
     )

@@ -1,4 +1,4 @@
-"""The edge filter: what hangs between two surfaces goes, what is a surface stays."""
+"""What is out of range is said in each way; what hangs between surfaces goes, and they stay."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-from mirror_depth_ros.depth import flying_pixels as module
+from mirror_depth_ros.depth import filters as module
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.flying_pixels import flying_pixels
+from mirror_depth_ros.depth.filters import (
+    OUT_OF_RANGE,
+    apply_range,
+    filter_depth,
+    flying_pixels,
+)
 
 H, W = 15, 33
 NAN, INF = np.nan, np.inf
+RANGES = np.array([[0.2, 0.5, 8.0, 8.1, NAN, INF, -INF]], np.float32)
 
 
 def rows_of(*parts: tuple[float, int]) -> np.ndarray:
@@ -196,3 +202,52 @@ def test_impossible_options_are_refused() -> None:
         flying_pixels(depth, edge_filter=NAN)
     with pytest.raises(ValueError, match='got reach_px 0, expected at least 1'):
         flying_pixels(depth, edge_filter=0.05, reach_px=0)
+
+
+@pytest.mark.parametrize(
+    ('out_of_range', 'expected'),
+    [
+        ('inf', [-INF, 0.5, 8.0, INF, NAN, INF, -INF]),  # REP-117
+        ('nan', [NAN, 0.5, 8.0, NAN, NAN, NAN, NAN]),
+        ('clamp', [0.5, 0.5, 8.0, 8.0, NAN, 8.0, 0.5]),
+    ],
+)
+def test_each_way_to_say_out_of_range(out_of_range: str, expected: list[float]) -> None:
+    before = RANGES.copy()
+    ranged = apply_range(RANGES, min_range=0.5, max_range=8.0, out_of_range=out_of_range)
+    np.testing.assert_array_equal(ranged, np.array([expected], np.float32))
+    assert ranged.dtype == np.float32
+    np.testing.assert_array_equal(RANGES, before)
+
+
+def test_rep_117_is_the_default() -> None:
+    ranged = apply_range(RANGES, min_range=0.5, max_range=8.0)
+    np.testing.assert_array_equal(
+        ranged, apply_range(RANGES, min_range=0.5, max_range=8.0, out_of_range='inf')
+    )
+    assert OUT_OF_RANGE[0] == 'inf'
+
+
+def test_depth_that_is_in_range_is_a_copy_too() -> None:
+    depth = np.full((3, 5), 2.0, np.float32)
+    for out_of_range in OUT_OF_RANGE:
+        ranged = apply_range(depth, min_range=0.5, max_range=8.0, out_of_range=out_of_range)
+        assert not np.shares_memory(ranged, depth)
+        np.testing.assert_array_equal(ranged, depth)
+
+
+def test_another_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="got out_of_range 'zero', expected one of inf, nan, cla"):
+        apply_range(RANGES, min_range=0.5, max_range=8.0, out_of_range='zero')
+
+
+def test_depth_is_scaled_before_it_is_marked_and_marked_before_edges_are_looked_for() -> None:
+    # Scaled, 2 m | 2.5 m | beyond 8 m in two depths: the pixel between hangs before one surface.
+    estimated = np.tile(np.float32([1.0] * 14 + [1.25, 4.5] + [4.1] * 17), (H, 1))
+    before = estimated.copy()
+    limits = {'scale': 2.0, 'min_range': 0.5, 'max_range': 8.0}
+    expected = np.tile(np.float32([2.0] * 14 + [NAN] + [INF] * 18), (H, 1))
+    np.testing.assert_array_equal(filter_depth(estimated, **limits, edge_filter=0.05), expected)
+    expected[:, 14] = 2.5
+    np.testing.assert_array_equal(filter_depth(estimated, **limits, edge_filter=0.0), expected)
+    np.testing.assert_array_equal(estimated, before)
