@@ -15,7 +15,7 @@ COSTS := $(BIN)/python -m research.costs
 REAL ?= build/real
 PHOTOGRAPHS ?= build/photographs
 # Tests at a time, besides those marked serial; more than cores, as most wait most of the time.
-WORKERS ?= 0
+WORKERS ?= 4
 # Of an environment, the tests in a folder: many at a time, then those that must be alone. Either
 # part may be empty (5) where PYTEST_ARGS chooses tests.
 define pytest
@@ -112,7 +112,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	    echo 'could not make $(VENV); on Debian and Ubuntu: apt install python3-venv,' \
 	        'then run: rm -rf $(VENV) and try again' >&2; exit 1; }
 	@echo 'Installing into $(VENV); the first time this downloads PyTorch and ROS 2 and takes minutes.'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,accelerate,train,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ros,accelerate,train,test,view]'
 	@touch $@
 
 $(RESEARCH_STAMP): $(STAMP)
