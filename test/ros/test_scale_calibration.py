@@ -314,7 +314,10 @@ def test_a_process_of_the_node_answers_and_ends_while_it_is_asked(make_bench, tm
     try:
         bench.wait(lambda: bench.images.get_subscription_count() == 1)
         bench.wait(lambda: bench.infos.get_subscription_count() == 1)
+        depth: list[Image] = []  # which says that its images have begun to come
+        bench.user.create_subscription(Image, '/mirror_depth/depth/image', depth.append, 10)
         bench.stream(rate_hz=50.0)
+        bench.wait(lambda: depth)
         assert calibrate(bench).success
         # Twice more: one is refused because the other is under way, which takes at least 4.5 s.
         both = [bench.begin(Trigger, 'calibrate_scale', Trigger.Request()) for _ in range(2)]
