@@ -13,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from mirror_depth_ros.ros.diagnostics.qos import LossEvents
-from mirror_depth_ros.ros.diagnostics.topic_health import SubscriptionStatus
+from mirror_depth_ros.ros.diagnostics.status import SubscriptionStatus
 
 # How often to look whether publishers have changed [s].
 _LOOK_PERIOD_S = 0.25

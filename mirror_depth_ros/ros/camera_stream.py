@@ -17,12 +17,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, image_topics
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.diagnostics.health import CameraStatus, NodeStatus
+from mirror_depth_ros.ros.diagnostics.health import SILENCE_S
 from mirror_depth_ros.ros.diagnostics.qos import QosRefusals
 from mirror_depth_ros.ros.diagnostics.statistics import LatestImage, Measurements
-from mirror_depth_ros.ros.diagnostics.topic_health import (
+from mirror_depth_ros.ros.diagnostics.status import (
     IMAGE_TYPES,
-    SILENCE_S,
+    CameraStatus,
+    NodeStatus,
     PublisherStatus,
     SubscriptionStatus,
     input_name,

@@ -6,19 +6,23 @@ A status in, the list of issues out; the log and ``/diagnostics`` therefore say 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from mirror_depth_ros.ros.diagnostics.statistics import WINDOW_S, Statistics
-from mirror_depth_ros.ros.diagnostics.topic_health import (
+from mirror_depth_ros.ros.diagnostics.status import (
+    IMAGE_TYPES,
+    CameraStatus,
+    NodeStatus,
     PublisherStatus,
     SubscriptionStatus,
-    describe_losses,
-    describe_refusal,
-    describe_silence,
-    is_silent,
+    input_name,
 )
 
+#: No message for longer than this means that none comes [s].
+SILENCE_S = 2.5
+# Single images are lost where nobody can help it, as while a subscription is made.
+_LOST_RATIO = 0.05
 #: Images of a live camera are younger than this when they come [s].
 LATE_S = 1.0
 #: What differs by more than this is not late: another clock has set the stamp [s].
@@ -38,58 +42,6 @@ _SKIPPED = {
     'estimate': 'images on which the model failed (on {device})',
     'publish': 'images whose depth could not be published',
 }
-
-
-@dataclass(frozen=True)
-class NodeStatus:
-    """What is the same for all cameras of a node."""
-
-    #: Full name of the node, and the label of its lifecycle state.
-    name: str
-    state: str
-    #: How many other nodes have the same full name.
-    n_namesakes: int = 0
-    #: Why the node could not be configured or activated, with what to do; empty where it was.
-    failure: str = ''
-    #: False while paused by ``~/enable``.
-    enabled: bool = True
-    #: What the parameter says, and what became of it; empty before a model is loaded.
-    model: str = ''
-    device_wanted: str = 'auto'
-    device: str = ''
-    precision: str = ''
-    backend: str = ''
-    #: That the model ran out of memory and makes do with a smaller input; empty if it does not.
-    shrunk: str = ''
-    #: Memory that the process has, and its part of the GPU's; None where unknown [bytes].
-    resident_bytes: int | None = None
-    gpu_bytes: int | None = None
-
-    @property
-    def lacks_gpu(self) -> bool:
-        """Whether the model is on the CPU because there is no GPU, not because it should be."""
-        return self.device_wanted == 'auto' and self.device == 'cpu'
-
-
-@dataclass(frozen=True)
-class CameraStatus:
-    """A camera of the node, with the node's status."""
-
-    node: NodeStatus
-    #: Its name; empty for the only camera of a node.
-    name: str = ''
-    #: None while the node is not active.
-    image: SubscriptionStatus | None = None
-    camera_info: SubscriptionStatus | None = None
-    #: Whether a CameraInfo has come, and why the latest does not describe the images' camera.
-    has_calibration: bool = False
-    calibration_error: str = ''
-    #: The field of view that is assumed in its place; 0 where none is [degrees].
-    assumed_hfov_deg: float = 0.0
-    publishers: tuple[PublisherStatus, ...] = ()
-    statistics: Statistics = field(default_factory=Statistics)
-    #: What the values of 16-bit images were taken for; empty before the first of them.
-    grey_levels: str = ''
 
 
 class Level(IntEnum):
@@ -311,3 +263,104 @@ def _age_issues(statistics: Statistics) -> Iterator[Issue]:
             remedy = "relieve network and camera driver, or synchronise the camera's clock"
         message = f'got images {what}, expected less than {LATE_S:.0f} s; {remedy}'
         yield Issue(Level.WARN, Cause.LATE, message)
+
+
+# What is said of topics
+
+
+def is_silent(status: SubscriptionStatus, since_s: float | None, elapsed_s: float) -> bool:
+    """Whether nothing comes. Where the reason is known, there is nothing to wait for.
+
+    :param since_s: time since the last message; None if none has come [s].
+    :param elapsed_s: time since the node has subscribed [s].
+    """
+    if since_s is not None:
+        return since_s > SILENCE_S
+    is_of_other_type = bool(status.other_types) and not status.n_publishers
+    return bool(status.refused_policy) or is_of_other_type or elapsed_s > SILENCE_S
+
+
+def describe_silence(
+    status: SubscriptionStatus, camera: str, *, since_s: float | None = None, n_lost: int = 0
+) -> str:
+    """Say that nothing comes, why, and what to do.
+
+    :param camera: its name; empty for the only one of a node.
+    :param since_s: time since the last message; None if none has come [s].
+    :param n_lost: messages that the middleware says it lost in the last seconds.
+    """
+    topic, is_info = status.topic, status.type_name.endswith('CameraInfo')
+    what, name = ('CameraInfo', 'camera_info') if is_info else ('image', 'image')
+    lack = f'got no {what} on {topic}'
+    if since_s is not None:
+        lack += f' for {since_s:.0f} s'
+    if status.refused_policy:  # by what was forced: as it is, the node asks for no more
+        return (
+            f'{lack}: its publisher and this node differ in QoS ({status.refused_policy}); '
+            f'{_give_way(status)}, or change the publisher'
+        )
+    if n_lost:
+        return f'{lack}: {n_lost} were lost on their way; {_loss_remedy(status)}'
+    if status.n_publishers:
+        return f'{lack}, though somebody publishes there; see: ros2 topic hz {topic}'
+    if status.alternative:
+        transport = 'compressed' if status.type_name == IMAGE_TYPES['raw'] else 'raw'
+        place = 'there' if status.alternative == topic else f'on {status.alternative}'
+        return (
+            f'{lack}, but {transport} images are published {place}; set the parameter '
+            f'image_transport to {transport}'
+        )
+    remap = f'remap {input_name(camera, name)} to'
+    if status.other_types:
+        return (
+            f'{lack}: {" and ".join(status.other_types)} is published there, expected '
+            f'{status.type_name}; {remap} a topic of that type'
+        )
+    return f'{lack}, where nobody publishes; start the camera, or {remap} its topic'
+
+
+def describe_losses(status: SubscriptionStatus, statistics: Statistics) -> str:
+    """Say how many images do not come, and how they would; nothing if hardly any are lost.
+
+    Only what the middleware says it lost proves that: where this process is busy, an image gives
+    way to the next before it is taken, and its CameraInfo does not.
+    """
+    n_received, n_lost = statistics.n_received, statistics.n_lost
+    if n_lost <= max(1.0, _LOST_RATIO * (n_received + n_lost)):
+        return ''
+    n_lost = max(n_lost, statistics.n_missing)  # of what never began it knows nothing
+    return (
+        f'{n_lost} of {n_received + n_lost} images on {status.topic} were lost on their way '
+        f'in the last {WINDOW_S:.0f} s: {_loss_remedy(status)}'
+    )
+
+
+def _loss_remedy(status: SubscriptionStatus) -> str:
+    """Say why images are lost, and what to do."""
+    profile = 'give the camera driver config/fastdds.xml as well'
+    if status.is_reliable:
+        return f'they are more than can be carried; {profile}, or let it send fewer'
+    if status.reliability_forced_by:
+        remedy = f'{_give_way(status)}, and {profile}'
+        return f'{status.reliability_forced_by} has them sent only once; {remedy}'
+    return f'their publisher sends them only once; {profile}, or let it publish reliably'
+
+
+def _give_way(status: SubscriptionStatus) -> str:
+    """Say how the reliability becomes that of the publishers."""
+    name = status.reliability_forced_by
+    if name == 'image_reliability':
+        return f'set the parameter {name} to auto'
+    return f'remove the parameter {name}'
+
+
+def describe_refusal(status: PublisherStatus) -> str:
+    """Say whom an output does not reach, why, and what to do."""
+    remedy, policy = 'change theirs', status.refused_policy
+    if policy == 'reliability':  # which alone can be overridden here
+        override = f'qos_overrides.{status.topic}.publisher.{policy}'
+        remedy = f'remove the parameter {override}, or {remedy}'
+    return (
+        f'{status.topic} does not reach {status.n_refused} of its subscribers, whose QoS differs '
+        f'({policy}); {remedy}'
+    )

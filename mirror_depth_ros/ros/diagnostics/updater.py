@@ -12,16 +12,15 @@ from rclpy.node import Node
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.diagnostics.health import (
     OTHER_CLOCK_S,
-    CameraStatus,
     Cause,
     Health,
     Issue,
     Level,
-    NodeStatus,
     check_health,
     check_node_health,
 )
 from mirror_depth_ros.ros.diagnostics.statistics import STAGES, LatencyStats
+from mirror_depth_ros.ros.diagnostics.status import CameraStatus, NodeStatus
 
 _PERIOD_S = 1.0
 # Of what has no value, as yet or at all. Not 0, which would be one.

@@ -5,11 +5,10 @@ import pytest
 from mirror_depth_ros.ros.diagnostics.health import (
     LATE_S,
     OTHER_CLOCK_S,
-    CameraStatus,
+    SILENCE_S,
     Cause,
     Health,
     Level,
-    NodeStatus,
     check_health,
     check_node_health,
 )
@@ -20,8 +19,9 @@ from mirror_depth_ros.ros.diagnostics.statistics import (
     Skips,
     Statistics,
 )
-from mirror_depth_ros.ros.diagnostics.topic_health import (
-    SILENCE_S,
+from mirror_depth_ros.ros.diagnostics.status import (
+    CameraStatus,
+    NodeStatus,
     PublisherStatus,
     SubscriptionStatus,
 )

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from mirror_depth_ros.ros.diagnostics.health import CameraStatus, NodeStatus
 from mirror_depth_ros.ros.diagnostics.statistics import Counts, LatencyStats, Skips, Statistics
+from mirror_depth_ros.ros.diagnostics.status import CameraStatus, NodeStatus
 from mirror_depth_ros.ros.diagnostics.updater import all_values, camera_values, node_values
 
 NODE = NodeStatus(
