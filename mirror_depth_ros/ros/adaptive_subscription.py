@@ -101,7 +101,7 @@ class AdaptiveSubscription:
             n_publishers=len(offered),
             other_types=tuple(sorted(types - {self._type_name})),
             # Else it is a publisher that has just come, and will be followed.
-            refused_policy='reliability' if is_refused and forced_by else '',
+            is_refused=bool(is_refused and forced_by),
             is_reliable=is_reliable,
             reliability_forced_by=forced_by,
         )

@@ -6,40 +6,24 @@ from dataclasses import dataclass, field
 
 from mirror_depth_ros.ros.diagnostics.statistics import Statistics
 
-#: What is published in either transport, as the graph names it.
-IMAGE_TYPES = {'raw': 'sensor_msgs/msg/Image', 'compressed': 'sensor_msgs/msg/CompressedImage'}
-
 
 def input_name(camera: str, topic: str) -> str:
-    """Return the name by which a camera's input is remapped: ``front/image``, or ``image``.
-
-    :param camera: its name; empty for the only one of a node.
-    """
+    """Return the name that remaps an input: ``front/image``, or ``image`` of an only camera."""
     return f'{camera}/{topic}' if camera else topic
-
-
-def private_name(name: str, camera: str) -> str:
-    """Return an output or a service of a camera: ``~/front/points``, or ``~/points``.
-
-    :param name: as it is for a camera without a name.
-    :param camera: its name; empty for the only one of a node.
-    """
-    return name.replace('~/', f'~/{camera}/', 1) if camera else name
 
 
 @dataclass(frozen=True)
 class SubscriptionStatus:
     """A topic that the node subscribes to."""
 
-    #: Its full name, and its type such as ``sensor_msgs/msg/Image``.
     topic: str
+    #: Such as ``sensor_msgs/msg/Image``.
     type_name: str
-    #: Publishers of that type.
+    #: Publishers of that type, and the types of the others.
     n_publishers: int = 0
-    #: The types of the others.
     other_types: tuple[str, ...] = ()
-    #: The QoS policy, such as ``reliability``, for which none of the publishers is heard.
-    refused_policy: str = ''
+    #: Whether none of the publishers is heard, as they are less reliable than what was asked for.
+    is_refused: bool = False
     #: Whether what is lost on the way is sent again, and the parameter that says so; empty if the
     #: publishers do.
     is_reliable: bool = True

@@ -4,11 +4,10 @@ import pytest
 
 from mirror_depth_ros.ros.diagnostics.statistics import (
     WINDOW_S,
+    Counts,
     LatencyStats,
     LatestImage,
     Measurements,
-    Skips,
-    Stopwatch,
 )
 
 SECOND = 1_000_000_000
@@ -23,12 +22,10 @@ def test_before_any_image_nothing_is_known():
     statistics = Measurements(started_s=10.0).summarise(12.5)
     assert statistics.elapsed_s == 2.5
     assert (statistics.since_image_s, statistics.busy_s, statistics.latest) == (None, None, None)
-    assert (statistics.input_hz, statistics.output_hz, statistics.dropped_ratio) == (0.0, 0.0, 0.0)
-    assert (statistics.arrival_age, statistics.publishing_age, statistics.skips) == (
-        None,
-        None,
-        None,
-    )
+    assert (statistics.input_hz, statistics.output_hz, statistics.n_missing) == (0.0, 0.0, 0)
+    assert (statistics.arrival_age, statistics.publishing_age) == (None, None)
+    assert (statistics.skip_stage, statistics.skip_reason) == ('', '')
+    assert statistics.counts == statistics.recent == Counts()
     assert statistics.durations == {}
 
 
@@ -37,15 +34,15 @@ def test_every_fate_of_an_image_is_counted():
     for _ in range(6):
         measurements.receive(1.0, UNKNOWN)
     measurements.drop(1.0)
-    measurements.ignore()
+    measurements.ignore(1.0)
     measurements.skip(1.0, stage='decode', reason='too short')
     for seconds in (0.25, 0.5):
         measurements.process(1.0, {'decode': 0.25, 'estimate': seconds}, stamp_ns=0, clock_ns=0)
     counts = measurements.counts
     assert (counts.received, counts.dropped, counts.ignored) == (6, 1, 1)
     assert (counts.skipped, counts.processed) == (1, 2)
-    assert counts.working_s == 1.25  # 0.25 + 0.25 + 0.25 + 0.5
-    measurements.ignore()
+    assert measurements.working_s == 1.25  # 0.25 + 0.25 + 0.25 + 0.5
+    measurements.ignore(1.0)
     assert counts.ignored == 1  # a copy: it stays what it was
 
 
@@ -96,32 +93,40 @@ def test_an_age_without_stamp_or_clock_is_unknown(stamp_s, clock_s):
     assert measurements.summarise(1.0).arrival_age is None
 
 
+def skips(measurements, now_s):
+    statistics = measurements.summarise(now_s)
+    return statistics.recent.skipped, statistics.skip_stage, statistics.skip_reason
+
+
 def test_skips_are_those_of_the_window_with_the_latest_reason():
     measurements = Measurements(started_s=0.0)
     measurements.skip(1.0, stage='decode', reason='first')
     measurements.skip(3.0, stage='decode', reason='second')
     measurements.skip(4.0, stage='estimate', reason='third')
-    expected = Skips(3, 'estimate', 'third', others_pass=False)
-    assert measurements.summarise(5.0).skips == expected
-    measurements.process(7.0, {}, stamp_ns=0, clock_ns=0)
-    assert measurements.summarise(7.0).skips == Skips(2, 'estimate', 'third', others_pass=True)
-    assert measurements.summarise(9.5).skips is None
+    assert skips(measurements, 5.0) == (3, 'estimate', 'third')
+    assert skips(measurements, 7.0) == (2, 'estimate', 'third')
+    assert skips(measurements, 9.5) == (0, '', '')
 
 
-def test_the_dropped_ratio_leaves_out_what_was_not_wanted():
+def test_recent_counts_are_those_of_the_window():
     measurements = Measurements(started_s=0.0)
-    for _ in range(3):
-        measurements.drop(1.0)
-        measurements.ignore()
-    measurements.process(1.0, {}, stamp_ns=0, clock_ns=0)
-    assert measurements.summarise(1.0).dropped_ratio == 0.75  # 3 of 4
-    assert measurements.summarise(9.0).dropped_ratio == 0.0
+    for now_s in (1.0, 2.0, 3.0):
+        measurements.drop(now_s)
+        measurements.ignore(now_s)
+        measurements.lose(now_s, 4)
+    measurements.process(3.0, {}, stamp_ns=0, clock_ns=0)
+    every = Counts(dropped=3, ignored=3, lost=12, processed=1)
+    assert measurements.summarise(6.0).recent == every
+    statistics = measurements.summarise(6.5)  # without what was at 1.0 s
+    assert statistics.counts == every
+    assert statistics.recent == Counts(dropped=2, ignored=2, lost=8, processed=1)
+    assert measurements.summarise(9.0).recent == Counts()
 
 
 @pytest.mark.parametrize(
     'end',
     [
-        lambda m: m.ignore(),
+        lambda m: m.ignore(3.0),
         lambda m: m.skip(3.0, stage='decode', reason=''),
         lambda m: m.process(3.0, {}, stamp_ns=0, clock_ns=0),
     ],
@@ -158,34 +163,12 @@ def test_threads_may_record_at_once():
     for thread in threads:
         thread.join()
     counts = measurements.counts
-    assert (counts.received, counts.processed, counts.working_s) == (1500, 1500, 1500.0)
-
-
-def test_a_stopwatch_times_stages_and_knows_the_one_at_work():
-    stopwatch = Stopwatch(iter([1.0, 1.5, 3.5]).__next__)
-    stopwatch.start('decode')
-    assert (stopwatch.stage, stopwatch.durations) == ('decode', {})
-    stopwatch.start('estimate')
-    assert stopwatch.stage == 'estimate'
-    stopwatch.stop()
-    assert stopwatch.durations == {'decode': 0.5, 'estimate': 2.0}
-
-
-def test_between_stop_and_start_no_stage_runs():
-    times = iter([1.0, 1.5, 1.75, 5.0, 7.0])
-    stopwatch = Stopwatch(clock=lambda: next(times))
-    stopwatch.start('decode')
-    stopwatch.start('calibrate')
-    stopwatch.stop()  # and then the images of other cameras have their turn
-    stopwatch.start('estimate')
-    stopwatch.stop()
-    assert stopwatch.durations == {'decode': 0.5, 'calibrate': 0.25, 'estimate': 2.0}
-    assert stopwatch.stage == 'estimate'
+    assert (counts.received, counts.processed, measurements.working_s) == (1500, 1500, 1500.0)
 
 
 def losses(measurements, now_s):
     statistics = measurements.summarise(now_s)
-    return statistics.n_received, statistics.n_lost, statistics.n_missing
+    return statistics.recent.received, statistics.recent.lost, statistics.n_missing
 
 
 def test_images_that_do_not_come_are_counted():
