@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -59,8 +58,7 @@ class CameraStream:
         self.logger = node.get_logger().get_child(name) if name else node.get_logger()
         #: Since the last :meth:`listen`.
         self.calibrations = CalibrationTracker()
-        self._listening_since_s = time.monotonic()
-        self.measurements = Measurements(self._listening_since_s)
+        self.measurements = Measurements()
         #: What is known of 16-bit images.
         self.levels = GreyLevels()
         self._node = node
@@ -104,8 +102,8 @@ class CameraStream:
         if not values.hfov_deg or not calibrations.lacks_intrinsics(rectified=values.rectified):
             return 0.0
         # For as long as one may still come, nothing is assumed that it would contradict.
-        elapsed_s = time.monotonic() - self._listening_since_s
-        return values.hfov_deg if not calibrations.is_empty or elapsed_s > SILENCE_S else 0.0
+        may_come = calibrations.is_empty and self.measurements.elapsed_s <= SILENCE_S
+        return 0.0 if may_come else values.hfov_deg
 
     def wanted_outputs(self) -> list[OutputPublisher]:
         """Return those that somebody subscribes to."""
@@ -119,8 +117,7 @@ class CameraStream:
         :param put: called with every image, after the calibrations that came before it.
         """
         self.calibrations = CalibrationTracker()
-        self._listening_since_s = time.monotonic()
-        measurements = self.measurements = Measurements(self._listening_since_s)
+        self.measurements = Measurements()
         self.levels = GreyLevels()
         self._put = put
         node, transport = self._node, self._settings.values.image_transport
@@ -142,7 +139,7 @@ class CameraStream:
             clock=self._clock,
             depth=_IMAGE_DEPTH,
             reliability=lambda: self._settings.values.image_reliability,
-            on_lost=lambda n_images: measurements.lose(time.monotonic(), n_images),
+            on_lost=self.measurements.lose,
         )
         self.logger.info(f'listening to {self._images.topic} and {self._infos.topic}')
 
@@ -165,8 +162,7 @@ class CameraStream:
 
     def _take_info(self, message: CameraInfo) -> None:
         self.calibrations.add(message)
-        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
-        self.measurements.announce(time.monotonic(), stamp_ns)
+        self.measurements.announce(Time.from_msg(message.header.stamp).nanoseconds)
 
     def _take_image(self, message: Image | CompressedImage) -> None:
         if self._infos is None or self._put is None:
@@ -178,14 +174,14 @@ class CameraStream:
             frame_id=message.header.frame_id,
             size=(message.width, message.height) if isinstance(message, Image) else None,
         )
-        self.measurements.receive(time.monotonic(), latest)
+        self.measurements.receive(latest)
         self._put(self, message)
 
     # Observing
 
     def observe(self, node: NodeStatus) -> CameraStatus:
         """Return what the health check looks at, with the status of the node."""
-        statistics = self.measurements.summarise(time.monotonic())
+        statistics = self.measurements.summarise()
         values, assumed_hfov_deg = self._settings.values, self.assumed_hfov_deg
         size = None if statistics.latest is None else statistics.latest.size
         return CameraStatus(

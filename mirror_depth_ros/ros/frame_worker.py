@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -75,7 +74,7 @@ class FrameWorker:
             self._waiting[camera] = message
             self._changed.notify()
         if replaces:
-            camera.measurements.drop(time.monotonic())
+            camera.measurements.drop()
 
     def stop(self, *, timeout_s: float) -> bool:
         """Finish the images at hand and end the thread, or give up waiting for it.
@@ -111,7 +110,7 @@ class FrameWorker:
         parameters = self._settings.values
         frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
         for camera in frames:
-            camera.measurements.begin(time.monotonic())
+            camera.measurements.begin()
         wanted: dict[CameraStream, Frame] = {}
         for camera, frame in frames.items():
             with self._skipping_on_error(camera, frame):
@@ -119,7 +118,7 @@ class FrameWorker:
                     _read(camera, frame)
                     wanted[camera] = frame
                 else:
-                    camera.measurements.ignore(time.monotonic())
+                    camera.measurements.ignore()
         for camera, frame in self._estimate(wanted).items():
             if self._is_abandoned:
                 break
@@ -156,7 +155,6 @@ class FrameWorker:
                 output.publish(frame)
         camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(
-            time.monotonic(),
             frame.durations,
             stamp_ns=Time.from_msg(frame.header.stamp).nanoseconds,
             clock_ns=self._clock.now().nanoseconds,
@@ -177,7 +175,7 @@ class FrameWorker:
         if self._is_abandoned or not self._context.ok():
             return  # the process is ending: nothing can be published or logged any more
         reason = describe_error(error)
-        camera.measurements.skip(time.monotonic(), stage=frame.stage, reason=reason)
+        camera.measurements.skip(stage=frame.stage, reason=reason)
         camera.logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
 
 

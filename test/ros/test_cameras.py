@@ -366,7 +366,7 @@ def test_an_image_that_the_model_fails_on_costs_the_others_nothing(rig):
     rig.wait_seconds(front=[1, 2], rear=[2])
     assert rig.depths['left'] == []
     wait(lambda: rig.counts('left').skipped == 1)
-    left = rig.streams['left'].measurements.summarise(time.monotonic())
+    left = rig.streams['left'].measurements.summarise()
     assert (left.skip_stage, left.skip_reason) == ('estimate', 'FloatingPointError: too red')
 
 

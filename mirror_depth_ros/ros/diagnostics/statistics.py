@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -97,13 +98,17 @@ class _Sample(NamedTuple):
 
 
 class Measurements:
-    """Collects what happens to images. All ``now_s`` are of one monotonic clock [s]."""
+    """Collects what happens to images from now on.
 
-    def __init__(self, started_s: float) -> None:
+    :param clock: a monotonic one [s].
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         #: Time spent on the images processed [s].
         self.working_s = 0.0
         self._lock = threading.Lock()
-        self._started_s = started_s
+        self._clock = clock
+        self._started_s = clock()
         self._busy_since_s: float | None = None
         self._totals: Counter[str] = Counter()
         #: By a field of :class:`Counts`, and the CameraInfo that was ``announced``.
@@ -112,44 +117,47 @@ class Measurements:
         }
 
     @property
+    def elapsed_s(self) -> float:
+        """Time since the beginning [s]."""
+        return self._clock() - self._started_s
+
+    @property
     def counts(self) -> Counts:
         """The counts so far."""
         with self._lock:
             return _counts(self._totals)
 
-    def receive(self, now_s: float, image: LatestImage) -> None:
+    def receive(self, image: LatestImage) -> None:
         """Record that an image has come."""
-        self._record('received', now_s, image)
+        self._record('received', image)
 
-    def announce(self, now_s: float, stamp_ns: int) -> None:
+    def announce(self, stamp_ns: int) -> None:
         """Record that a CameraInfo has come; 0 where its stamp is not set."""
-        self._record('announced', now_s, stamp_ns)
+        self._record('announced', stamp_ns)
 
-    def lose(self, now_s: float, n_images: int) -> None:
+    def lose(self, n_images: int) -> None:
         """Record that the middleware says it has lost images."""
-        self._record('lost', now_s, n_images=n_images)
+        self._record('lost', n_images=n_images)
 
-    def drop(self, now_s: float) -> None:
+    def drop(self) -> None:
         """Record that an image gave way to a newer one."""
-        self._record('dropped', now_s)
+        self._record('dropped')
 
-    def begin(self, now_s: float) -> None:
+    def begin(self) -> None:
         """Record that work on an image begins; one of the following three ends it."""
-        self._busy_since_s = now_s
+        self._busy_since_s = self._clock()
 
-    def ignore(self, now_s: float) -> None:
+    def ignore(self) -> None:
         """Record that the image was not wanted."""
         self._busy_since_s = None
-        self._record('ignored', now_s)
+        self._record('ignored')
 
-    def skip(self, now_s: float, *, stage: str, reason: str) -> None:
+    def skip(self, *, stage: str, reason: str) -> None:
         """Record that the image came to nothing."""
         self._busy_since_s = None
-        self._record('skipped', now_s, (stage, reason))
+        self._record('skipped', (stage, reason))
 
-    def process(
-        self, now_s: float, durations: Mapping[str, float], *, stamp_ns: int, clock_ns: int
-    ) -> None:
+    def process(self, durations: Mapping[str, float], *, stamp_ns: int, clock_ns: int) -> None:
         """Record that all that is made of the image is published.
 
         :param durations: of its stages [s].
@@ -161,15 +169,16 @@ class Measurements:
         with self._lock:
             self.working_s += total_s
         fact = (_age_s(stamp_ns, clock_ns), {**durations, 'total': total_s})
-        self._record('processed', now_s, fact)
+        self._record('processed', fact)
 
-    def _record(self, what: str, now_s: float, fact: Any = None, *, n_images: int = 1) -> None:
+    def _record(self, what: str, fact: Any = None, *, n_images: int = 1) -> None:
         with self._lock:
             self._totals[what] += n_images
-            self._samples[what].append(_Sample(now_s, n_images, fact))
+            self._samples[what].append(_Sample(self._clock(), n_images, fact))
 
-    def summarise(self, now_s: float) -> Statistics:
+    def summarise(self) -> Statistics:
         """Return what is known now."""
+        now_s = self._clock()
         with self._lock:
             counts, busy_since_s = _counts(self._totals), self._busy_since_s
             last = self._samples['received'][-1] if self._samples['received'] else None
