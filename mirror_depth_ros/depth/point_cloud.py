@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +52,14 @@ def pack_cloud(
         _pack_colour(rgb[top : top + rows], out=colour.view(np.uint32))
         cv2.merge((*xyz, colour), dst=strip)
     return is_dense
+
+
+def unpack_cloud(cloud: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return the points [m] and colours, ``[H, W, 3]`` each, of records ``x, y, z, rgb``."""
+    points = np.stack([cloud['x'], cloud['y'], cloud['z']], axis=-1)
+    packed = np.ascontiguousarray(cloud['rgb']).view(np.uint32)
+    colours = np.stack([packed >> shift & 255 for shift in (16, 8, 0)], axis=-1)
+    return points, colours.astype(np.uint8)
 
 
 def _spread_nan(xyz: NDArray[np.float32], *, scratch: NDArray[np.float32]) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.point_cloud import pack_cloud
+from mirror_depth_ros.depth.point_cloud import POINT_FIELDS, pack_cloud, unpack_cloud
 
 H, W = 3, 5
 CAMERA = CameraModel(W, H, fx=4.0, fy=5.0, cx=1.0, cy=2.0)
@@ -71,6 +71,16 @@ def test_strips_join_without_a_seam():
     channels = colours.astype('<u4').view(np.uint8).reshape(height, width, 4)
     np.testing.assert_array_equal(channels[..., 2::-1], rgb)
     assert not is_dense
+
+
+def test_unpacking_gives_back_what_was_packed(depth, rgb):
+    packed = np.empty((H, W, 4), np.float32)
+    pack_cloud(depth, CAMERA.rays, rgb, out=packed)
+    records = packed.view([(name, np.float32) for name in POINT_FIELDS])[..., 0]
+    points, colours = unpack_cloud(records)
+    np.testing.assert_array_equal(points, packed[..., :3])
+    np.testing.assert_array_equal(colours, rgb)
+    assert colours.dtype == np.uint8
 
 
 def test_an_image_of_another_size_is_refused(depth, rgb):

@@ -21,6 +21,7 @@ from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
 from mirror_depth_ros.depth.files import write_bytes, write_json, write_rgb_png
 from mirror_depth_ros.depth.metrics import mean_metrics
+from mirror_depth_ros.depth.point_cloud import unpack_cloud
 from mirror_depth_ros.depth.preview import comparison, titled_rows
 from mirror_depth_ros.evaluation.result import write_result
 
@@ -172,7 +173,7 @@ class Album:
             paths = {kind: folder / name for kind, name in _FRAME_FILES.items()}
             made = {
                 'preview': self._load(page, 'preview'),
-                'cloud': _unpack(self._load(page, 'cloud')),
+                'cloud': unpack_cloud(self._load(page, 'cloud')),
                 'panel_height': _panel_height(depth, _PANEL_WIDTH),
             }
         score = write_result(paths, sample, depth, max_depth=page.max_depth, **made)
@@ -256,14 +257,6 @@ def _title(group: Mapping[str, Any]) -> str:
 
 def _panel_height(depth: NDArray[np.float32], width: int) -> int:
     return max(1, round(depth.shape[0] * width / depth.shape[1]))
-
-
-def _unpack(cloud: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return the points and colours, ``[H, W, 3]`` each, of records ``x, y, z, rgb``."""
-    points = np.stack([cloud['x'], cloud['y'], cloud['z']], axis=-1)
-    packed = np.ascontiguousarray(cloud['rgb']).view(np.uint32)
-    colours = np.stack([packed >> shift & 255 for shift in (16, 8, 0)], axis=-1)
-    return points, colours.astype(np.uint8)
 
 
 def _content(rgb: NDArray[np.uint8]) -> bytes:
