@@ -105,7 +105,7 @@ class OutputPublisher:
         self.output = output
         self._node = node
         self._memory = MessageMemory()
-        #: The QoS policy, such as ``reliability``, for which the last one was refused that was.
+        #: The QoS policy, such as ``reliability``, that kept a subscription apart last.
         self._refused_policy = ''
         self._publisher = node.create_lifecycle_publisher(
             output.message_type,
