@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +116,9 @@ def bag(
         raise typer.Exit(1)
 
 
-def _follow(task: BagDepth, outcomes: Any, output: Path, console: Console) -> dict[str, Any]:
+def _follow(
+    task: BagDepth, outcomes: Iterable[Failure | None], output: Path, console: Console
+) -> dict[str, Any]:
     """Go through the images below a progress bar; return what was done.
 
     :raises typer.Exit: on an interrupt, having said how to go on.
@@ -140,7 +144,7 @@ def _follow(task: BagDepth, outcomes: Any, output: Path, console: Console) -> di
                 n_images += 1
                 progress.advance(bar)
                 if failure is not None:
-                    failed.append(_describe(failure))
+                    failed.append(asdict(failure))
                     console.print('failed: {topic} at {stamp_ns} ns: {error}'.format(**failed[-1]))
     except KeyboardInterrupt:
         console.print(
@@ -156,9 +160,3 @@ def _follow(task: BagDepth, outcomes: Any, output: Path, console: Console) -> di
         'recorded_s': task.recorded_s,
         'topics': task.topics,
     }
-
-
-def _describe(failure: Failure) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(failure)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from mirror_depth_ros.depth.image_decoding import decode_compressed, decode_imag
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.messages import load_cv_bridge
 from mirror_depth_ros.ros.parameter_server import ParameterServer
-from mirror_depth_ros.ros.pipeline import Frame, publishable
+from mirror_depth_ros.ros.pipeline import Frame, publishable, timed
 from mirror_depth_ros.ros.process import describe_error
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
@@ -75,7 +74,7 @@ class FrameWorker:
             self._waiting[camera] = message
             self._changed.notify()
         if replaces:
-            camera.measurements.drop(time.monotonic())
+            camera.measurements.drop()
 
     def stop(self, *, timeout_s: float) -> bool:
         """Finish the images at hand and end the thread, or give up waiting for it.
@@ -111,7 +110,7 @@ class FrameWorker:
         parameters = self._settings.values
         frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
         for camera in frames:
-            camera.measurements.begin(time.monotonic())
+            camera.measurements.begin()
         wanted: dict[CameraStream, Frame] = {}
         for camera, frame in frames.items():
             with self._skipping_on_error(camera, frame):
@@ -131,16 +130,14 @@ class FrameWorker:
         """Add the depth of each image; return those that the model does not fail on."""
         if not frames:
             return {}
-        for frame in frames.values():
-            frame.stopwatch.start('estimate')
         try:
-            depths = self._estimator.estimate_batch(
-                [frame.rgb for frame in frames.values()],
-                [frame.calibration.camera.focal_px for frame in frames.values()],
-            )
+            with timed('estimate', *frames.values()):
+                depths = self._estimator.estimate_batch(
+                    [frame.rgb for frame in frames.values()],
+                    [frame.calibration.camera.focal_px for frame in frames.values()],
+                )
             for frame, depth in zip(frames.values(), depths, strict=True):
                 frame.estimated = depth
-                frame.stopwatch.stop()
         except Exception as error:
             if len(frames) > 1:
                 # Whose image it was shows when each is alone, and the others have their depth.
@@ -152,15 +149,13 @@ class FrameWorker:
         return frames
 
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
-        frame.stopwatch.start('publish')
-        frame.ranged, frame.depth = publishable(frame.estimated, frame.parameters)
-        for output, publisher, memory in camera.wanted_outputs():
-            publisher.publish(output.encode(frame, memory))
-        frame.stopwatch.stop()
+        with timed('publish', frame):
+            frame.ranged, frame.depth = publishable(frame.estimated, frame.parameters)
+            for output in camera.wanted_outputs():
+                output.publish(frame)
         camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(
-            time.monotonic(),
-            frame.stopwatch.durations,
+            frame.durations,
             stamp_ns=Time.from_msg(frame.header.stamp).nanoseconds,
             clock_ns=self._clock.now().nanoseconds,
         )
@@ -180,7 +175,7 @@ class FrameWorker:
         if self._is_abandoned or not self._context.ok():
             return  # the process is ending: nothing can be published or logged any more
         reason = describe_error(error)
-        camera.measurements.skip(time.monotonic(), stage=frame.stopwatch.stage, reason=reason)
+        camera.measurements.skip(stage=frame.stage, reason=reason)
         camera.logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
 
 
@@ -191,21 +186,20 @@ def _read(camera: CameraStream, frame: Frame) -> None:
     """
     message, parameters, levels = frame.message, frame.parameters, camera.levels
     taken_for = levels.description
-    frame.stopwatch.start('decode')
-    if isinstance(message, Image):
-        frame.rgb = decode_image(message, levels=levels, load_bridge=load_cv_bridge)
-    else:
-        frame.rgb = decode_compressed(message, levels=levels)
-    frame.stopwatch.start('calibrate')
-    height, width = frame.rgb.shape[:2]
-    frame.calibration = camera.calibrations.find(
-        frame.header,
-        width,
-        height,
-        rectified=parameters.rectified,
-        hfov_deg=parameters.hfov_deg,
-    )
-    frame.stopwatch.stop()
+    with timed('decode', frame):
+        if isinstance(message, Image):
+            frame.rgb = decode_image(message, levels=levels, load_bridge=load_cv_bridge)
+        else:
+            frame.rgb = decode_compressed(message, levels=levels)
+    with timed('calibrate', frame):
+        height, width = frame.rgb.shape[:2]
+        frame.calibration = camera.calibrations.find(
+            frame.header,
+            width,
+            height,
+            rectified=parameters.rectified,
+            hfov_deg=parameters.hfov_deg,
+        )
     if levels.description != taken_for:
         camera.logger.info(f'values of the 16-bit images fill {levels.description}')
 
@@ -215,5 +209,5 @@ def _announce(camera: CameraStream, frame: Frame) -> None:
     height, width = frame.depth.shape
     message = frame.message
     form = message.encoding if isinstance(message, Image) else message.format
-    elapsed_ms = 1e3 * camera.measurements.counts.working_s
+    elapsed_ms = 1e3 * sum(frame.durations.values())
     camera.logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')

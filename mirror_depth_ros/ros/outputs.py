@@ -6,14 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from mirror_depth_ros.depth.nav_points import nav_points
 from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_for_image
+from mirror_depth_ros.ros.diagnostics.qos import PublisherEvents
+from mirror_depth_ros.ros.diagnostics.status import PublisherStatus
 from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.pipeline import Frame
+
+# Few, as clouds are large.
+_DEPTH = 5
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,62 @@ OUTPUTS = (
     Output('~/points', PointCloud2, _points),
     Output('~/nav_points', PointCloud2, _nav_points),
 )
+
+
+def private_name(name: str, camera: str) -> str:
+    """Return an output or a service of a camera: ``~/front/points``, or ``~/points``.
+
+    :param name: as it is for a camera without a name.
+    :param camera: its name; empty for the only one of a node.
+    """
+    return name.replace('~/', f'~/{camera}/', 1) if camera else name
+
+
+class OutputPublisher:
+    """An output of one camera on its topic, and whom it reaches."""
+
+    def __init__(self, node: LifecycleNode, output: Output, camera: str) -> None:
+        """Publish from now on.
+
+        :param camera: its name; empty for the only one of a node.
+        """
+        self.output = output
+        self._node = node
+        self._memory = MessageMemory()
+        #: The QoS policy, such as ``reliability``, that kept a subscription apart last.
+        self._refused_policy = ''
+        self._publisher = node.create_lifecycle_publisher(
+            output.message_type,
+            private_name(output.topic, camera),
+            # RELIABLE serves subscribers of either kind. Made anew each time: overrides change it.
+            QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE),
+            event_callbacks=PublisherEvents(incompatible_qos=self._note_refusal),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody subscribes."""
+        return self._publisher.get_subscription_count() > 0
+
+    def publish(self, frame: Frame) -> None:
+        """Publish what is made of a frame."""
+        self._publisher.publish(self.output.encode(frame, self._memory))
+
+    def observe(self) -> PublisherStatus:
+        """Return whom it reaches and whom it does not."""
+        topic, n_reached = self._publisher.topic_name, self._publisher.get_subscription_count()
+        # Nothing says that one that was refused has gone, and of those there some may be newer.
+        n_there = self._node.count_subscribers(topic) if self._refused_policy else n_reached
+        return PublisherStatus(topic, n_reached, max(n_there - n_reached, 0), self._refused_policy)
+
+    def destroy(self) -> None:
+        """Publish no more."""
+        self._node.destroy_lifecycle_publisher(self._publisher)
+
+    def _note_refusal(self, event: Any) -> None:
+        self._refused_policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+
 
 #: Topics and services, as ``depth_node --help`` lists them.
 INTERFACE = {

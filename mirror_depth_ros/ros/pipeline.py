@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,6 @@ from std_msgs.msg import Header
 from mirror_depth_ros.depth.filters import apply_range, filter_depth
 from mirror_depth_ros.inference.process_tuning import gc_paused
 from mirror_depth_ros.ros.camera_info import Calibration
-from mirror_depth_ros.ros.diagnostics.statistics import Stopwatch
 from mirror_depth_ros.ros.parameters import DepthParameters
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
@@ -30,8 +32,9 @@ class Frame:
     message: Image | CompressedImage
     #: The parameters of when its work began: a change meanwhile is for the next image.
     parameters: DepthParameters
-    #: Times the steps; where one raises, it says which one did.
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    #: The stage that began last, and the durations of those that have ended [s].
+    stage: str = ''
+    durations: dict[str, float] = field(default_factory=dict)
     #: Decoded: uint8 ``[H, W, 3]``.
     rgb: NDArray[np.uint8] = field(init=False)
     #: Calibrated: of the camera at the image's size.
@@ -47,6 +50,18 @@ class Frame:
     def header(self) -> Header:
         """The image's own header."""
         return self.message.header
+
+
+@contextmanager
+def timed(stage: str, *frames: Frame) -> Iterator[None]:
+    """Time a stage that images go through together; where it raises, they say which one it was."""
+    for frame in frames:
+        frame.stage = stage
+    started_s = time.perf_counter()
+    yield
+    elapsed_s = time.perf_counter() - started_s
+    for frame in frames:
+        frame.durations[stage] = elapsed_s
 
 
 def load_estimator(

@@ -366,8 +366,8 @@ def test_an_image_that_the_model_fails_on_costs_the_others_nothing(rig):
     rig.wait_seconds(front=[1, 2], rear=[2])
     assert rig.depths['left'] == []
     wait(lambda: rig.counts('left').skipped == 1)
-    skips = rig.streams['left'].measurements.summarise(time.monotonic()).skips
-    assert (skips.stage, skips.reason) == ('estimate', 'FloatingPointError: too red')
+    left = rig.streams['left'].measurements.summarise()
+    assert (left.skip_stage, left.skip_reason) == ('estimate', 'FloatingPointError: too red')
 
 
 def test_a_camera_without_calibration_holds_up_none(rig):

@@ -90,7 +90,7 @@ class Bench:
 
     @property
     def reason(self):
-        return self.node.cameras[0].measurements.summarise(time.monotonic()).skips.reason
+        return self.node.cameras[0].measurements.summarise().skip_reason
 
     def header(self):
         """Return a header with a stamp of its own."""

@@ -19,7 +19,7 @@ class Camera:
     wants_images = True
 
     def __init__(self):
-        self.measurements = Measurements(0.0)
+        self.measurements = Measurements()
 
     @property
     def n_dropped(self):

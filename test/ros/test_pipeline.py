@@ -6,10 +6,33 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.depth.nav_points import nav_points
+from mirror_depth_ros.ros import pipeline
 from mirror_depth_ros.ros.parameters import DepthParameters
-from mirror_depth_ros.ros.pipeline import publishable, warm_up
+from mirror_depth_ros.ros.pipeline import Frame, publishable, timed, warm_up
 
 NAN, INF = np.nan, np.inf
+
+
+def test_each_image_of_a_batch_has_the_time_of_the_batch(monkeypatch):
+    clock = SimpleNamespace(perf_counter=iter([1.0, 1.5, 5.0, 7.0]).__next__)
+    monkeypatch.setattr(pipeline, 'time', clock)
+    first, second = Frame(None, DepthParameters()), Frame(None, DepthParameters())
+    with timed('decode', first):
+        pass
+    with timed('estimate', first, second):  # from 1.5 to 5 s, the images of others had their turn
+        pass
+    assert first.durations == {'decode': 0.5, 'estimate': 2.0}
+    assert second.durations == {'estimate': 2.0}
+
+
+def test_an_image_knows_in_which_stage_it_failed():
+    frame = Frame(None, DepthParameters())
+    with timed('decode', frame):
+        assert frame.stage == 'decode'
+    with pytest.raises(ZeroDivisionError), timed('estimate', frame):
+        raise ZeroDivisionError
+    assert frame.stage == 'estimate'
+    assert list(frame.durations) == ['decode']
 
 
 def test_depth_is_scaled_before_its_range_is_judged():
