@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.filters import apply_range, filter_depth
+from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.inference.process_tuning import gc_paused
 from mirror_depth_ros.ros.camera_info import Calibration
 from mirror_depth_ros.ros.diagnostics.statistics import Stopwatch
@@ -47,6 +49,15 @@ class Frame:
     def header(self) -> Header:
         """The image's own header."""
         return self.message.header
+
+    @cached_property
+    def preview(self) -> NDArray[np.uint8]:
+        """Its depth in colours, RGB ``[H, W, 3]``; made once for all outputs that show it."""
+        return colorize_depth(
+            self.depth,
+            min_depth=self.parameters.preview_min_depth,
+            max_depth=self.parameters.preview_max_depth,
+        )
 
 
 def load_estimator(
