@@ -54,8 +54,10 @@ def _compressed_preview(frame: Frame, _: MessageMemory) -> CompressedImage:
 
 
 def _points(frame: Frame, memory: MessageMemory) -> PointCloud2:
-    rays = frame.calibration.camera.rays
-    return messages.cloud_message(frame.header, frame.depth, rays, frame.rgb, memory)
+    step = frame.parameters.cloud_decimation
+    kept = slice(None, None, step), slice(None, None, step)
+    rays = frame.calibration.camera.rays[kept]
+    return messages.cloud_message(frame.header, frame.depth[kept], rays, frame.rgb[kept], memory)
 
 
 def _nav_points(frame: Frame, _: MessageMemory) -> PointCloud2:

@@ -87,6 +87,12 @@ class DepthParameters:
         'publishers are, else best effort.',
         choices=('auto', 'reliable', 'best_effort'),
     )
+    max_rate_hz: float = _parameter(
+        0.0,
+        'Images a second of which depth is made, of each camera, always the newest; 0: as many as '
+        'the model can [Hz].',
+        limits=(0.0, 1000.0),
+    )
     cameras: tuple[str, ...] = _parameter(
         (),
         'Names of the cameras, each with topics of its own: NAME/image, NAME/camera_info, '
@@ -136,6 +142,11 @@ class DepthParameters:
         'Depths that lie between the surfaces on either side, by more than this share of the '
         'depth from both, become NaN; 0: off.',
         limits=(0.0, 1.0),
+    )
+    cloud_decimation: int = _parameter(
+        1,
+        '~/points has every n-th row and column of pixels, and stays organised; 1: all.',
+        limits=(1, 64),
     )
     nav_decimation: int = _parameter(
         DECIMATION,

@@ -107,6 +107,44 @@ def test_points_for_a_costmap_are_one_a_block_and_end_where_told(bench):
     np.testing.assert_allclose(distance, 1.5, rtol=1e-5)
 
 
+@pytest.mark.parametrize('step', [2, 5])
+def test_a_decimated_cloud_is_organised_and_has_the_same_points(bench, step):
+    whole = outputs_with(bench, edge_filter=0.0)['points']
+    bench.set_parameters(cloud_decimation=step)
+    height, width = -(-H // step), -(-W // step)  # 9 x 12 and 4 x 5
+    bench.wait(lambda: bench.received['points'][-1].width == width)
+    cloud = bench.received['points'][-1]
+    assert (cloud.height, cloud.width, cloud.row_step) == (height, width, 16 * width)
+    points = np.frombuffer(cloud.data, np.float32).reshape(height, width, 4)[..., :3]
+    np.testing.assert_array_equal(points, whole[::step, ::step])
+    # What is for costmaps has its own.
+    assert len(bench.received['nav_points'][-1].data) == len(bench.received['nav_points'][0].data)
+
+
+def test_no_more_images_a_second_are_computed_than_wanted(make_camera_bench):
+    computed_s = []
+
+    def estimate(rgb, focal_px):
+        computed_s.append(time.monotonic())
+        return DEPTH
+
+    bench = make_camera_bench(CAMERA, estimate, max_rate_hz=4.0)
+    bench.wait_active()
+    depths = bench.collect('depth/image', Image)
+    bench.stream(rate_hz=40.0)
+    bench.wait(lambda: len(computed_s) >= 5)
+    assert np.diff(computed_s[:5]).min() > 0.2
+    # Of those between nothing was made, and they are not held against the model.
+    counts = bench.counts
+    assert counts.ignored >= counts.processed > 0
+    assert counts.dropped == 0
+    bench.set_parameters(max_rate_hz=0.0)
+    n_before = len(computed_s)
+    bench.wait(lambda: len(computed_s) >= n_before + 12)
+    assert np.median(np.diff(computed_s[n_before + 1 :])) < 0.2
+    bench.wait(lambda: len(depths) >= 12)
+
+
 def test_a_cloud_of_no_points_is_published_all_the_same(bench):
     got = outputs_with(bench, depth_scale=0.1, min_range=19.0)  # everything is too close
     assert got['nav_points'].shape == (0, 3)

@@ -39,7 +39,7 @@ class Counts:
     dropped: int = 0
     #: Malformed, or failed otherwise.
     skipped: int = 0
-    #: Not worked on: nobody subscribes, or no CameraInfo has come yet.
+    #: Not worked on: nobody subscribes, no CameraInfo has come yet, or they are too many a second.
     ignored: int = 0
     #: Lost on the way, as far as the middleware counts them; not among those received.
     lost: int = 0
@@ -199,6 +199,11 @@ class Measurements:
         """Record that the image was not wanted."""
         with self._lock:
             self._busy_since_s = None
+            self._counts.ignored += 1
+
+    def leave_out(self) -> None:
+        """Record that an image gave way to a newer one, when neither was wanted as yet."""
+        with self._lock:
             self._counts.ignored += 1
 
     def skip(self, now_s: float, *, stage: str, reason: str) -> None:
