@@ -123,7 +123,9 @@ class FrameWorker:
         """
         messages = self._take_due()
         parameters = self._settings.values
-        frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
+        frames = {
+            camera: Frame(message, parameters, camera.name) for camera, message in messages.items()
+        }
         began_s = time.monotonic()
         for camera in frames:
             camera.measurements.begin(began_s)

@@ -32,6 +32,8 @@ class Frame:
     message: Image | CompressedImage
     #: The parameters of when its work began: a change meanwhile is for the next image.
     parameters: DepthParameters
+    #: Name of its camera; empty for the only one of a node.
+    camera_name: str = ''
     #: Times the steps; where one raises, it says which one did.
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     #: Decoded: uint8 ``[H, W, 3]``.
@@ -47,8 +49,12 @@ class Frame:
 
     @property
     def header(self) -> Header:
-        """The image's own header."""
-        return self.message.header
+        """The image's own header; where the parameter ``frame_id`` names a frame, in that."""
+        header, frame_id = self.message.header, self.parameters.frame_id
+        if not frame_id:
+            return header
+        frame_id = frame_id.replace('{camera}', self.camera_name or 'camera')
+        return Header(stamp=header.stamp, frame_id=frame_id)
 
     @cached_property
     def preview(self) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ PATIENCE_S = 5.0
 class Camera:
     """What the worker needs of a camera whose images are not looked at."""
 
+    name = ''
     wants_images = True
 
     def __init__(self):
