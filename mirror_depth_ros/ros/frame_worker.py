@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -153,7 +154,8 @@ class FrameWorker:
                 due_s = {camera: self._due_s(camera) for camera in self._waiting}
                 if due := [camera for camera in due_s if due_s[camera] <= now_s]:
                     return {camera: self._waiting.pop(camera).message for camera in due}
-                self._changed.wait(min(due_s.values()) - now_s if due_s else None)
+                first_s = min(due_s.values(), default=math.inf)
+                self._changed.wait(min(first_s - now_s, threading.TIMEOUT_MAX))
             return {}
 
     def _due_s(self, camera: CameraStream) -> float:
