@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rclpy.clock import Clock
@@ -28,13 +31,22 @@ WORKER_NAME = 'depth_worker'
 _ERROR_PERIOD_S = 5.0
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A camera's newest image."""
+
+    message: Image | CompressedImage
+    #: When it came, of the monotonic clock [s].
+    since_s: float
+
+
 class FrameWorker:
     """Estimates depth in a thread of its own, always of the newest image of each camera.
 
     An image that comes while the thread is busy waits, until a newer one of its camera replaces
     it. What waits when the thread is free goes through the model as one batch: before a camera's
     turn comes, no other has had more than one. An image with which something is wrong costs none
-    of the others its depth.
+    of the others its depth. With ``max_rate_hz`` a camera's next turn comes no sooner than that.
     """
 
     def __init__(
@@ -59,7 +71,9 @@ class FrameWorker:
         self._context = context
         self._announced: set[CameraStream] = set()
         self._changed = threading.Condition()
-        self._waiting: dict[CameraStream, Image | CompressedImage] = {}
+        self._waiting: dict[CameraStream, _Waiting] = {}
+        #: When work on each camera's latest image began, of the monotonic clock [s].
+        self._began_s: dict[CameraStream, float] = {}
         self._is_stopping = self._is_abandoned = False
         # A daemon: an image that takes for ever cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=WORKER_NAME, daemon=True)
@@ -70,10 +84,14 @@ class FrameWorker:
         with self._changed:
             if self.is_paused or self._is_stopping:
                 return
-            replaces = camera in self._waiting
-            self._waiting[camera] = message
+            before = self._waiting.get(camera)
+            self._waiting[camera] = _Waiting(message, since_s=time.monotonic())
             self._changed.notify()
-        if replaces:
+        if before is None:
+            return
+        if before.since_s < self._due_s(camera):  # it could not have had a turn
+            camera.measurements.leave_out()
+        else:
             camera.measurements.drop()
 
     def stop(self, *, timeout_s: float) -> bool:
@@ -104,17 +122,19 @@ class FrameWorker:
 
         :returns: whether to go on, which does not depend on what is wrong with an image.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_stopping or self._waiting)
-            messages, self._waiting = self._waiting, {}
+        messages = self._take_due()
         parameters = self._settings.values
-        frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
+        frames = {
+            camera: Frame(message, parameters, camera.name) for camera, message in messages.items()
+        }
+        began_s = time.monotonic()
         for camera in frames:
             camera.measurements.begin()
         wanted: dict[CameraStream, Frame] = {}
         for camera, frame in frames.items():
             with self._skipping_on_error(camera, frame):
                 if camera.wants_images:
+                    self._began_s[camera] = began_s
                     _read(camera, frame)
                     wanted[camera] = frame
                 else:
@@ -125,6 +145,25 @@ class FrameWorker:
             with self._skipping_on_error(camera, frame):
                 self._publish(camera, frame)
         return not self._is_stopping
+
+    def _take_due(self) -> dict[CameraStream, Image | CompressedImage]:
+        """Wait for images whose cameras may have a turn and take them; none when stopping."""
+        with self._changed:
+            while not self._is_stopping:
+                now_s = time.monotonic()
+                due_s = {camera: self._due_s(camera) for camera in self._waiting}
+                if due := [camera for camera in due_s if due_s[camera] <= now_s]:
+                    return {camera: self._waiting.pop(camera).message for camera in due}
+                first_s = min(due_s.values(), default=math.inf)
+                self._changed.wait(min(first_s - now_s, threading.TIMEOUT_MAX))
+            return {}
+
+    def _due_s(self, camera: CameraStream) -> float:
+        """Return when a camera's next turn may come, of the monotonic clock [s]."""
+        max_rate_hz = self._settings.values.max_rate_hz
+        if not max_rate_hz or camera not in self._began_s or camera.scale.wants_image:
+            return 0.0
+        return self._began_s[camera] + 1 / max_rate_hz
 
     def _estimate(self, frames: Mapping[CameraStream, Frame]) -> Mapping[CameraStream, Frame]:
         """Add the depth of each image; return those that the model does not fail on."""

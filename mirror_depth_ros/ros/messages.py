@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.files import depth_to_millimetres
@@ -71,6 +71,16 @@ def depth_millimetres_message(
     :param memory: what becomes the message's data; None: memory of its own.
     """
     return _image(header, '16UC1', depth_to_millimetres(depth), memory)
+
+
+def compressed_message(header: Header, data_format: str, data: bytes) -> CompressedImage:
+    """Return a compressed image.
+
+    :param data_format: as the plugin of image_transport writes it that is to read it.
+    """
+    message = CompressedImage(header=header, format=data_format)
+    message.data = array.array('B', data)
+    return message
 
 
 def cloud_message(

@@ -9,10 +9,11 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from mirror_depth_ros.depth.compressed_depth import compress_metres, compress_millimetres
 from mirror_depth_ros.depth.nav_points import nav_points
-from mirror_depth_ros.depth.preview import colorize_depth
+from mirror_depth_ros.depth.preview import compress_picture
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_for_image
 from mirror_depth_ros.ros.diagnostics.qos import PublisherEvents
@@ -45,18 +46,26 @@ def _camera_info(frame: Frame, _: MessageMemory) -> CameraInfo:
     return info_for_image(frame.calibration.info, frame.header, width, height)
 
 
-def _preview(frame: Frame, memory: MessageMemory) -> Image:
-    picture = colorize_depth(
-        frame.depth,
-        min_depth=frame.parameters.preview_min_depth,
-        max_depth=frame.parameters.preview_max_depth,
-    )
-    return messages.rgb_message(frame.header, picture, memory)
+def _compressed_depth(frame: Frame, _: MessageMemory) -> CompressedImage:
+    data = compress_metres(frame.depth, max_depth=frame.parameters.max_range)
+    return messages.compressed_message(frame.header, '32FC1; compressedDepth png', data)
+
+
+def _compressed_millimetres(frame: Frame, _: MessageMemory) -> CompressedImage:
+    data = compress_millimetres(frame.depth)
+    return messages.compressed_message(frame.header, '16UC1; compressedDepth png', data)
+
+
+def _compressed_preview(frame: Frame, _: MessageMemory) -> CompressedImage:
+    data = compress_picture(frame.preview)
+    return messages.compressed_message(frame.header, 'rgb8; jpeg compressed bgr8', data)
 
 
 def _points(frame: Frame, memory: MessageMemory) -> PointCloud2:
-    rays = frame.calibration.camera.rays
-    return messages.cloud_message(frame.header, frame.depth, rays, frame.rgb, memory)
+    step = frame.parameters.cloud_decimation
+    kept = slice(None, None, step), slice(None, None, step)
+    rays = frame.calibration.camera.rays[kept]
+    return messages.cloud_message(frame.header, frame.depth[kept], rays, frame.rgb[kept], memory)
 
 
 def _nav_points(frame: Frame, _: MessageMemory) -> PointCloud2:
@@ -79,9 +88,14 @@ OUTPUTS = (
         Image,
         lambda f, m: messages.depth_millimetres_message(f.header, f.depth, m),
     ),
-    Output('~/depth/preview', Image, _preview),
+    Output('~/depth/preview', Image, lambda f, m: messages.rgb_message(f.header, f.preview, m)),
     Output('~/points', PointCloud2, _points),
     Output('~/nav_points', PointCloud2, _nav_points),
+    # Named and packed as by image_transport, whose subscribers find them beside the
+    # images; last, as they take longest and robots steer by the others.
+    Output('~/depth/image/compressedDepth', CompressedImage, _compressed_depth),
+    Output('~/depth/image_raw/compressedDepth', CompressedImage, _compressed_millimetres),
+    Output('~/depth/preview/compressed', CompressedImage, _compressed_preview),
 )
 
 

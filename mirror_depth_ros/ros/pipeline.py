@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.filters import apply_range, filter_depth
+from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.inference.process_tuning import gc_paused
 from mirror_depth_ros.ros.camera_info import Calibration
 from mirror_depth_ros.ros.parameters import DepthParameters
@@ -32,6 +34,8 @@ class Frame:
     message: Image | CompressedImage
     #: The parameters of when its work began: a change meanwhile is for the next image.
     parameters: DepthParameters
+    #: Name of its camera; empty for the only one of a node.
+    camera_name: str = ''
     #: The stage that began last, and the durations of those that have ended [s].
     stage: str = ''
     durations: dict[str, float] = field(default_factory=dict)
@@ -48,8 +52,21 @@ class Frame:
 
     @property
     def header(self) -> Header:
-        """The image's own header."""
-        return self.message.header
+        """The image's own header; where the parameter ``frame_id`` names a frame, in that."""
+        header, frame_id = self.message.header, self.parameters.frame_id
+        if not frame_id:
+            return header
+        frame_id = frame_id.replace('{camera}', self.camera_name or 'camera')
+        return Header(stamp=header.stamp, frame_id=frame_id)
+
+    @cached_property
+    def preview(self) -> NDArray[np.uint8]:
+        """Its depth in colours, RGB ``[H, W, 3]``; made once for all outputs that show it."""
+        return colorize_depth(
+            self.depth,
+            min_depth=self.parameters.preview_min_depth,
+            max_depth=self.parameters.preview_max_depth,
+        )
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
+from mirror_depth_ros.ros.outputs import OUTPUTS
 from mirror_depth_ros.ros.pipeline import load_estimator
 
 PATIENCE_S = 60.0
@@ -226,6 +227,28 @@ def test_every_camera_has_its_own_outputs(rig):
             assert last == pytest.approx(expected[name])
     assert rig.user.get_publishers_info_by_topic('/mirror_depth/depth/image') == []
     assert rig.user.get_subscriptions_info_by_topic('/image') == []
+
+
+@pytest.mark.parametrize(
+    ('names', 'frame_id', 'expected'),
+    [
+        (('front', 'left'), 'robot/{camera}_lens', 'robot/left_lens'),
+        (('left',), 'lens', 'lens'),
+        (('left',), '', 'left_optical'),
+    ],
+)
+def test_all_outputs_are_in_the_frame_that_is_named(make_rig, names, frame_id, expected):
+    rig = make_rig(names)
+    rig.wait_active()
+    received = {o.topic: rig.collect(f'left/{o.topic[2:]}', o.message_type) for o in OUTPUTS}
+    (result,) = rig.node.set_parameters([Parameter('frame_id', value=frame_id)])
+    assert result.successful
+    rig.publish('left', 1)
+    wait(lambda: all(received.values()))
+    header = Header(stamp=Time(sec=1, nanosec=5), frame_id=expected)
+    assert {topic: messages[0].header for topic, messages in received.items()} == dict.fromkeys(
+        received, header
+    )
 
 
 def test_each_image_gets_its_own_cameras_depth_of_a_real_model(make_rig, tiny_model):

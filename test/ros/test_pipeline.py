@@ -4,6 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.nav_points import nav_points
 from mirror_depth_ros.ros import pipeline
@@ -43,6 +46,13 @@ def test_depth_is_scaled_before_its_range_is_judged():
     np.testing.assert_array_equal(depth, np.array([[-INF, 1.0, 6.0, 8.0, INF]], np.float32))
     assert depth.dtype == np.float32
     np.testing.assert_array_equal(estimated, before)
+
+
+def test_a_camera_without_a_name_is_called_camera_in_frames():
+    header = Header(stamp=Time(sec=3), frame_id='body')
+    frame = Frame(Image(header=header), DepthParameters(frame_id='{camera}_lens'))
+    assert frame.header == Header(stamp=Time(sec=3), frame_id='camera_lens')
+    assert frame.message.header.frame_id == 'body'
 
 
 @pytest.mark.parametrize(('device', 'n_images'), [('cpu', 0), ('cuda', 1), ('cuda:1', 1)])

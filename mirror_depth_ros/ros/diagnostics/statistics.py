@@ -36,7 +36,7 @@ class Counts:
     dropped: int = 0
     #: Malformed, or failed otherwise.
     skipped: int = 0
-    #: Not worked on: nobody subscribes, or no CameraInfo has come yet.
+    #: Not worked on: nobody subscribes, no CameraInfo has come yet, or they are too many a second.
     ignored: int = 0
     #: Lost on the way, as far as the middleware counts them; not among those received.
     lost: int = 0
@@ -142,6 +142,10 @@ class Measurements:
     def drop(self) -> None:
         """Record that an image gave way to a newer one."""
         self._record('dropped')
+
+    def leave_out(self) -> None:
+        """Record that an image gave way to a newer one, when neither was wanted as yet."""
+        self._record('ignored')
 
     def begin(self) -> None:
         """Record that work on an image begins; one of the following three ends it."""

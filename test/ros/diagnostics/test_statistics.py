@@ -56,6 +56,8 @@ def test_every_fate_of_an_image_is_counted(at):
     assert at(1.0).working_s == 1.25  # 0.25 + 0.25 + 0.25 + 0.5
     at(1.0).ignore()
     assert counts.ignored == 1  # a copy: it stays what it was
+    at(1.0).leave_out()
+    assert at(1.0).counts.ignored == 3
 
 
 def test_rates_are_those_between_the_images_of_the_window(at):
@@ -142,6 +144,13 @@ def test_an_image_is_at_work_until_something_became_of_it(at, end):
     assert at(3.5).summarise().busy_s == 2.5
     end(at(3.0))
     assert at(3.5).summarise().busy_s is None
+
+
+def test_an_image_at_work_stays_so_while_others_give_way(at):
+    at(1.0).begin()
+    at(2.0).drop()
+    at(2.0).leave_out()
+    assert at(3.5).summarise().busy_s == 2.5
 
 
 def test_memory_is_bounded_and_counts_go_on(at):
