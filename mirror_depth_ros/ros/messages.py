@@ -1,4 +1,4 @@
-"""Arrays in, messages out. Every message carries the header of the image it was made from.
+"""Arrays in, messages out. Every message carries the stamp of the image it was made from.
 
 Data is assigned as ``array.array('B')``, filled by at most one copy: element by element, rclpy
 would take 30 to 100 times as long (rclpy#763).

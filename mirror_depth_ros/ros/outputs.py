@@ -91,8 +91,8 @@ OUTPUTS = (
     Output('~/depth/preview', Image, lambda f, m: messages.rgb_message(f.header, f.preview, m)),
     Output('~/points', PointCloud2, _points),
     Output('~/nav_points', PointCloud2, _nav_points),
-    # Named and packed as by image_transport, whose subscribers find them beside the
-    # images; last, as they take longest and robots steer by the others.
+    # Named and packed as by image_transport, whose subscribers find them beside the images; last,
+    # as they take longest and robots steer by the others.
     Output('~/depth/image/compressedDepth', CompressedImage, _compressed_depth),
     Output('~/depth/image_raw/compressedDepth', CompressedImage, _compressed_millimetres),
     Output('~/depth/preview/compressed', CompressedImage, _compressed_preview),
