@@ -29,8 +29,9 @@ from mirror_depth_ros.ros.diagnostics.topic_health import (
     private_name,
 )
 from mirror_depth_ros.ros.messages import MessageMemory
-from mirror_depth_ros.ros.outputs import OUTPUTS, Output
+from mirror_depth_ros.ros.outputs import CONFIDENCE_TOPIC, OUTPUTS, Output
 from mirror_depth_ros.ros.parameter_server import ParameterServer
+from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
 # Of images only the newest counts; of calibrations those of the last few images; of outputs few,
@@ -88,10 +89,14 @@ class CameraStream:
 
     # Publishing
 
-    def create_outputs(self) -> None:
-        """Make the publishers."""
+    def create_outputs(self, *, with_confidence: bool) -> None:
+        """Make the publishers.
+
+        :param with_confidence: whether there is any to publish.
+        """
         for output in OUTPUTS:
-            self._outputs.append((output, self._create_publisher(output), MessageMemory()))
+            if with_confidence or output.topic != CONFIDENCE_TOPIC:
+                self._outputs.append((output, self._create_publisher(output), MessageMemory()))
 
     def destroy_outputs(self) -> None:
         """Undo :meth:`create_outputs`, even if it was only partly done."""
@@ -117,6 +122,12 @@ class CameraStream:
     def wanted_outputs(self) -> list[tuple[Output, Publisher, MessageMemory]]:
         """Return those that somebody subscribes to, each with the memory for its messages."""
         return [output for output in self._outputs if output[1].get_subscription_count() > 0]
+
+    def wants_confidence(self, parameters: DepthParameters) -> bool:
+        """Return whether what somebody subscribes to is made of it, with these parameters."""
+        return parameters.min_confidence > 0 or any(
+            output.uses_confidence(parameters) for output, *_ in self.wanted_outputs()
+        )
 
     def _create_publisher(self, output: Output) -> Publisher:
         topic = private_name(output.topic, self.name)

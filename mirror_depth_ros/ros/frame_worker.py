@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.context import Context
 from rclpy.time import Time
@@ -134,12 +136,8 @@ class FrameWorker:
         for frame in frames.values():
             frame.stopwatch.start('estimate')
         try:
-            depths = self._estimator.estimate_batch(
-                [frame.rgb for frame in frames.values()],
-                [frame.calibration.camera.focal_px for frame in frames.values()],
-            )
-            for frame, depth in zip(frames.values(), depths, strict=True):
-                frame.estimated = depth
+            for frame, maps in zip(frames.values(), self._estimate_maps(frames), strict=True):
+                frame.estimated, frame.confidence = maps
                 frame.stopwatch.stop()
         except Exception as error:
             if len(frames) > 1:
@@ -151,10 +149,33 @@ class FrameWorker:
             return {}
         return frames
 
+    def _estimate_maps(
+        self, frames: Mapping[CameraStream, Frame]
+    ) -> Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+        """Return depth of each image, and its confidence where something is made of that."""
+        inputs = (
+            [frame.rgb for frame in frames.values()],
+            [frame.calibration.camera.focal_px for frame in frames.values()],
+        )
+        wanting = [c for c, frame in frames.items() if c.wants_confidence(frame.parameters)]
+        if wanting and self._estimator.has_confidence:
+            return self._estimator.estimate_batch(*inputs, with_confidence=True)
+        if wanting:
+            wanting[0].logger.warning(
+                'the model has no confidence: min_confidence and cloud_confidence change nothing',
+                once=True,
+            )
+        return [(depth, None) for depth in self._estimator.estimate_batch(*inputs)]
+
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
         frame.stopwatch.start('publish')
-        frame.ranged, frame.depth = publishable(frame.estimated, frame.parameters)
+        frame.ranged, frame.depth = publishable(
+            frame.estimated, frame.parameters, frame.confidence
+        )
+        comes_late = self._estimator.has_confidence and frame.confidence is None
         for output, publisher, memory in camera.wanted_outputs():
+            if comes_late and output.uses_confidence(frame.parameters):
+                continue  # its first subscriber came since, and gets the next image's
             publisher.publish(output.encode(frame, memory))
         frame.stopwatch.stop()
         camera.scale.take(frame.estimated, frame.calibration.camera)

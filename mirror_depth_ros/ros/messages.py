@@ -30,7 +30,7 @@ _TAKING_OVER = {'check_fields': True} if '_check_fields' in Image.__slots__ else
 # Points worked on at a time: 1 MB of planes, about what a CPU's second-level cache holds.
 _STRIP_PIXELS = 640 * 96
 
-_POINT_FIELDS = ('x', 'y', 'z', 'rgb')  # all float32, as PCL and RViz expect them
+_POINT_FIELDS = ('x', 'y', 'z', 'rgb', 'confidence')  # all float32, as PCL and RViz expect them
 
 
 class MessageMemory:
@@ -79,12 +79,24 @@ def depth_millimetres_message(
     return _image(header, '16UC1', depth_to_millimetres(depth), memory)
 
 
+def confidence_message(
+    header: Header, confidence: NDArray[np.float32], memory: MessageMemory | None = None
+) -> Image:
+    """Return a ``32FC1`` image of ``[H, W]`` confidence, 0 to 1 (1 = sure).
+
+    :param memory: what becomes the message's data; None: memory of its own.
+    """
+    return _image(header, '32FC1', confidence, memory)
+
+
 def cloud_message(
     header: Header,
     depth: NDArray[np.float32],
     rays: NDArray[np.float32],
     rgb: NDArray[np.uint8],
     memory: MessageMemory | None = None,
+    *,
+    confidence: NDArray[np.float32] | None = None,
 ) -> PointCloud2:
     """Return the organised, coloured point cloud of a depth image.
 
@@ -92,7 +104,9 @@ def cloud_message(
     :param rays: :attr:`~mirror_depth_ros.depth.camera.CameraModel.rays` of that size.
     :param rgb: the image, uint8 ``[H, W, 3]``.
     :param memory: what becomes the message's data; None: memory of its own.
-    :returns: x y z in the optical frame [m] and colour as 0x00RRGGBB, 16 bytes a point.
+    :param confidence: how sure the depth is, 0 to 1, ``[H, W]``; None: there is no such field.
+    :returns: x y z in the optical frame [m] and colour as 0x00RRGGBB, 16 bytes a point, or 20 with
+        its confidence.
     :raises ValueError: if the sizes differ.
     """
     height, width = depth.shape
@@ -101,8 +115,9 @@ def cloud_message(
             f'got an image of shape {rgb.shape} for depth of shape {depth.shape}, expected '
             f'{(height, width, 3)}; resize one of them'
         )
-    data = (memory or MessageMemory()).take(16 * width * height)
-    points = np.frombuffer(data, np.float32).reshape(height, width, 4)
+    fields = _POINT_FIELDS[: 4 if confidence is None else 5]
+    data = (memory or MessageMemory()).take(4 * len(fields) * width * height)
+    points = np.frombuffer(data, np.float32).reshape(height, width, len(fields))
     # A strip of planes stays in the cache until OpenCV interleaves it into the message. Each
     # plane is one stretch of memory, on which NumPy is several times as fast as on every fourth.
     rows = max(1, _STRIP_PIXELS // width)
@@ -114,8 +129,9 @@ def cloud_message(
         back_project(depth[top : top + rows], rays[top : top + rows], out=np.moveaxis(xyz, 0, -1))
         is_dense &= _spread_nan(xyz, scratch=colour)
         _pack_colour(rgb[top : top + rows], out=colour.view(np.uint32))
-        cv2.merge((*xyz, colour), dst=strip)
-    return _cloud(header, (height, width), _POINT_FIELDS, data, is_dense=is_dense)
+        sure = () if confidence is None else (confidence[top : top + rows],)
+        cv2.merge((*xyz, colour, *sure), dst=strip)
+    return _cloud(header, (height, width), fields, data, is_dense=is_dense)
 
 
 def points_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:

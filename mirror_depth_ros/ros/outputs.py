@@ -13,7 +13,11 @@ from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_for_image
 from mirror_depth_ros.ros.messages import MessageMemory
+from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.pipeline import Frame
+
+#: Published where the model has it.
+CONFIDENCE_TOPIC = '~/confidence/image'
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Output:
     message_type: type[Any]
     #: Makes the message of a frame, in memory that the topic's last one had.
     encode: Callable[[Frame, MessageMemory], Any]
+    #: Whether these parameters have it made of confidence.
+    uses_confidence: Callable[[DepthParameters], bool] = lambda _: False
 
     @property
     def type_name(self) -> str:
@@ -48,7 +54,15 @@ def _preview(frame: Frame, memory: MessageMemory) -> Image:
 
 def _points(frame: Frame, memory: MessageMemory) -> PointCloud2:
     rays = frame.calibration.camera.rays
-    return messages.cloud_message(frame.header, frame.depth, rays, frame.rgb, memory)
+    confidence = frame.confidence if frame.parameters.cloud_confidence else None
+    return messages.cloud_message(
+        frame.header, frame.depth, rays, frame.rgb, memory, confidence=confidence
+    )
+
+
+def _confidence(frame: Frame, memory: MessageMemory) -> Image:
+    assert frame.confidence is not None  # see FrameWorker._publish
+    return messages.confidence_message(frame.header, frame.confidence, memory)
 
 
 def _nav_points(frame: Frame, _: MessageMemory) -> PointCloud2:
@@ -72,7 +86,8 @@ OUTPUTS = (
         lambda f, m: messages.depth_millimetres_message(f.header, f.depth, m),
     ),
     Output('~/depth/preview', Image, _preview),
-    Output('~/points', PointCloud2, _points),
+    Output(CONFIDENCE_TOPIC, Image, _confidence, uses_confidence=lambda _: True),
+    Output('~/points', PointCloud2, _points, uses_confidence=lambda p: p.cloud_confidence),
     Output('~/nav_points', PointCloud2, _nav_points),
 )
 

@@ -18,6 +18,8 @@ INDOOR = PROTOCOLS['indoor']
 class TwiceTooFar:
     """Answers 4 m everywhere."""
 
+    has_confidence = False
+
     def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
         return np.full(rgb.shape[:2], 4.0, np.float32)
 
@@ -44,6 +46,8 @@ def test_every_image_counts_the_same(tmp_path: Path) -> None:
 
 class Brightness:
     """Answers the red channel as metres, and forgets what it saw on the left half."""
+
+    has_confidence = False
 
     def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
         depth = rgb[..., 0].astype(np.float32)
@@ -123,6 +127,8 @@ def test_the_readings_of_kitti_give_different_figures(name: str, abs_rel: float)
 
 class RedMetres:
     """Answers the red channel as metres, and remembers what it was shown."""
+
+    has_confidence = False
 
     def __init__(self) -> None:
         self.shown: list[tuple[tuple[int, ...], float]] = []

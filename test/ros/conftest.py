@@ -128,6 +128,7 @@ class CameraBench:
             precision='fp32',
             backend='torch',
             notice='',
+            has_confidence=False,
             estimate_batch=lambda *batch: list(map(estimate, *batch)),
         )
         self.node = DepthNode(

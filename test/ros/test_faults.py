@@ -513,6 +513,7 @@ def test_out_of_memory_the_node_goes_on_with_a_smaller_input(
 def test_the_model_fails(ros_context, report_row):
     class Fragile:
         device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
+        has_confidence = False
         fails = False
 
         def estimate_batch(self, images, focal_px):
