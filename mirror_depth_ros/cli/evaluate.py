@@ -170,7 +170,7 @@ def _print_table(summary: dict[str, Any]) -> None:
     rows = [(n, *(summary[kind][n] for kind in ('metric', 'median_scaled'))) for n in METRIC_NAMES]
     if summary['expected_delta1'] is not None:
         after = METRIC_NAMES.index('delta1') + 1
-        rows.insert(after, ('delta1 that the model expects', summary['expected_delta1'], ''))
+        rows.insert(after, ('delta1 expected', summary['expected_delta1'], ''))
     print_table(rows, '', 'as predicted', 'median scaled', title=title)
     console = Console()
     if summary['left_out']:

@@ -127,7 +127,7 @@ class DepthViewer:
                 stream.log(f'camera/{name}', self._depth_image(metres))
         if confidence is not None:
             grey = np.round(255 * confidence).astype(np.uint8)  # white is sure
-            stream.log('camera/confidence', rerun.Image(grey).compress(jpeg_quality=85))
+            stream.log('camera/confidence', rerun.Image(grey))
         points, colours = self._cloud(rgb, depth, camera)
         stream.log('cloud', rerun.Points3D(points, colors=colours, radii=-1.5))
 
