@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.depth.eval_protocols import Protocol
 from mirror_depth_ros.depth.metrics import mean_metrics
-from mirror_depth_ros.evaluation.result import Score, score_depth, write_result
+from mirror_depth_ros.evaluation.result import Score, estimate, score_depth, write_result
 from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
@@ -75,9 +75,8 @@ def _estimate(
     estimator: DepthEstimator, rgb: NDArray[np.uint8], focal_px: float
 ) -> NDArray[np.float32]:
     """Return depth and, of models that have it, confidence, ``[1 or 2, H, W]``."""
-    if estimator.has_confidence:
-        return np.stack(estimator.estimate(rgb, focal_px, with_confidence=True))
-    return estimator.estimate(rgb, focal_px)[None]
+    maps = estimate(estimator, rgb, focal_px, with_confidence=estimator.has_confidence)
+    return np.stack([part for part in maps if part is not None])
 
 
 def summarize_scores(scores: Sequence[Score]) -> dict[str, object]:
