@@ -115,6 +115,11 @@ def cloud_message(
             f'got an image of shape {rgb.shape} for depth of shape {depth.shape}, expected '
             f'{(height, width, 3)}; resize one of them'
         )
+    if confidence is not None and confidence.shape != depth.shape:
+        raise ValueError(
+            f'got confidence of shape {confidence.shape} for depth of shape {depth.shape}, '
+            'expected the same; thin out both or neither'
+        )
     fields = _POINT_FIELDS[: 4 if confidence is None else 5]
     data = (memory or MessageMemory()).take(4 * len(fields) * width * height)
     points = np.frombuffer(data, np.float32).reshape(height, width, len(fields))

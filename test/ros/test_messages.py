@@ -113,6 +113,14 @@ def test_a_cloud_with_confidence_is_that_without_and_a_field_more(depth, rgb, mo
     expected = np.frombuffer(plain.data, np.uint32).reshape(H, W, 4)
     np.testing.assert_array_equal(words[..., :4], expected)
     np.testing.assert_array_equal(words[..., 4].view(np.float32), confidence)
+    thinned = (slice(None, None, 2),) * 2  # views that are not contiguous
+    cloud = cloud_message(
+        HEADER, depth[thinned], rays[thinned], rgb[thinned], confidence=confidence[thinned]
+    )
+    words = np.frombuffer(cloud.data, np.float32).reshape(2, 3, 5)
+    np.testing.assert_array_equal(words[..., 4], confidence[thinned])
+    with pytest.raises(ValueError, match=r'got confidence of shape \(2, 3\) for depth of shape'):
+        cloud_message(HEADER, depth, rays, rgb, confidence=confidence[thinned])
 
 
 def test_cloud_packs_colour_as_00rrggbb(depth, rgb):
