@@ -47,6 +47,7 @@ class RedIsDepth:
     """Takes a pixel's red for its depth in tenths of a metre; fails on images as red as BROKEN."""
 
     device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
+    has_confidence = False
 
     def __init__(self):
         #: What came together: sizes, focal lengths.
