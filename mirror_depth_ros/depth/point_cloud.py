@@ -1,4 +1,4 @@
-"""Coloured points of a depth image, as a PointCloud2 holds them: x, y, z and colour."""
+"""Coloured points of a depth image, as a PointCloud2 holds them: x, y, z, colour, confidence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mirror_depth_ros.depth.camera import back_project
 
 #: What a point has, 4 bytes each; PCL and RViz expect all of it as float32.
 POINT_FIELDS = ('x', 'y', 'z', 'rgb')
+POINT_FIELDS_WITH_CONFIDENCE = (*POINT_FIELDS, 'confidence')
 
 # Points worked on at a time: 1 MB of planes, about what a CPU's second-level cache holds.
 _STRIP_PIXELS = 640 * 96
@@ -23,13 +24,16 @@ def pack_cloud(
     rgb: NDArray[np.uint8],
     *,
     out: NDArray[np.float32],
+    confidence: NDArray[np.float32] | None = None,
 ) -> bool:
     """Write the organised, coloured point cloud of a depth image.
 
     :param depth: metres along Z, ``[H, W]``; what is not finite becomes a NaN point.
     :param rays: :attr:`~mirror_depth_ros.depth.camera.CameraModel.rays` of that size.
     :param rgb: the image, uint8 ``[H, W, 3]``.
-    :param out: ``[H, W, 4]``: x y z in the optical frame [m], and colour as 0x00RRGGBB.
+    :param out: ``[H, W, 4]``: x y z in the optical frame [m], and colour as 0x00RRGGBB; with
+        confidence ``[H, W, 5]``.
+    :param confidence: how sure the depth is, 0 to 1, ``[H, W]``; None: the cloud has none.
     :returns: whether all points are finite.
     :raises ValueError: if the sizes differ.
     """
@@ -38,6 +42,17 @@ def pack_cloud(
         raise ValueError(
             f'got an image of shape {rgb.shape} for depth of shape {depth.shape}, expected '
             f'{(height, width, 3)}; resize one of them'
+        )
+    if confidence is not None and confidence.shape != depth.shape:
+        raise ValueError(
+            f'got confidence of shape {confidence.shape} for depth of shape {depth.shape}, '
+            'expected the same; thin out both or neither'
+        )
+    expected = (height, width, 4 if confidence is None else 5)
+    if out.shape != expected:  # to which OpenCV would write nothing, and say nothing
+        raise ValueError(
+            f'got memory of shape {out.shape} for a cloud of shape {expected}, expected the same; '
+            'make room for confidence where it is given'
         )
     # A strip of planes stays in the cache until OpenCV interleaves it into the cloud. Each plane
     # is one stretch of memory, on which NumPy is several times as fast as on every fourth.
@@ -50,7 +65,8 @@ def pack_cloud(
         back_project(depth[top : top + rows], rays[top : top + rows], out=np.moveaxis(xyz, 0, -1))
         is_dense &= _spread_nan(xyz, scratch=colour)
         _pack_colour(rgb[top : top + rows], out=colour.view(np.uint32))
-        cv2.merge((*xyz, colour), dst=strip)
+        sure = () if confidence is None else (confidence[top : top + rows],)
+        cv2.merge((*xyz, colour, *sure), dst=strip)
     return is_dense
 
 

@@ -21,8 +21,9 @@ from mirror_depth_ros.ros.diagnostics.status import (
     SubscriptionStatus,
     input_name,
 )
-from mirror_depth_ros.ros.outputs import OUTPUTS, OutputPublisher, private_name
+from mirror_depth_ros.ros.outputs import CONFIDENCE_TOPIC, OUTPUTS, OutputPublisher, private_name
 from mirror_depth_ros.ros.parameter_server import ParameterServer
+from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
 # Of images only the newest counts; of calibrations those of the last few images.
@@ -79,10 +80,14 @@ class CameraStream:
 
     # Publishing
 
-    def create_outputs(self) -> None:
-        """Make the publishers."""
+    def create_outputs(self, *, with_confidence: bool) -> None:
+        """Make the publishers.
+
+        :param with_confidence: whether there is any to publish.
+        """
         for output in OUTPUTS:
-            self._outputs.append(OutputPublisher(self._node, output, self.name))
+            if with_confidence or output.topic != CONFIDENCE_TOPIC:
+                self._outputs.append(OutputPublisher(self._node, output, self.name))
 
     def destroy_outputs(self) -> None:
         """Undo :meth:`create_outputs`, even if it was only partly done."""
@@ -108,6 +113,12 @@ class CameraStream:
     def wanted_outputs(self) -> list[OutputPublisher]:
         """Return those that somebody subscribes to."""
         return [output for output in self._outputs if output.is_wanted]
+
+    def wants_confidence(self, parameters: DepthParameters) -> bool:
+        """Return whether what somebody subscribes to is made of it, with these parameters."""
+        return parameters.min_confidence > 0 or any(
+            publisher.output.uses_confidence(parameters) for publisher in self.wanted_outputs()
+        )
 
     # Listening
 

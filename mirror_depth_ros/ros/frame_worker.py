@@ -171,12 +171,16 @@ class FrameWorker:
             return {}
         try:
             with timed('estimate', *frames.values()):
-                depths = self._estimator.estimate_batch(
-                    [frame.rgb for frame in frames.values()],
-                    [frame.calibration.camera.focal_px for frame in frames.values()],
-                )
-            for frame, depth in zip(frames.values(), depths, strict=True):
-                frame.estimated = depth
+                rgb = [frame.rgb for frame in frames.values()]
+                focal_px = [frame.calibration.camera.focal_px for frame in frames.values()]
+                if self._wants_confidence(frames):
+                    maps = self._estimator.estimate_batch(rgb, focal_px, with_confidence=True)
+                    for frame, (depth, confidence) in zip(frames.values(), maps, strict=True):
+                        frame.estimated, frame.confidence = depth, confidence
+                else:
+                    depths = self._estimator.estimate_batch(rgb, focal_px)
+                    for frame, depth in zip(frames.values(), depths, strict=True):
+                        frame.estimated = depth
         except Exception as error:
             if len(frames) > 1:
                 # Whose image it was shows when each is alone, and the others have their depth.
@@ -187,11 +191,26 @@ class FrameWorker:
             return {}
         return frames
 
+    def _wants_confidence(self, frames: Mapping[CameraStream, Frame]) -> bool:
+        """Return whether something is made of confidence, and the model has it."""
+        wanting = [c for c, frame in frames.items() if c.wants_confidence(frame.parameters)]
+        if wanting and not self._estimator.has_confidence:
+            wanting[0].logger.warning(
+                'the model has no confidence: min_confidence and cloud_confidence change nothing',
+                once=True,
+            )
+        return bool(wanting) and self._estimator.has_confidence
+
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
         with timed('publish', frame):
-            frame.ranged, frame.depth = publishable(frame.estimated, frame.parameters)
-            for output in camera.wanted_outputs():
-                output.publish(frame)
+            frame.ranged, frame.depth = publishable(
+                frame.estimated, frame.parameters, frame.confidence
+            )
+            comes_late = self._estimator.has_confidence and frame.confidence is None
+            for publisher in camera.wanted_outputs():
+                if comes_late and publisher.output.uses_confidence(frame.parameters):
+                    continue  # its first subscriber came since, and gets the next image's
+                publisher.publish(frame)
         camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(
             frame.durations,

@@ -18,7 +18,11 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.files import depth_to_millimetres
-from mirror_depth_ros.depth.point_cloud import POINT_FIELDS, pack_cloud
+from mirror_depth_ros.depth.point_cloud import (
+    POINT_FIELDS,
+    POINT_FIELDS_WITH_CONFIDENCE,
+    pack_cloud,
+)
 
 _IS_BIG_ENDIAN = sys.byteorder == 'big'
 
@@ -73,6 +77,16 @@ def depth_millimetres_message(
     return _image(header, '16UC1', depth_to_millimetres(depth), memory)
 
 
+def confidence_message(
+    header: Header, confidence: NDArray[np.float32], memory: MessageMemory | None = None
+) -> Image:
+    """Return a ``32FC1`` image of ``[H, W]`` confidence, 0 to 1 (1 = sure).
+
+    :param memory: what becomes the message's data; None: memory of its own.
+    """
+    return _image(header, '32FC1', confidence, memory)
+
+
 def compressed_message(header: Header, data_format: str, data: bytes) -> CompressedImage:
     """Return a compressed image.
 
@@ -89,19 +103,23 @@ def cloud_message(
     rays: NDArray[np.float32],
     rgb: NDArray[np.uint8],
     memory: MessageMemory | None = None,
+    *,
+    confidence: NDArray[np.float32] | None = None,
 ) -> PointCloud2:
     """Return the organised, coloured point cloud of a depth image.
 
     The arrays and the points are those of :func:`.pack_cloud`.
 
     :param memory: what becomes the message's data; None: memory of its own.
+    :param confidence: how sure the depth is, 0 to 1, ``[H, W]``; None: there is no such field.
     :raises ValueError: if the sizes differ.
     """
     height, width = depth.shape
-    data = (memory or MessageMemory()).take(16 * width * height)
-    points = np.frombuffer(data, np.float32).reshape(height, width, 4)
-    is_dense = pack_cloud(depth, rays, rgb, out=points)
-    return _cloud(header, (height, width), POINT_FIELDS, data, is_dense=is_dense)
+    fields = POINT_FIELDS if confidence is None else POINT_FIELDS_WITH_CONFIDENCE
+    data = (memory or MessageMemory()).take(4 * len(fields) * width * height)
+    points = np.frombuffer(data, np.float32).reshape(height, width, len(fields))
+    is_dense = pack_cloud(depth, rays, rgb, confidence=confidence, out=points)
+    return _cloud(header, (height, width), fields, data, is_dense=is_dense)
 
 
 def points_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:

@@ -19,10 +19,13 @@ from mirror_depth_ros.ros.camera_info import info_for_image
 from mirror_depth_ros.ros.diagnostics.qos import PublisherEvents
 from mirror_depth_ros.ros.diagnostics.status import PublisherStatus
 from mirror_depth_ros.ros.messages import MessageMemory
+from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.pipeline import Frame
 
 # Few, as clouds are large.
 _DEPTH = 5
+#: Published where the model has it.
+CONFIDENCE_TOPIC = '~/confidence/image'
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Output:
     message_type: type[Any]
     #: Makes the message of a frame, in memory that the topic's last one had.
     encode: Callable[[Frame, MessageMemory], Any]
+    #: Whether these parameters have it made of confidence.
+    uses_confidence: Callable[[DepthParameters], bool] = lambda _: False
 
     @property
     def type_name(self) -> str:
@@ -64,8 +69,20 @@ def _compressed_preview(frame: Frame, _: MessageMemory) -> CompressedImage:
 def _points(frame: Frame, memory: MessageMemory) -> PointCloud2:
     step = frame.parameters.cloud_decimation
     kept = slice(None, None, step), slice(None, None, step)
-    rays = frame.calibration.camera.rays[kept]
-    return messages.cloud_message(frame.header, frame.depth[kept], rays, frame.rgb[kept], memory)
+    confidence = frame.confidence if frame.parameters.cloud_confidence else None
+    return messages.cloud_message(
+        frame.header,
+        frame.depth[kept],
+        frame.calibration.camera.rays[kept],
+        frame.rgb[kept],
+        memory,
+        confidence=None if confidence is None else confidence[kept],
+    )
+
+
+def _confidence(frame: Frame, memory: MessageMemory) -> Image:
+    assert frame.confidence is not None  # see FrameWorker._publish
+    return messages.confidence_message(frame.header, frame.confidence, memory)
 
 
 def _nav_points(frame: Frame, _: MessageMemory) -> PointCloud2:
@@ -89,7 +106,8 @@ OUTPUTS = (
         lambda f, m: messages.depth_millimetres_message(f.header, f.depth, m),
     ),
     Output('~/depth/preview', Image, lambda f, m: messages.rgb_message(f.header, f.preview, m)),
-    Output('~/points', PointCloud2, _points),
+    Output(CONFIDENCE_TOPIC, Image, _confidence, uses_confidence=lambda _: True),
+    Output('~/points', PointCloud2, _points, uses_confidence=lambda p: p.cloud_confidence),
     Output('~/nav_points', PointCloud2, _nav_points),
     # Named and packed as by image_transport, whose subscribers find them beside the images; last,
     # as they take longest and robots steer by the others.

@@ -148,6 +148,15 @@ class DepthParameters:
         'depth from both, become NaN; 0: off.',
         limits=(0.0, 1.0),
     )
+    min_confidence: float = _parameter(
+        0.0,
+        'Depths less sure than this become NaN in all outputs, near and far ones: the least '
+        'probability, by the model, that a depth is within a factor of 1.25 of the truth; 0: off.',
+        limits=(0.0, 1.0),
+    )
+    cloud_confidence: bool = _parameter(
+        False, 'Whether ~/points have a field confidence, 0 to 1 (1 = sure).'
+    )
     cloud_decimation: int = _parameter(
         1,
         '~/points has every n-th row and column of pixels, and stays organised; 1: all.',

@@ -45,7 +45,10 @@ class Frame:
     calibration: Calibration = field(init=False)
     #: Estimated: metres along Z, ``[H, W]``, as the model has them, of any range and not scaled.
     estimated: NDArray[np.float32] = field(init=False)
-    #: Filtered: metres along Z, ``[H, W]``, scaled, NaN between surfaces, marked as in REP-117.
+    #: Estimated, where that is asked for: how sure the depth is, 0 to 1, ``[H, W]``.
+    confidence: NDArray[np.float32] | None = None
+    #: Filtered: metres along Z, ``[H, W]``, scaled, NaN between surfaces and where it is doubtful,
+    #: marked as in REP-117.
     ranged: NDArray[np.float32] = field(init=False)
     #: The same, out of range as the parameter ``out_of_range`` says.
     depth: NDArray[np.float32] = field(init=False)
@@ -110,11 +113,14 @@ def warm_up(estimator: DepthEstimator) -> None:
 
 
 def publishable(
-    estimated: NDArray[np.float32], parameters: DepthParameters
+    estimated: NDArray[np.float32],
+    parameters: DepthParameters,
+    confidence: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a model's depth as it is published, scaled and without flying pixels.
+    """Return a model's depth as it is published, scaled, without flying and doubtful pixels.
 
     :param estimated: metres along Z, ``[H, W]``.
+    :param confidence: 0 to 1, ``[H, W]``; None where it is not known.
     :returns: the same, ``[H, W]``, with what is out of range marked as in REP-117, and as the
         parameter ``out_of_range`` says.
     """
@@ -125,6 +131,8 @@ def publishable(
         min_range=low,
         max_range=high,
         edge_filter=parameters.edge_filter,
+        confidence=confidence,
+        min_confidence=parameters.min_confidence,
     )
     how = parameters.out_of_range
     if how == 'inf':

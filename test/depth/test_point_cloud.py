@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.point_cloud import POINT_FIELDS, pack_cloud, unpack_cloud
+from mirror_depth_ros.depth.point_cloud import (
+    POINT_FIELDS,
+    POINT_FIELDS_WITH_CONFIDENCE,
+    pack_cloud,
+    unpack_cloud,
+)
 
 H, W = 3, 5
 CAMERA = CameraModel(W, H, fx=4.0, fy=5.0, cx=1.0, cy=2.0)
@@ -81,6 +86,38 @@ def test_unpacking_gives_back_what_was_packed(depth, rgb):
     np.testing.assert_array_equal(points, packed[..., :3])
     np.testing.assert_array_equal(colours, rgb)
     assert colours.dtype == np.uint8
+
+
+@pytest.mark.parametrize('step', [1, 2])  # 2: views that are not contiguous
+def test_confidence_comes_after_the_points_that_there_are_without_it(
+    depth, rgb, monkeypatch, step
+):
+    monkeypatch.setattr('mirror_depth_ros.depth.point_cloud._STRIP_PIXELS', 2 * W)  # rows 0-1, 2
+    depth[1, 2] = NAN
+    confidence = depth[::-1, ::-1] / 8
+    kept = (slice(None, None, step),) * 2
+    plain = np.empty((*depth[kept].shape, 4), np.float32)
+    cloud = np.empty((*depth[kept].shape, 5), np.float32)
+    arrays = depth[kept], CAMERA.rays[kept], rgb[kept]
+    is_dense = pack_cloud(*arrays, out=plain)
+    assert pack_cloud(*arrays, confidence=confidence[kept], out=cloud) == is_dense == (step == 2)
+    np.testing.assert_array_equal(cloud[..., :4].view(np.uint32), plain.view(np.uint32))
+    np.testing.assert_array_equal(cloud[..., 4], confidence[kept])
+    assert POINT_FIELDS_WITH_CONFIDENCE == ('x', 'y', 'z', 'rgb', 'confidence')
+
+
+def test_confidence_of_another_size_is_refused(depth, rgb):
+    points = np.empty((H, W, 5), np.float32)
+    with pytest.raises(ValueError, match=r'got confidence of shape \(2, 3\) for depth of shape'):
+        pack_cloud(depth, CAMERA.rays, rgb, confidence=depth[::2, ::2], out=points)
+
+
+@pytest.mark.parametrize(('n_fields', 'has_confidence'), [(4, True), (5, False)])
+def test_a_cloud_without_room_for_what_is_given_is_refused(depth, rgb, n_fields, has_confidence):
+    points = np.empty((H, W, n_fields), np.float32)
+    confidence = depth if has_confidence else None
+    with pytest.raises(ValueError, match=rf'got memory of shape \(3, 5, {n_fields}\) for a cloud'):
+        pack_cloud(depth, CAMERA.rays, rgb, confidence=confidence, out=points)
 
 
 def test_an_image_of_another_size_is_refused(depth, rgb):

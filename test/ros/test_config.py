@@ -33,6 +33,7 @@ def test_rviz_shows_topics_that_the_node_publishes_and_in_their_types(displays):
     assert set(shown) == {
         '/mirror_depth/depth/image',
         '/mirror_depth/depth/preview',
+        '/mirror_depth/confidence/image',
         '/mirror_depth/points',
     }
     for topic, display in shown.items():

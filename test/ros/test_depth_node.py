@@ -50,6 +50,7 @@ class RedIsDepth:
     """An estimator that takes a pixel's red for its depth in tenths of a metre."""
 
     device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
+    has_confidence = False
 
     def __init__(self):
         self.focals_px = []

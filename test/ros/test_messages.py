@@ -11,6 +11,7 @@ from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.messages import (
     MessageMemory,
     cloud_message,
+    confidence_message,
     depth_message,
     depth_millimetres_message,
     points_message,
@@ -90,6 +91,26 @@ def test_cloud_has_hand_computed_points_in_the_optical_frame(rgb):
     np.testing.assert_allclose(points[0, 4], (1.5, -0.8, 2.0), atol=1e-6)
     np.testing.assert_allclose(points[2, 1], (0.0, 0.0, 2.0), atol=1e-6)
     assert cloud.is_dense
+
+
+def test_confidence_is_32fc1(depth):
+    image = confidence_message(HEADER, depth / 8)
+    assert (image.encoding, image.step) == ('32FC1', 4 * W)
+    np.testing.assert_array_equal(pixels(image, np.float32), depth / 8)
+
+
+def test_a_cloud_with_confidence_has_a_field_more(depth, rgb):
+    rays, confidence = CameraModel(W, H, 4.0, 5.0, 1.0, 2.0).rays, depth / 8
+    plain = cloud_message(HEADER, depth, rays, rgb)
+    cloud = cloud_message(HEADER, depth, rays, rgb, confidence=confidence)
+    assert cloud.fields[:4] == plain.fields
+    field = cloud.fields[4]
+    assert (field.name, field.offset, field.datatype) == ('confidence', 16, PointField.FLOAT32)
+    assert (cloud.point_step, cloud.row_step, cloud.is_dense) == (20, 20 * W, True)
+    words = np.frombuffer(cloud.data, np.uint32).reshape(H, W, 5)
+    expected = np.frombuffer(plain.data, np.uint32).reshape(H, W, 4)
+    np.testing.assert_array_equal(words[..., :4], expected)
+    np.testing.assert_array_equal(words[..., 4].view(np.float32), confidence)
 
 
 def test_points_that_are_not_finite_are_nan_in_all_coordinates(depth, rgb):

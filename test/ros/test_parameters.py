@@ -152,7 +152,7 @@ DOUBLES = [name for name, value in asdict(DepthParameters()).items() if isinstan
 def test_an_integer_is_taken_for_a_double(make_node, name):
     first, other = (30, 40) if name == 'preview_max_depth' else (1, 2)
     node = make_node(**{name: first, **({'preview_min_depth': 0.1} if 'max' in name else {})})
-    first, other = (0, 1) if name == 'edge_filter' else (first, other)
+    first, other = (0, 1) if name in ('edge_filter', 'min_confidence') else (first, other)
     server = ParameterServer(node)
     assert set_all(node, **{name: first}).successful
     assert type(getattr(server.values, name)) is float

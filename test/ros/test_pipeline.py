@@ -84,6 +84,19 @@ def test_what_flies_between_surfaces_becomes_nan():
     )
 
 
+@pytest.mark.parametrize('out_of_range', ['inf', 'nan', 'clamp'])
+def test_doubtful_pixels_are_nan_in_both_however_far_is_marked(out_of_range):
+    parameters = DepthParameters(
+        min_confidence=0.5, max_range=5.0, edge_filter=0.0, out_of_range=out_of_range
+    )
+    confidence = np.full((17, 23), 0.5, np.float32)  # just sure enough
+    confidence[:4] = 0.49
+    for depth in publishable(stairs(), parameters, confidence):
+        np.testing.assert_array_equal(np.isnan(depth[:4]), True)
+        np.testing.assert_array_equal(depth[4:, :11], 2.0)
+    assert not np.isnan(publishable(stairs(), parameters)[0]).any()  # nobody knows of doubt
+
+
 @pytest.mark.parametrize('far', [6.0, 100.0])
 def test_filtered_here_points_are_those_of_the_array_function(far):
     """``nav_points`` filters by itself, at the same strength, where nobody did before."""
