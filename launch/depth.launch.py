@@ -71,7 +71,7 @@ RUN_NODE = (
 )
 RESPAWN_DELAY_S = 2.0
 # What config/depth.rviz shows.
-RVIZ_TOPICS = ('depth/image', 'depth/preview', 'points')
+RVIZ_TOPICS = ('depth/image', 'depth/preview', 'confidence/image', 'points')
 
 
 def generate_launch_description():

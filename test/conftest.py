@@ -226,6 +226,23 @@ def tiny_model(tiny_network: dict[str, Any], tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope='session')
+def tiny_model_with_confidence(
+    tiny_network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a checkpoint of that network which also says how far off it may be."""
+    import torch
+
+    from mirror_depth_ros.model.checkpoint import save_checkpoint
+    from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+
+    torch.manual_seed(5)
+    path = tmp_path_factory.mktemp('tiny_model') / 'with_confidence.safetensors'
+    config = MirrorDepthConfig(**tiny_network, output='log', confidence=True)
+    save_checkpoint(MirrorDepth.from_config(config), path)
+    return path
+
+
+@pytest.fixture(scope='session')
 def make_view() -> Callable[..., SimpleNamespace]:
     """Return a maker of views of boxes on a floor, with exact depth."""
 

@@ -277,6 +277,7 @@ def test_rviz_shows_the_topics_where_they_are(monkeypatch, tmp_path, program, rv
         '/camera/image_raw:=/fleet/robot/camera/color',
         '/mirror_depth/depth/image:=/fleet/robot/eyes/depth/image',
         '/mirror_depth/depth/preview:=/fleet/robot/eyes/depth/preview',
+        '/mirror_depth/confidence/image:=/fleet/robot/eyes/confidence/image',
         '/mirror_depth/points:=/fleet/robot/eyes/points',
     ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,9 @@ def bag(
         metavar='DEG',
     ),
     cloud: bool = typer.Option(False, '--cloud', help='Add point clouds.'),
+    confidence: bool = typer.Option(
+        False, '--confidence', help='Add how sure each pixel is, 0 to 1.'
+    ),
     preview: bool = typer.Option(True, '--preview/--no-preview', help='Add pictures of depth.'),
     max_depth: float = typer.Option(10.0, help='Where the colours of the preview end [m].'),
     scale: float = typer.Option(1.0, help='What depth is multiplied by; the node can find it.'),
@@ -58,9 +63,10 @@ def bag(
 
     The new recording has all messages of the old one, and of each image what the depth node would
     publish, with its stamp and frame: `/mirror_depth/depth/image` (32FC1, metres along Z),
-    `/mirror_depth/depth/camera_info`, `/mirror_depth/depth/preview` and, with `--cloud`,
-    `/mirror_depth/points`. With several `--image` the camera's name stands behind `/mirror_depth`.
-    Two runs give the same messages, bit for bit.
+    `/mirror_depth/depth/camera_info`, `/mirror_depth/depth/preview`, with `--confidence`
+    `/mirror_depth/confidence/image` (32FC1, 0 to 1) and, with `--cloud`, `/mirror_depth/points`.
+    With several `--image` the camera's name stands behind `/mirror_depth`. Two runs give the same
+    messages, bit for bit.
 
     Stopped or killed, it leaves a recording of what has been done; the same command goes on from
     there. The exit code is 1 if any image failed.
@@ -86,6 +92,7 @@ def bag(
         prefix=prefix,
         cloud=cloud,
         preview=preview,
+        confidence=confidence,
         depth_scale=scale,
         min_range=min_range,
         max_range=max_range,
@@ -114,7 +121,9 @@ def bag(
         raise typer.Exit(1)
 
 
-def _follow(task: BagDepth, outcomes: Any, output: Path, console: Console) -> dict[str, Any]:
+def _follow(
+    task: BagDepth, outcomes: Iterable[Failure | None], output: Path, console: Console
+) -> dict[str, Any]:
     """Go through the images below a progress bar; return what was done.
 
     :raises typer.Exit: on an interrupt, having said how to go on.
@@ -140,7 +149,7 @@ def _follow(task: BagDepth, outcomes: Any, output: Path, console: Console) -> di
                 n_images += 1
                 progress.advance(bar)
                 if failure is not None:
-                    failed.append(_describe(failure))
+                    failed.append(asdict(failure))
                     console.print('failed: {topic} at {stamp_ns} ns: {error}'.format(**failed[-1]))
     except KeyboardInterrupt:
         console.print(
@@ -156,9 +165,3 @@ def _follow(task: BagDepth, outcomes: Any, output: Path, console: Console) -> di
         'recorded_s': task.recorded_s,
         'topics': task.topics,
     }
-
-
-def _describe(failure: Failure) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(failure)

@@ -81,7 +81,8 @@ def evaluate(
     """Measure a model against true depth, every image counting the same.
 
     Shows the figures as predicted, and with each prediction scaled to the truth's median: the
-    difference is what the model gets wrong about scale alone.
+    difference is what the model gets wrong about scale alone. Of models with confidence, their own
+    guess at delta1 stands below it.
 
     KITTI is evaluated in two ways, which give different figures: `kitti_garg_full` (the default)
     puts the prediction back into the full frame and crops that, as BTS does; `kitti_garg_cropped`
@@ -167,6 +168,9 @@ def _print_table(summary: dict[str, Any]) -> None:
     title = f'{summary["images"]} images of {summary["data"]}, '
     title += f'protocol {summary["protocol"]}, up to {summary["max_depth_m"]:g} m'
     rows = [(n, *(summary[kind][n] for kind in ('metric', 'median_scaled'))) for n in METRIC_NAMES]
+    if summary['expected_delta1'] is not None:
+        after = METRIC_NAMES.index('delta1') + 1
+        rows.insert(after, ('delta1 expected', summary['expected_delta1'], ''))
     print_table(rows, '', 'as predicted', 'median scaled', title=title)
     console = Console()
     if summary['left_out']:

@@ -25,8 +25,9 @@ def export(
     """Write a model as ONNX, in fp32, for other runtimes.
 
     Inputs are `image`, RGB in 0..1, `[batch, 3, H, W]`, and `focal_px`, the focal length in pixels
-    at that very size, `[batch]`; the output is `depth`, metres along Z, `[batch, 1, H, W]`. The
-    file is computed by ONNX Runtime and compared with PyTorch before it is written.
+    at that very size, `[batch]`; the output is `depth`, metres along Z, `[batch, 1, H, W]`, and of
+    models with confidence also `log_scale`, of which docs/backends.md makes it. The file is
+    computed by ONNX Runtime and compared with PyTorch before it is written.
 
     For example:
 

@@ -39,6 +39,10 @@ MaxDepth = Annotated[
     typer.Option(help='Where previews, clouds and figures end [m]; about 80 for streets.'),
 ]
 Ply = Annotated[bool, typer.Option('--ply/--no-ply', help='Write point clouds.')]
+Confidence = Annotated[
+    bool,
+    typer.Option('--confidence', help='Write how sure each pixel is: 8-bit PNG, 255 = sure.'),
+]
 Every = Annotated[int, typer.Option(help='Take only every N-th frame of a video.', metavar='N')]
 
 
@@ -54,6 +58,7 @@ def predict(
     backend: Backend = 'auto',
     max_depth: MaxDepth = 10.0,
     ply: Ply = True,
+    confidence: Confidence = False,
     every: Every = 1,
     json_file: JsonFile = None,
 ) -> None:
@@ -64,6 +69,9 @@ def predict(
     of them. Metric depth needs the camera: give `--fov` (a phone's main camera has about 65
     degrees) or `--focal`. Without them, the focal length in the EXIF data of each image is taken.
     Folders with a `meta.json` bring their own, and are measured against their `depth.png`.
+
+    `--confidence` adds `NAME_confidence.png`, 8 bits: value / 255 is the probability, by the
+    model, that the depth there is within a factor of 1.25 of the truth.
 
     Images and videos are turned upright as they say. The exit code is 1 if any input failed, or a
     file in a folder is of no kind that is read.
@@ -82,7 +90,9 @@ def predict(
     from mirror_depth_ros.evaluation.predict import PredictionSettings
 
     console = Console(stderr=True)
-    settings = PredictionSettings(output, max_depth=max_depth, ply=ply, every=every)
+    settings = PredictionSettings(
+        output, max_depth=max_depth, ply=ply, confidence=confidence, every=every
+    )
     left_out: list[Path] = []
     media = find_media(inputs, excluded=output, left_out=left_out)
     camera_of = _cameras(fov, focal, media, console)

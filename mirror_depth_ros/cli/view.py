@@ -89,6 +89,7 @@ def _view_data(viewer: DepthViewer, data: str, *, model: str, **options: str | N
     from rich.progress import track
 
     from mirror_depth_ros.data.specification import open_data
+    from mirror_depth_ros.evaluation.result import estimate
     from mirror_depth_ros.inference.estimator import DepthEstimator
 
     samples = open_data(data).samples
@@ -97,8 +98,13 @@ def _view_data(viewer: DepthViewer, data: str, *, model: str, **options: str | N
         estimator = DepthEstimator.load(model, **options)  # type: ignore[arg-type]
     for number in track(range(len(samples)), 'estimating', console=console):
         sample = samples[number]
-        depth = estimator.estimate(sample.rgb, sample.camera.focal_px)
-        viewer.log(number / 10, sample.rgb, depth, sample.camera, sample.depth)
+        depth, confidence = estimate(
+            estimator,
+            sample.rgb,
+            sample.camera.focal_px,
+            with_confidence=estimator.has_confidence,
+        )
+        viewer.log(number / 10, sample.rgb, depth, sample.camera, sample.depth, confidence)
 
 
 def _view_node(

@@ -5,7 +5,6 @@ A message is anything with the fields of ``sensor_msgs/Image`` or ``CompressedIm
 
 from __future__ import annotations
 
-import struct
 from enum import Enum
 from typing import Any
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.depth.compressed_depth import CONFIG_HEADER, steps_to_metres
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.depth.image_decoding import (
     ENCODINGS,
@@ -40,10 +40,6 @@ _DEPTH_LAYOUTS = {
     'mono16': Layout(2, None, 'u2'),
     '32FC1': Layout(4, None, 'f4'),
 }
-
-# ConfigHeader of compressed_depth_image_transport (compression_common.h): the kind of compression
-# and the two parameters of the quantisation, as they lay in the memory of a little-endian machine.
-_CONFIG_HEADER = struct.Struct('<iff')
 
 
 def content_of(message: Any) -> Content | None:
@@ -121,14 +117,8 @@ def _decompress(message: Any) -> NDArray[Any]:
             f'got depth in format {message.format!r}, expected compressedDepth with PNG: RVL is '
             'not supported; record with parameter format set to png, or the uncompressed image'
         )
-    values = _decode_png(data[_CONFIG_HEADER.size :], message.format)
-    if encoding != '32FC1':
-        return values
-    _, a, b = _CONFIG_HEADER.unpack_from(data)
-    # Steps of inverse depth: the encoder stores A / depth + B, and 0 where it has no depth.
-    with np.errstate(divide='ignore'):
-        metres = np.float32(a) / (values.astype(np.float32) - np.float32(b))
-    return np.where(values == 0, np.float32(np.nan), metres)
+    values = _decode_png(data[CONFIG_HEADER.size :], message.format)
+    return steps_to_metres(values, data) if encoding == '32FC1' else values
 
 
 def _decode_png(data: bytes, data_format: str) -> NDArray[np.uint16]:

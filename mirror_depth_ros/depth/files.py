@@ -33,6 +33,14 @@ def write_depth_png(path: str | os.PathLike[str], depth: NDArray[np.floating]) -
     _write_png(path, depth_to_millimetres(depth))
 
 
+def write_confidence_png(path: str | os.PathLike[str], confidence: NDArray[np.floating]) -> None:
+    """Write confidence ``[H, W]`` of 0 to 1 as an 8-bit PNG of 0 to 255.
+
+    :raises OSError: naming the file and the reason.
+    """
+    _write_png(path, np.round(np.clip(confidence, 0, 1) * 255).astype(np.uint8))
+
+
 def write_rgb_png(path: str | os.PathLike[str], rgb: NDArray[np.uint8]) -> None:
     """Write an RGB uint8 ``[H, W, 3]`` picture.
 

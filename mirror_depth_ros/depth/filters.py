@@ -31,19 +31,26 @@ def filter_depth(
     min_range: float,
     max_range: float,
     edge_filter: float,
+    confidence: NDArray[np.float32] | None = None,
+    min_confidence: float = 0.0,
 ) -> NDArray[np.float32]:
-    """Return a model's depth scaled, without flying pixels, and marked as in REP-117.
+    """Return a model's depth scaled, without flying or doubtful pixels, marked as in REP-117.
 
     :param estimated: metres along Z, ``[H, W]``.
     :param scale: what it is multiplied by.
     :param min_range: nearer depths become -Inf [m].
     :param max_range: farther depths become +Inf [m].
     :param edge_filter: see :func:`flying_pixels`, which become NaN; 0 is off.
+    :param confidence: how sure each depth is, 0 to 1, ``[H, W]``; None where it is not known.
+    :param min_confidence: what is less sure becomes NaN, however near or far it is.
     :returns: a new array.
     """
     depth = apply_range(estimated * np.float32(scale), min_range=min_range, max_range=max_range)
     # Of marked depth, in which all that is beyond range is one surface.
     np.copyto(depth, np.nan, where=flying_pixels(depth, edge_filter=edge_filter))
+    # Later: beside NaN, no pixel is known to fly, and doubt is greatest where they do.
+    if confidence is not None and min_confidence > 0:
+        np.copyto(depth, np.nan, where=confidence < min_confidence)
     return depth
 
 

@@ -39,7 +39,8 @@ def nav_points(
     pole is not lost. Blocks without a measurement give none.
 
     :param depth: metres along Z, ``[H, W]``, marked as REP-117 has it: +Inf, beyond range, gives a
-        point at ``clear_range``; NaN, no measurement, and -Inf, too close, give none.
+        point at ``clear_range``; NaN, no measurement or a doubtful one, and -Inf, too close, give
+        none: no ray clears what nobody is sure to have seen through.
     :param rays: :attr:`~mirror_depth_ros.depth.camera.CameraModel.rays` of that size; where they
         are NaN, outside the lens's field, there is no point.
     :param decimation: width and height of a block [pixels].

@@ -22,6 +22,8 @@ _TITLE_COLOUR = (32, 48, 80)
 _NEAREST_COLOUR = 0.03
 # Below this share of valid pixels a truth is a lidar's: its points are drawn thicker.
 _SPARSE = 0.2
+# What compressed_image_transport takes by default; less makes blocks of smooth colours.
+_JPEG_QUALITY = 95
 
 
 def colorize_depth(
@@ -53,6 +55,12 @@ def colorize_depth(
     picture[beyond] = (picture[beyond] * _BEYOND_RANGE_BRIGHTNESS).astype(np.uint8)
     picture[np.isnan(depth) | np.isneginf(depth)] = 0
     return picture
+
+
+def compress_picture(rgb: NDArray[np.uint8]) -> bytes:
+    """Return an RGB uint8 ``[H, W, 3]`` picture as JPEG."""
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    return cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
 
 
 def colorize_error(

@@ -18,6 +18,7 @@ from mirror_depth_ros.depth.nav_points import EDGE_FILTER
 from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.evaluation.bag_cameras import RecordedCamera, find_cameras
 from mirror_depth_ros.evaluation.bag_outputs import CAMERA_INFO, CLOUD, IMAGE, OutputMessages
+from mirror_depth_ros.evaluation.result import estimate
 
 if TYPE_CHECKING:  # at run time whoever has an estimator has imported PyTorch
     from mirror_depth_ros.inference.estimator import DepthEstimator
@@ -41,6 +42,8 @@ class BagSettings:
     #: Whether to add point clouds, and pictures of the depth.
     cloud: bool = False
     preview: bool = True
+    #: Whether to add confidence, of models that have it.
+    confidence: bool = False
     #: What the model's depth is multiplied by.
     depth_scale: float = 1.0
     #: Depth is -Inf where it is nearer, +Inf where it is farther [m].
@@ -129,6 +132,8 @@ class BagDepth:
         outputs = {'depth/camera_info': CAMERA_INFO, 'depth/image': IMAGE}
         if self._settings.preview:
             outputs['depth/preview'] = IMAGE
+        if self._settings.confidence:
+            outputs['confidence/image'] = IMAGE
         if self._settings.cloud:
             outputs['points'] = CLOUD
         return outputs
@@ -144,9 +149,11 @@ class BagDepth:
         :param output: its folder.
         :param model: what the estimator was loaded from.
         :param overwrite: whether to replace a recording that is at ``output``.
-        :raises ValueError: if there is something else.
+        :raises ValueError: if there is something else, or for confidence that the model lacks.
         :raises OSError: if it cannot be written.
         """
+        if self._settings.confidence:
+            estimator.require_confidence()
         notes = {**self._describe(estimator, model), _STATE: 'unfinished'}
         if output.resolve() in (self._reader.path.resolve(), *self._reader.path.resolve().parents):
             raise ValueError(
@@ -204,8 +211,11 @@ class BagDepth:
             rgb = decode_colour(message, levels=camera.levels)
             height, width = rgb.shape[:2]
             model, fields = camera.at(stamp_ns, width, height)
+            estimated, confidence = estimate(
+                estimator, rgb, model.focal_px, with_confidence=settings.confidence
+            )
             depth = filter_depth(
-                estimator.estimate(rgb, model.focal_px),
+                estimated,
                 scale=settings.depth_scale,
                 min_range=settings.min_range,
                 max_range=settings.max_range,
@@ -221,6 +231,8 @@ class BagDepth:
         if settings.preview:
             picture = colorize_depth(depth, max_depth=settings.preview_max_depth)
             made['depth/preview'] = messages.image(header, 'rgb8', picture)
+        if confidence is not None:
+            made['confidence/image'] = messages.image(header, '32FC1', confidence)
         if settings.cloud:
             made['points'] = messages.cloud(header, depth, model.rays, rgb)
         return made

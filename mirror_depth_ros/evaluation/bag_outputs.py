@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.depth.camera import back_project
+from mirror_depth_ros.depth.point_cloud import POINT_FIELDS, pack_cloud
 
 IMAGE, CAMERA_INFO, CLOUD = (
     f'sensor_msgs/msg/{name}' for name in ('Image', 'CameraInfo', 'PointCloud2')
@@ -74,24 +74,15 @@ class OutputMessages:
         rays: NDArray[np.float32],
         rgb: NDArray[np.uint8],
     ) -> memoryview:
-        """Return an organised, coloured ``PointCloud2``; what is not finite is NaN in x, y, z.
-
-        :param depth: metres along Z, ``[H, W]``.
-        :param rays: ``[H, W, 2]``, see :attr:`.CameraModel.rays`.
-        :param rgb: uint8 ``[H, W, 3]``.
-        """
+        """Return an organised, coloured ``PointCloud2``; see :func:`.pack_cloud`."""
         height, width = depth.shape
         points = np.empty((height, width, 4), np.float32)
-        back_project(depth, rays, out=points)
-        with np.errstate(invalid='ignore'):
-            points[..., :3] += points[..., :1] * 0  # 0 where x is finite, elsewhere NaN
-        red, green, blue = np.moveaxis(rgb.astype(np.uint32), -1, 0)
-        points[..., 3] = (red << 16 | green << 8 | blue).view(np.float32)
+        is_dense = pack_cloud(depth, rays, rgb, out=points)
         fields = [
             self._make(
                 'sensor_msgs/msg/PointField', name=name, offset=4 * i, datatype=_FLOAT32, count=1
             )
-            for i, name in enumerate(('x', 'y', 'z', 'rgb'))
+            for i, name in enumerate(POINT_FIELDS)
         ]
         return self._serialize(
             CLOUD,
@@ -103,7 +94,7 @@ class OutputMessages:
             point_step=16,
             row_step=16 * width,
             data=_bytes(points),
-            is_dense=bool(np.isfinite(points[..., 0]).all()),
+            is_dense=is_dense,
         )
 
     def _make(self, kind: str, **fields: Any) -> Any:

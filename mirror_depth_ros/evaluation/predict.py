@@ -11,7 +11,7 @@ import numpy as np
 
 from mirror_depth_ros.data.media import CameraOf, Kind, Medium
 from mirror_depth_ros.depth.metrics import mean_metrics
-from mirror_depth_ros.evaluation.result import write_result
+from mirror_depth_ros.evaluation.result import estimate, write_result
 from mirror_depth_ros.inference.estimator import DepthEstimator
 
 #: The figures that are kept of a sample with truth.
@@ -28,6 +28,8 @@ class PredictionSettings:
     max_depth: float = 10.0
     #: Whether to write point clouds.
     ply: bool = True
+    #: Whether to write confidence, of models that have it.
+    confidence: bool = False
     #: Take only each N-th frame of a video.
     every: int = 1
 
@@ -50,7 +52,7 @@ class Prediction:
     has_truth: bool
     #: ``abs_rel`` and ``delta1``; None where there is no truth within ``max_depth``.
     metrics: dict[str, float] | None
-    #: Files written, by what they are: ``depth``, ``preview``, ``cloud``.
+    #: Files written, by what they are: ``depth``, ``confidence``, ``preview``, ``cloud``.
     files: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
@@ -76,10 +78,13 @@ def predict_media(
 
     :param camera_of: the camera of a picture that does not say which took it; None: by the focal
         length in its EXIF data.
-    :raises ValueError: before anything is written, if a result would replace an input.
+    :raises ValueError: before anything is written, if a result would replace an input, or for
+        confidence that the model lacks.
     :raises OSError: if a result cannot be written.
     """
     _check_targets(media, settings.output)
+    if settings.confidence:
+        estimator.require_confidence()
     for medium in media:
         samples = medium.samples(camera_of, every=settings.every)
         while True:
@@ -88,13 +93,22 @@ def predict_media(
                 if sample is None:
                     break
                 start = time.perf_counter()
-                depth = estimator.estimate(sample.rgb, sample.camera.focal_px)
+                depth, confidence = estimate(
+                    estimator,
+                    sample.rgb,
+                    sample.camera.focal_px,
+                    with_confidence=settings.confidence,
+                )
                 elapsed_ms = 1e3 * (time.perf_counter() - start)
             except (ValueError, OSError) as error:
                 yield Failure(str(medium.path), str(error))
                 break
-            targets = _targets(settings.output / sample.name, ply=settings.ply)
-            score = write_result(targets, sample, depth, max_depth=settings.max_depth)
+            targets = _targets(
+                settings.output / sample.name, ply=settings.ply, confidence=settings.confidence
+            )
+            score = write_result(
+                targets, sample, depth, max_depth=settings.max_depth, confidence=confidence
+            )
             yield Prediction(
                 input=str(medium.path),
                 name=sample.name,
@@ -107,9 +121,11 @@ def predict_media(
             )
 
 
-def _targets(stem: Path, *, ply: bool = True) -> dict[str, Path]:
+def _targets(stem: Path, *, ply: bool = True, confidence: bool = True) -> dict[str, Path]:
     """Return the files of one sample. ``with_suffix`` would cut a name that has a dot."""
     endings = {'depth': '_depth.png', 'preview': '_preview.png'}
+    if confidence:
+        endings['confidence'] = '_confidence.png'
     if ply:
         endings['cloud'] = '.ply'
     return {kind: stem.with_name(stem.name + ending) for kind, ending in endings.items()}

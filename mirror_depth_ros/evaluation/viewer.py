@@ -94,6 +94,7 @@ class DepthViewer:
         depth: NDArray[np.float32],
         camera: CameraModel,
         truth: NDArray[np.float32] | None = None,
+        confidence: NDArray[np.float32] | None = None,
     ) -> None:
         """Show one image and its depth.
 
@@ -102,6 +103,7 @@ class DepthViewer:
         :param depth: metres along Z, ``[H, W]``; what is not finite is not shown.
         :param camera: of that size.
         :param truth: the same as measured by a sensor, where there is one.
+        :param confidence: how sure the depth is, 0 to 1, ``[H, W]``, where that is known.
         """
         rerun, stream = self._rerun, self._stream
         if self._max_depth is None:
@@ -123,6 +125,9 @@ class DepthViewer:
         for name, metres in (('depth', depth), ('truth', truth)):
             if metres is not None:
                 stream.log(f'camera/{name}', self._depth_image(metres))
+        if confidence is not None:
+            grey = np.round(255 * confidence).astype(np.uint8)  # white is sure
+            stream.log('camera/confidence', rerun.Image(grey))
         points, colours = self._cloud(rgb, depth, camera)
         stream.log('cloud', rerun.Points3D(points, colors=colours, radii=-1.5))
 
@@ -165,7 +170,14 @@ class DepthViewer:
         blueprint = self._rerun.blueprint
         images = blueprint.Vertical(
             blueprint.Spatial2DView(origin='camera', contents=['camera/image'], name='image'),
-            blueprint.Spatial2DView(origin='camera', contents=['camera/depth'], name='depth'),
+            blueprint.Tabs(
+                *(
+                    blueprint.Spatial2DView(
+                        origin='camera', contents=[f'camera/{name}'], name=name
+                    )
+                    for name in ('depth', 'confidence')
+                )
+            ),
             blueprint.TextLogView(origin='health', name='health'),
             row_shares=[3, 3, 1],
         )

@@ -1,10 +1,11 @@
-"""RGB array in, metric depth out: the one door between arrays and the network."""
+"""RGB array in, metric depth and confidence out: the one door between arrays and the network."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Callable, Sequence
+from typing import Literal, overload
 
 import numpy as np
 import torch
@@ -15,10 +16,15 @@ from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.engines.shipped_onnx import shipped_onnx
 from mirror_depth_ros.inference.process_tuning import free_caches, is_out_of_memory
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
+from mirror_depth_ros.model.confidence import confidence_of
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
 # The aspect of most cameras' images, height and width; the first engine is made for it.
 _USUAL_IMAGE = (480, 640)
+
+_Map = NDArray[np.float32]
+#: Metres along Z, and how sure they are, 0 to 1, ``[H, W]`` each.
+DepthAndConfidence = tuple[_Map, _Map]
 
 
 class DepthEstimator:
@@ -106,6 +112,22 @@ class DepthEstimator:
         return self._model.config.max_depth
 
     @property
+    def has_confidence(self) -> bool:
+        """Whether the model says how sure it is of its depth."""
+        return self._model.has_confidence
+
+    def require_confidence(self) -> None:
+        """Refuse to go on with a model that does not say how sure it is.
+
+        :raises ValueError: naming it.
+        """
+        if not self.has_confidence:
+            raise ValueError(
+                f'got the model {self.model_name} without confidence, expected one that was '
+                'trained with it (confidence: true in its recipe); do without, or choose another'
+            )
+
+    @property
     def notice(self) -> str:
         """What it does without for want of memory, for people; empty where it is nothing."""
         return '; '.join(filter(None, (self._batch_notice, self._input_notice)))
@@ -118,29 +140,70 @@ class DepthEstimator:
         """Resize images to half as many patches from now on: less memory, coarser depth."""
         self._input_share /= 2
 
-    def estimate(self, rgb: NDArray[np.uint8], focal_px: float) -> NDArray[np.float32]:
-        """Return the metric depth of one image.
+    @overload
+    def estimate(
+        self, rgb: NDArray[np.uint8], focal_px: float, *, with_confidence: Literal[False] = ...
+    ) -> _Map: ...
+
+    @overload
+    def estimate(
+        self, rgb: NDArray[np.uint8], focal_px: float, *, with_confidence: Literal[True]
+    ) -> DepthAndConfidence: ...
+
+    def estimate(
+        self, rgb: NDArray[np.uint8], focal_px: float, *, with_confidence: bool = False
+    ) -> _Map | DepthAndConfidence:
+        """Return the metric depth of one image and, if asked, how sure it is.
 
         :param rgb: uint8 ``[H, W, 3]``.
         :param focal_px: focal length at the image's own size [pixels].
-        :returns: metres along Z, float32 ``[H, W]``, finite and positive.
-        :raises ValueError: for an array of another shape or type, or an impossible focal length.
+        :param with_confidence: of models that have it, see :attr:`has_confidence`.
+        :returns: metres along Z, float32 ``[H, W]``, finite and positive; with confidence, a pair
+            of that and the probability that it is within a factor of 1.25 of the truth, float32
+            ``[H, W]``, see :func:`~mirror_depth_ros.model.confidence.confidence_of`.
+        :raises ValueError: for an array of another shape or type, an impossible focal length, or
+            confidence that the model lacks.
         """
+        if with_confidence:
+            return self.estimate_batch([rgb], [focal_px], with_confidence=True)[0]
         return self.estimate_batch([rgb], [focal_px])[0]
+
+    @overload
+    def estimate_batch(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        focal_px: Sequence[float],
+        *,
+        with_confidence: Literal[False] = ...,
+    ) -> list[_Map]: ...
+
+    @overload
+    def estimate_batch(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        focal_px: Sequence[float],
+        *,
+        with_confidence: Literal[True],
+    ) -> list[DepthAndConfidence]: ...
 
     @torch.inference_mode()
     def estimate_batch(
-        self, images: Sequence[NDArray[np.uint8]], focal_px: Sequence[float]
-    ) -> list[NDArray[np.float32]]:
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        focal_px: Sequence[float],
+        *,
+        with_confidence: bool = False,
+    ) -> list[_Map] | list[DepthAndConfidence]:
         """Return the metric depth of several images, of one camera or of many.
 
         Images that come to the same size at the network's input go through it as one batch.
 
         :param images: uint8 ``[H, W, 3]`` each, of any sizes.
         :param focal_px: their focal lengths at their own sizes [pixels].
+        :param with_confidence: as of :meth:`estimate`.
         :returns: as :meth:`estimate` for each, in the same order.
-        :raises ValueError: for arrays of another shape or type, an impossible focal length, or
-            another number of focal lengths than of images.
+        :raises ValueError: as :meth:`estimate`, or for another number of focal lengths than of
+            images.
         :raises MemoryError: with ``degrade_on_oom``, if there is too little memory all the same.
         """
         if len(images) != len(focal_px):
@@ -150,15 +213,29 @@ class DepthEstimator:
             )
         for rgb, focal in zip(images, focal_px):
             _check_image(rgb, focal)
+        if not with_confidence:
+            return [depth for (depth,) in self._estimate(images, focal_px, self._engine_depth)]
+        self.require_confidence()
+        pairs = self._estimate(images, focal_px, self._engine_pair)
+        return [(depth, confidence) for depth, confidence in pairs]
+
+    def _estimate(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        focal_px: Sequence[float],
+        compute: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+    ) -> list[tuple[_Map, ...]]:
+        """Return what the engine computes of each image, at the image's own size.
+
+        :param compute: images and focal lengths at the network's input to ``[B, 1, h, w]`` each.
+        """
         while True:
             try:
-                depths: dict[int, NDArray[np.float32]] = {}
+                maps: dict[int, tuple[_Map, ...]] = {}
                 for size, batch in self._batches(images):
-                    batch_images = [images[i] for i in batch]
-                    depths |= zip(
-                        batch, self._predict(batch_images, [focal_px[i] for i in batch], size)
-                    )
-                return [depths[i] for i in range(len(images))]
+                    inputs = [images[i] for i in batch], [focal_px[i] for i in batch]
+                    maps |= zip(batch, self._predict(*inputs, size, compute))
+                return [maps[i] for i in range(len(images))]
             except Exception as error:
                 if not (self._degrade_on_oom and is_out_of_memory(error)):
                     raise
@@ -178,23 +255,32 @@ class DepthEstimator:
             for size in dict.fromkeys(sizes)
         ]
 
+    def _engine_depth(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor]:
+        return (self._engine(images, focal_px),)
+
+    def _engine_pair(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
+        depth, log_scale = self._engine.with_log_scale(images, focal_px)
+        return depth, confidence_of(log_scale)
+
     def _predict(
-        self, images: list[NDArray[np.uint8]], focal_px: list[float], size: tuple[int, int]
-    ) -> list[NDArray[np.float32]]:
-        """Return the depth of images, by one pass through the network at that input size."""
+        self,
+        images: list[NDArray[np.uint8]],
+        focal_px: list[float],
+        size: tuple[int, int],
+        compute: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+    ) -> list[tuple[_Map, ...]]:
+        """Return what one pass through the network at that input size makes of images."""
         pixels = torch.cat([self._resize(rgb, size) for rgb in images])  # [B, 3, h, w]
         # Rounding to patches may stretch a little; the geometric mean is exact to first order.
         scales = [math.sqrt(math.prod(size) / math.prod(rgb.shape[:2])) for rgb in images]
         focals = torch.tensor([f * s for f, s in zip(focal_px, scales)], device=self.device)
         self._end_stage('preprocess')
         # The network's canonical depth is scaled to metres by the focal lengths in the engine.
-        depths = self._engine(pixels / 255.0, focals)  # [B, 1, h, w]
+        outputs = compute(pixels / 255.0, focals)  # [B, 1, h, w] each
         self._end_stage('inference')
         return [
-            nn.functional.interpolate(depth[None], rgb.shape[:2], mode='bilinear')[0, 0]
-            .cpu()
-            .numpy()
-            for rgb, depth in zip(images, depths)
+            tuple(_resize_map(part, rgb.shape[:2]) for part in parts)
+            for rgb, *parts in zip(images, *outputs)
         ]
 
     def _use_less_memory(self, images: Sequence[NDArray[np.uint8]], reason: str) -> None:
@@ -240,6 +326,11 @@ class DepthEstimator:
             antialias=True,
             align_corners=False,
         )
+
+
+def _resize_map(part: Tensor, size: tuple[int, int]) -> _Map:
+    """Return one image's part of an output, ``[1, h, w]``, at its own size ``[H, W]``."""
+    return nn.functional.interpolate(part[None], size, mode='bilinear')[0, 0].cpu().numpy()
 
 
 def _check_image(rgb: NDArray[np.uint8], focal_px: float) -> None:

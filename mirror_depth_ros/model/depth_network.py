@@ -40,13 +40,22 @@ class DepthNetwork(nn.Module):
     config: NetworkConfig
     image_encoder: ImageEncoder
 
-    def forward(self, images: Tensor, focal_px: Tensor) -> Tensor:
-        """Return metric depth.
+    @property
+    def has_confidence(self) -> bool:
+        """Whether it says how sure it is of its depth."""
+        return False
+
+    def forward(
+        self, images: Tensor, focal_px: Tensor, with_log_scale: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return metric depth and, if asked, how far off it may be.
 
         :param images: RGB in 0..1, ``[B, 3, H, W]``, H and W multiples of the patch size.
         :param focal_px: focal length at this very size [pixels], ``[B]``.
-        :returns: metres along Z, ``[B, 1, H, W]``.
-        :raises ValueError: for a size the patches do not divide.
+        :param with_log_scale: of networks that have it, see :attr:`has_confidence`.
+        :returns: metres along Z, ``[B, 1, H, W]``; if asked, a pair of that and what
+            :func:`.confidence_of` takes, of the same shape.
+        :raises ValueError: for a size the patches do not divide, or a scale that it lacks.
         """
         patch = self.image_encoder.patch_size
         height, width = images.shape[-2:]
@@ -55,8 +64,16 @@ class DepthNetwork(nn.Module):
                 f'got images of {height} x {width}, expected multiples of the patch size {patch}'
             )
         taps = self.image_encoder(images)
-        canonical = self.decode(taps, (height // patch, width // patch))
-        return canonical * (focal_px / self.config.reference_focal_px).view(-1, 1, 1, 1)
+        canonical, log_scale = self.predict(taps, (height // patch, width // patch))
+        depth = canonical * (focal_px / self.config.reference_focal_px).view(-1, 1, 1, 1)
+        if not with_log_scale:
+            return depth
+        if log_scale is None:
+            raise ValueError(
+                'got a network without confidence, expected one that was trained with it; ask for '
+                'depth alone'
+            )
+        return depth, log_scale
 
     def input_size(self, height: int, width: int, *, fraction: float = 1.0) -> tuple[int, int]:
         """Return the size an image is resized to: its aspect, about as many patches as trained.
@@ -89,7 +106,12 @@ class DepthNetwork(nn.Module):
         raise NotImplementedError
 
     def predict(self, taps: list[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-        """Return canonical depth as :meth:`decode` and, of networks that say it, its doubt."""
+        """Return canonical depth as :meth:`decode`, and how far off it may be.
+
+        :returns: metres, and the logarithm of the scale of a Laplace distribution over log depth,
+            which :func:`.laplace_scale` and :func:`.confidence_of` take, ``[B, 1, H, W]`` each;
+            None in its place where :attr:`has_confidence` is false.
+        """
         return self.decode(taps, grid), None
 
     def fold(self) -> DepthNetwork:

@@ -28,9 +28,6 @@ from mirror_depth_ros.validation import (
     check,
 )
 
-# Errors of 0.7 % to 7 times; beyond, a likelihood would be ruled by a few pixels.
-_LOG_SCALE_RANGE = (-5.0, 2.0)
-
 
 @dataclass(frozen=True)
 class MirrorDepthConfig:
@@ -173,6 +170,11 @@ class MirrorDepth(DepthNetwork):
         return cls(config, make_image_encoder(clip, config.taps), FrozenTextEncoder(clip))
 
     @property
+    def has_confidence(self) -> bool:
+        """Whether it says how sure it is of its depth."""
+        return self.config.confidence
+
+    @property
     def is_folded(self) -> bool:
         """Whether the condition is a stored constant and the text encoder is gone."""
         return self.text_encoder is None
@@ -201,10 +203,7 @@ class MirrorDepth(DepthNetwork):
     def predict(self, taps: list[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Return canonical depth and, where it is trained, how far off it may be.
 
-        :param taps: what the image encoder returns, shallowest first.
-        :param grid: rows and columns of patches.
-        :returns: metres, ``[B, 1, H, W]``, and the scale of a Laplace distribution over log depth,
-            ``[B, 1, H, W]``: the mean of ``|ln depth - ln truth|`` to expect.
+        See :meth:`DepthNetwork.predict`.
         """
         taps = taps[::-1]
         if self.training and isinstance(self.decoder, PyramidDecoder):
@@ -214,7 +213,7 @@ class MirrorDepth(DepthNetwork):
         depth = self._to_depth(logits[:, :1])
         if not self.config.confidence:
             return depth, None
-        return depth, logits[:, 1:].clamp(*_LOG_SCALE_RANGE).exp()
+        return depth, logits[:, 1:]
 
     def _to_depth(self, logits: Tensor) -> Tensor:
         low, high = self.config.min_depth, self.config.max_depth

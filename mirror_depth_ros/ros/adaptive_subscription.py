@@ -13,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from mirror_depth_ros.ros.diagnostics.qos import LossEvents
-from mirror_depth_ros.ros.diagnostics.topic_health import SubscriptionStatus
+from mirror_depth_ros.ros.diagnostics.status import SubscriptionStatus
 
 # How often to look whether publishers have changed [s].
 _LOOK_PERIOD_S = 0.25
@@ -101,7 +101,7 @@ class AdaptiveSubscription:
             n_publishers=len(offered),
             other_types=tuple(sorted(types - {self._type_name})),
             # Else it is a publisher that has just come, and will be followed.
-            refused_policy='reliability' if is_refused and forced_by else '',
+            is_refused=bool(is_refused and forced_by),
             is_reliable=is_reliable,
             reliability_forced_by=forced_by,
         )

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from rclpy.clock import Clock
 from rclpy.lifecycle import LifecycleNode
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, image_topics
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.diagnostics.health import CameraStatus, NodeStatus
-from mirror_depth_ros.ros.diagnostics.qos import QosRefusals
+from mirror_depth_ros.ros.diagnostics.health import SILENCE_S
 from mirror_depth_ros.ros.diagnostics.statistics import LatestImage, Measurements
-from mirror_depth_ros.ros.diagnostics.topic_health import (
-    IMAGE_TYPES,
-    SILENCE_S,
-    PublisherStatus,
+from mirror_depth_ros.ros.diagnostics.status import (
+    CameraStatus,
+    NodeStatus,
     SubscriptionStatus,
     input_name,
-    private_name,
 )
-from mirror_depth_ros.ros.messages import MessageMemory
-from mirror_depth_ros.ros.outputs import OUTPUTS, Output
+from mirror_depth_ros.ros.outputs import CONFIDENCE_TOPIC, OUTPUTS, OutputPublisher, private_name
 from mirror_depth_ros.ros.parameter_server import ParameterServer
+from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.scale_calibration import ScaleCalibration
 
-# Of images only the newest counts; of calibrations those of the last few images; of outputs few,
-# as clouds are large.
-_IMAGE_DEPTH, _CAMERA_INFO_DEPTH, _OUTPUT_DEPTH = 1, 10, 5
+# Of images only the newest counts; of calibrations those of the last few images.
+_IMAGE_DEPTH, _CAMERA_INFO_DEPTH = 1, 10
+# What is published in either transport, as the graph names it.
+_IMAGE_TYPES = {'raw': 'sensor_msgs/msg/Image', 'compressed': 'sensor_msgs/msg/CompressedImage'}
 
 
 class CameraStream:
@@ -65,18 +59,16 @@ class CameraStream:
         self.logger = node.get_logger().get_child(name) if name else node.get_logger()
         #: Since the last :meth:`listen`.
         self.calibrations = CalibrationTracker()
-        self._listening_since_s = time.monotonic()
-        self.measurements = Measurements(self._listening_since_s)
+        self.measurements = Measurements()
         #: What is known of 16-bit images.
         self.levels = GreyLevels()
         self._node = node
         self._settings = settings
         self._clock = clock
-        self._outputs: list[tuple[Output, Publisher, MessageMemory]] = []
+        self._outputs: list[OutputPublisher] = []
         self._infos: AdaptiveSubscription | None = None
         self._images: AdaptiveSubscription | None = None
         self._put: Callable[[CameraStream, Image | CompressedImage], None] | None = None
-        self._refusals = QosRefusals()
         #: Wants the depth of images while somebody waits for the scale.
         self.scale = ScaleCalibration(
             node,
@@ -88,15 +80,19 @@ class CameraStream:
 
     # Publishing
 
-    def create_outputs(self) -> None:
-        """Make the publishers."""
+    def create_outputs(self, *, with_confidence: bool) -> None:
+        """Make the publishers.
+
+        :param with_confidence: whether there is any to publish.
+        """
         for output in OUTPUTS:
-            self._outputs.append((output, self._create_publisher(output), MessageMemory()))
+            if with_confidence or output.topic != CONFIDENCE_TOPIC:
+                self._outputs.append(OutputPublisher(self._node, output, self.name))
 
     def destroy_outputs(self) -> None:
         """Undo :meth:`create_outputs`, even if it was only partly done."""
         while self._outputs:
-            self._node.destroy_lifecycle_publisher(self._outputs.pop()[1])
+            self._outputs.pop().destroy()
 
     @property
     def wants_images(self) -> bool:
@@ -111,22 +107,17 @@ class CameraStream:
         if not values.hfov_deg or not calibrations.lacks_intrinsics(rectified=values.rectified):
             return 0.0
         # For as long as one may still come, nothing is assumed that it would contradict.
-        elapsed_s = time.monotonic() - self._listening_since_s
-        return values.hfov_deg if not calibrations.is_empty or elapsed_s > SILENCE_S else 0.0
+        may_come = calibrations.is_empty and self.measurements.elapsed_s <= SILENCE_S
+        return 0.0 if may_come else values.hfov_deg
 
-    def wanted_outputs(self) -> list[tuple[Output, Publisher, MessageMemory]]:
-        """Return those that somebody subscribes to, each with the memory for its messages."""
-        return [output for output in self._outputs if output[1].get_subscription_count() > 0]
+    def wanted_outputs(self) -> list[OutputPublisher]:
+        """Return those that somebody subscribes to."""
+        return [output for output in self._outputs if output.is_wanted]
 
-    def _create_publisher(self, output: Output) -> Publisher:
-        topic = private_name(output.topic, self.name)
-        return self._node.create_lifecycle_publisher(
-            output.message_type,
-            topic,
-            # RELIABLE serves subscribers of either kind. Made anew each time: overrides change it.
-            QoSProfile(depth=_OUTPUT_DEPTH, reliability=ReliabilityPolicy.RELIABLE),
-            event_callbacks=self._refusals.of_publisher(self._node.resolve_topic_name(topic)),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+    def wants_confidence(self, parameters: DepthParameters) -> bool:
+        """Return whether what somebody subscribes to is made of it, with these parameters."""
+        return parameters.min_confidence > 0 or any(
+            publisher.output.uses_confidence(parameters) for publisher in self.wanted_outputs()
         )
 
     # Listening
@@ -137,8 +128,7 @@ class CameraStream:
         :param put: called with every image, after the calibrations that came before it.
         """
         self.calibrations = CalibrationTracker()
-        self._listening_since_s = time.monotonic()
-        measurements = self.measurements = Measurements(self._listening_since_s)
+        self.measurements = Measurements()
         self.levels = GreyLevels()
         self._put = put
         node, transport = self._node, self._settings.values.image_transport
@@ -160,7 +150,7 @@ class CameraStream:
             clock=self._clock,
             depth=_IMAGE_DEPTH,
             reliability=lambda: self._settings.values.image_reliability,
-            on_lost=lambda n_images: measurements.lose(time.monotonic(), n_images),
+            on_lost=self.measurements.lose,
         )
         self.logger.info(f'listening to {self._images.topic} and {self._infos.topic}')
 
@@ -174,17 +164,16 @@ class CameraStream:
 
     def log_counts(self) -> None:
         """Log what became of the images since the last :meth:`listen`."""
-        counts = self.measurements.counts
+        counts, working_s = self.measurements.counts, self.measurements.working_s
         self.logger.info(
             f'stopped: {counts.received} images, {counts.processed} processed in '
-            f'{1e3 * counts.working_s / max(counts.processed, 1):.0f} ms each, {counts.dropped} '
+            f'{1e3 * working_s / max(counts.processed, 1):.0f} ms each, {counts.dropped} '
             f'dropped for newer ones, {counts.skipped} skipped'
         )
 
     def _take_info(self, message: CameraInfo) -> None:
         self.calibrations.add(message)
-        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
-        self.measurements.announce(time.monotonic(), stamp_ns)
+        self.measurements.announce(Time.from_msg(message.header.stamp).nanoseconds)
 
     def _take_image(self, message: Image | CompressedImage) -> None:
         if self._infos is None or self._put is None:
@@ -196,14 +185,14 @@ class CameraStream:
             frame_id=message.header.frame_id,
             size=(message.width, message.height) if isinstance(message, Image) else None,
         )
-        self.measurements.receive(time.monotonic(), latest)
+        self.measurements.receive(latest)
         self._put(self, message)
 
     # Observing
 
     def observe(self, node: NodeStatus) -> CameraStatus:
         """Return what the health check looks at, with the status of the node."""
-        statistics = self.measurements.summarise(time.monotonic())
+        statistics = self.measurements.summarise()
         values, assumed_hfov_deg = self._settings.values, self.assumed_hfov_deg
         size = None if statistics.latest is None else statistics.latest.size
         return CameraStatus(
@@ -216,7 +205,7 @@ class CameraStream:
             calibration_error=''
             if assumed_hfov_deg
             else self.calibrations.find_error(size, rectified=values.rectified),
-            publishers=tuple(self._observe_output(publisher) for _, publisher, _ in self._outputs),
+            publishers=tuple(output.observe() for output in self._outputs),
             statistics=statistics,
             grey_levels=self.levels.description,
         )
@@ -228,19 +217,10 @@ class CameraStream:
         status = self._images.observe()
         if status.n_publishers:
             return status
-        is_raw = status.type_name == IMAGE_TYPES['raw']
-        other = 'compressed' if is_raw else 'raw'
-        topics = image_topics(self._node, input_name(self.name, 'image'))[other]
-        for topic in topics:  # types say it, not names
+        other = 'compressed' if status.type_name == _IMAGE_TYPES['raw'] else 'raw'
+        for topic in image_topics(self._node, input_name(self.name, 'image'))[other]:
             publishers = self._node.get_publishers_info_by_topic(topic)
-            if any(info.topic_type == IMAGE_TYPES[other] for info in publishers):
+            # Types say it, not names.
+            if any(info.topic_type == _IMAGE_TYPES[other] for info in publishers):
                 return replace(status, alternative=topic)
         return status
-
-    def _observe_output(self, publisher: Publisher) -> PublisherStatus:
-        """Return whom an output reaches and whom it does not."""
-        topic, n_subscribers = publisher.topic_name, publisher.get_subscription_count()
-        policy = self._refusals.policies.get(topic, '')
-        # Of those who are there, some may have come after the one that was refused has gone.
-        n_there = self._node.count_subscribers(topic) if policy else n_subscribers
-        return PublisherStatus(topic, n_subscribers, max(n_there - n_subscribers, 0), policy)

@@ -22,7 +22,7 @@ from std_srvs.srv import SetBool
 
 from mirror_depth_ros.inference.process_tuning import free_caches, gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.camera_stream import CameraStream
-from mirror_depth_ros.ros.diagnostics.health import NodeStatus
+from mirror_depth_ros.ros.diagnostics.status import NodeStatus
 from mirror_depth_ros.ros.diagnostics.updater import Diagnostics
 from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker
 from mirror_depth_ros.ros.lifecycle_node import OrderlyLifecycleNode, run_in_thread
@@ -104,7 +104,7 @@ class DepthNode(OrderlyLifecycleNode):
         try:
             self._estimator = self._load() if loading is None else loading.result()
             for camera in self.cameras:
-                camera.create_outputs()
+                camera.create_outputs(with_confidence=self._estimator.has_confidence)
         except Exception as error:  # whatever is wrong: the node stays, to be tried again
             self._release()
             return self.fail('configure', error)
@@ -127,6 +127,10 @@ class DepthNode(OrderlyLifecycleNode):
                 f'model {values.model} on {estimator.device} in {estimator.precision} by '
                 f'{estimator.backend}, loaded in {time.monotonic() - started:.1f} s'
             )
+            if not estimator.has_confidence:
+                self.get_logger().info(
+                    'the model has no confidence: ~/confidence/image is not published'
+                )
         return estimator
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rclpy.clock import Clock
@@ -17,7 +19,7 @@ from mirror_depth_ros.depth.image_decoding import decode_compressed, decode_imag
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.messages import load_cv_bridge
 from mirror_depth_ros.ros.parameter_server import ParameterServer
-from mirror_depth_ros.ros.pipeline import Frame, publishable
+from mirror_depth_ros.ros.pipeline import Frame, publishable, timed
 from mirror_depth_ros.ros.process import describe_error
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
@@ -29,13 +31,22 @@ WORKER_NAME = 'depth_worker'
 _ERROR_PERIOD_S = 5.0
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A camera's newest image."""
+
+    message: Image | CompressedImage
+    #: When it came, of the monotonic clock [s].
+    since_s: float
+
+
 class FrameWorker:
     """Estimates depth in a thread of its own, always of the newest image of each camera.
 
     An image that comes while the thread is busy waits, until a newer one of its camera replaces
     it. What waits when the thread is free goes through the model as one batch: before a camera's
     turn comes, no other has had more than one. An image with which something is wrong costs none
-    of the others its depth.
+    of the others its depth. With ``max_rate_hz`` a camera's next turn comes no sooner than that.
     """
 
     def __init__(
@@ -60,7 +71,9 @@ class FrameWorker:
         self._context = context
         self._announced: set[CameraStream] = set()
         self._changed = threading.Condition()
-        self._waiting: dict[CameraStream, Image | CompressedImage] = {}
+        self._waiting: dict[CameraStream, _Waiting] = {}
+        #: When work on each camera's latest image began, of the monotonic clock [s].
+        self._began_s: dict[CameraStream, float] = {}
         self._is_stopping = self._is_abandoned = False
         # A daemon: an image that takes for ever cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=WORKER_NAME, daemon=True)
@@ -71,11 +84,15 @@ class FrameWorker:
         with self._changed:
             if self.is_paused or self._is_stopping:
                 return
-            replaces = camera in self._waiting
-            self._waiting[camera] = message
+            before = self._waiting.get(camera)
+            self._waiting[camera] = _Waiting(message, since_s=time.monotonic())
             self._changed.notify()
-        if replaces:
-            camera.measurements.drop(time.monotonic())
+        if before is None:
+            return
+        if before.since_s < self._due_s(camera):  # it could not have had a turn
+            camera.measurements.leave_out()
+        else:
+            camera.measurements.drop()
 
     def stop(self, *, timeout_s: float) -> bool:
         """Finish the images at hand and end the thread, or give up waiting for it.
@@ -105,17 +122,19 @@ class FrameWorker:
 
         :returns: whether to go on, which does not depend on what is wrong with an image.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_stopping or self._waiting)
-            messages, self._waiting = self._waiting, {}
+        messages = self._take_due()
         parameters = self._settings.values
-        frames = {camera: Frame(message, parameters) for camera, message in messages.items()}
+        frames = {
+            camera: Frame(message, parameters, camera.name) for camera, message in messages.items()
+        }
+        began_s = time.monotonic()
         for camera in frames:
-            camera.measurements.begin(time.monotonic())
+            camera.measurements.begin()
         wanted: dict[CameraStream, Frame] = {}
         for camera, frame in frames.items():
             with self._skipping_on_error(camera, frame):
                 if camera.wants_images:
+                    self._began_s[camera] = began_s
                     _read(camera, frame)
                     wanted[camera] = frame
                 else:
@@ -127,20 +146,41 @@ class FrameWorker:
                 self._publish(camera, frame)
         return not self._is_stopping
 
+    def _take_due(self) -> dict[CameraStream, Image | CompressedImage]:
+        """Wait for images whose cameras may have a turn and take them; none when stopping."""
+        with self._changed:
+            while not self._is_stopping:
+                now_s = time.monotonic()
+                due_s = {camera: self._due_s(camera) for camera in self._waiting}
+                if due := [camera for camera in due_s if due_s[camera] <= now_s]:
+                    return {camera: self._waiting.pop(camera).message for camera in due}
+                first_s = min(due_s.values(), default=math.inf)
+                self._changed.wait(min(first_s - now_s, threading.TIMEOUT_MAX))
+            return {}
+
+    def _due_s(self, camera: CameraStream) -> float:
+        """Return when a camera's next turn may come, of the monotonic clock [s]."""
+        max_rate_hz = self._settings.values.max_rate_hz
+        if not max_rate_hz or camera not in self._began_s or camera.scale.wants_image:
+            return 0.0
+        return self._began_s[camera] + 1 / max_rate_hz
+
     def _estimate(self, frames: Mapping[CameraStream, Frame]) -> Mapping[CameraStream, Frame]:
         """Add the depth of each image; return those that the model does not fail on."""
         if not frames:
             return {}
-        for frame in frames.values():
-            frame.stopwatch.start('estimate')
         try:
-            depths = self._estimator.estimate_batch(
-                [frame.rgb for frame in frames.values()],
-                [frame.calibration.camera.focal_px for frame in frames.values()],
-            )
-            for frame, depth in zip(frames.values(), depths, strict=True):
-                frame.estimated = depth
-                frame.stopwatch.stop()
+            with timed('estimate', *frames.values()):
+                rgb = [frame.rgb for frame in frames.values()]
+                focal_px = [frame.calibration.camera.focal_px for frame in frames.values()]
+                if self._wants_confidence(frames):
+                    maps = self._estimator.estimate_batch(rgb, focal_px, with_confidence=True)
+                    for frame, (depth, confidence) in zip(frames.values(), maps, strict=True):
+                        frame.estimated, frame.confidence = depth, confidence
+                else:
+                    depths = self._estimator.estimate_batch(rgb, focal_px)
+                    for frame, depth in zip(frames.values(), depths, strict=True):
+                        frame.estimated = depth
         except Exception as error:
             if len(frames) > 1:
                 # Whose image it was shows when each is alone, and the others have their depth.
@@ -151,16 +191,29 @@ class FrameWorker:
             return {}
         return frames
 
+    def _wants_confidence(self, frames: Mapping[CameraStream, Frame]) -> bool:
+        """Return whether something is made of confidence, and the model has it."""
+        wanting = [c for c, frame in frames.items() if c.wants_confidence(frame.parameters)]
+        if wanting and not self._estimator.has_confidence:
+            wanting[0].logger.warning(
+                'the model has no confidence: min_confidence and cloud_confidence change nothing',
+                once=True,
+            )
+        return bool(wanting) and self._estimator.has_confidence
+
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
-        frame.stopwatch.start('publish')
-        frame.ranged, frame.depth = publishable(frame.estimated, frame.parameters)
-        for output, publisher, memory in camera.wanted_outputs():
-            publisher.publish(output.encode(frame, memory))
-        frame.stopwatch.stop()
+        with timed('publish', frame):
+            frame.ranged, frame.depth = publishable(
+                frame.estimated, frame.parameters, frame.confidence
+            )
+            comes_late = self._estimator.has_confidence and frame.confidence is None
+            for publisher in camera.wanted_outputs():
+                if comes_late and publisher.output.uses_confidence(frame.parameters):
+                    continue  # its first subscriber came since, and gets the next image's
+                publisher.publish(frame)
         camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(
-            time.monotonic(),
-            frame.stopwatch.durations,
+            frame.durations,
             stamp_ns=Time.from_msg(frame.header.stamp).nanoseconds,
             clock_ns=self._clock.now().nanoseconds,
         )
@@ -180,7 +233,7 @@ class FrameWorker:
         if self._is_abandoned or not self._context.ok():
             return  # the process is ending: nothing can be published or logged any more
         reason = describe_error(error)
-        camera.measurements.skip(time.monotonic(), stage=frame.stopwatch.stage, reason=reason)
+        camera.measurements.skip(stage=frame.stage, reason=reason)
         camera.logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
 
 
@@ -191,21 +244,20 @@ def _read(camera: CameraStream, frame: Frame) -> None:
     """
     message, parameters, levels = frame.message, frame.parameters, camera.levels
     taken_for = levels.description
-    frame.stopwatch.start('decode')
-    if isinstance(message, Image):
-        frame.rgb = decode_image(message, levels=levels, load_bridge=load_cv_bridge)
-    else:
-        frame.rgb = decode_compressed(message, levels=levels)
-    frame.stopwatch.start('calibrate')
-    height, width = frame.rgb.shape[:2]
-    frame.calibration = camera.calibrations.find(
-        frame.header,
-        width,
-        height,
-        rectified=parameters.rectified,
-        hfov_deg=parameters.hfov_deg,
-    )
-    frame.stopwatch.stop()
+    with timed('decode', frame):
+        if isinstance(message, Image):
+            frame.rgb = decode_image(message, levels=levels, load_bridge=load_cv_bridge)
+        else:
+            frame.rgb = decode_compressed(message, levels=levels)
+    with timed('calibrate', frame):
+        height, width = frame.rgb.shape[:2]
+        frame.calibration = camera.calibrations.find(
+            frame.header,
+            width,
+            height,
+            rectified=parameters.rectified,
+            hfov_deg=parameters.hfov_deg,
+        )
     if levels.description != taken_for:
         camera.logger.info(f'values of the 16-bit images fill {levels.description}')
 
@@ -215,5 +267,5 @@ def _announce(camera: CameraStream, frame: Frame) -> None:
     height, width = frame.depth.shape
     message = frame.message
     form = message.encoding if isinstance(message, Image) else message.format
-    elapsed_ms = 1e3 * camera.measurements.counts.working_s
+    elapsed_ms = 1e3 * sum(frame.durations.values())
     camera.logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')

@@ -1,4 +1,4 @@
-"""Arrays in, messages out. Every message carries the header of the image it was made from.
+"""Arrays in, messages out. Every message carries the stamp of the image it was made from.
 
 Data is assigned as ``array.array('B')``, filled by at most one copy: element by element, rclpy
 would take 30 to 100 times as long (rclpy#763).
@@ -12,25 +12,23 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from mirror_depth_ros.depth.camera import back_project
 from mirror_depth_ros.depth.files import depth_to_millimetres
+from mirror_depth_ros.depth.point_cloud import (
+    POINT_FIELDS,
+    POINT_FIELDS_WITH_CONFIDENCE,
+    pack_cloud,
+)
 
 _IS_BIG_ENDIAN = sys.byteorder == 'big'
 
 # A message that checks its fields takes over an array.array that is assigned to it; one that does
 # not, the default from Jazzy on, copies it. Before Jazzy all check, and do not know the word.
 _TAKING_OVER = {'check_fields': True} if '_check_fields' in Image.__slots__ else {}
-
-# Points worked on at a time: 1 MB of planes, about what a CPU's second-level cache holds.
-_STRIP_PIXELS = 640 * 96
-
-_POINT_FIELDS = ('x', 'y', 'z', 'rgb')  # all float32, as PCL and RViz expect them
 
 
 class MessageMemory:
@@ -79,49 +77,55 @@ def depth_millimetres_message(
     return _image(header, '16UC1', depth_to_millimetres(depth), memory)
 
 
+def confidence_message(
+    header: Header, confidence: NDArray[np.float32], memory: MessageMemory | None = None
+) -> Image:
+    """Return a ``32FC1`` image of ``[H, W]`` confidence, 0 to 1 (1 = sure).
+
+    :param memory: what becomes the message's data; None: memory of its own.
+    """
+    return _image(header, '32FC1', confidence, memory)
+
+
+def compressed_message(header: Header, data_format: str, data: bytes) -> CompressedImage:
+    """Return a compressed image.
+
+    :param data_format: as the plugin of image_transport writes it that is to read it.
+    """
+    message = CompressedImage(header=header, format=data_format)
+    message.data = array.array('B', data)
+    return message
+
+
 def cloud_message(
     header: Header,
     depth: NDArray[np.float32],
     rays: NDArray[np.float32],
     rgb: NDArray[np.uint8],
     memory: MessageMemory | None = None,
+    *,
+    confidence: NDArray[np.float32] | None = None,
 ) -> PointCloud2:
     """Return the organised, coloured point cloud of a depth image.
 
-    :param depth: metres along Z, ``[H, W]``; what is not finite becomes a NaN point.
-    :param rays: :attr:`~mirror_depth_ros.depth.camera.CameraModel.rays` of that size.
-    :param rgb: the image, uint8 ``[H, W, 3]``.
+    The arrays and the points are those of :func:`.pack_cloud`.
+
     :param memory: what becomes the message's data; None: memory of its own.
-    :returns: x y z in the optical frame [m] and colour as 0x00RRGGBB, 16 bytes a point.
+    :param confidence: how sure the depth is, 0 to 1, ``[H, W]``; None: there is no such field.
     :raises ValueError: if the sizes differ.
     """
     height, width = depth.shape
-    if rgb.shape != (height, width, 3):
-        raise ValueError(
-            f'got an image of shape {rgb.shape} for depth of shape {depth.shape}, expected '
-            f'{(height, width, 3)}; resize one of them'
-        )
-    data = (memory or MessageMemory()).take(16 * width * height)
-    points = np.frombuffer(data, np.float32).reshape(height, width, 4)
-    # A strip of planes stays in the cache until OpenCV interleaves it into the message. Each
-    # plane is one stretch of memory, on which NumPy is several times as fast as on every fourth.
-    rows = max(1, _STRIP_PIXELS // width)
-    planes = np.empty((4, min(rows, height), width), np.float32)
-    is_dense = True
-    for top in range(0, height, rows):
-        strip = points[top : top + rows]
-        xyz, colour = planes[:3, : len(strip)], planes[3, : len(strip)]
-        back_project(depth[top : top + rows], rays[top : top + rows], out=np.moveaxis(xyz, 0, -1))
-        is_dense &= _spread_nan(xyz, scratch=colour)
-        _pack_colour(rgb[top : top + rows], out=colour.view(np.uint32))
-        cv2.merge((*xyz, colour), dst=strip)
-    return _cloud(header, (height, width), _POINT_FIELDS, data, is_dense=is_dense)
+    fields = POINT_FIELDS if confidence is None else POINT_FIELDS_WITH_CONFIDENCE
+    data = (memory or MessageMemory()).take(4 * len(fields) * width * height)
+    points = np.frombuffer(data, np.float32).reshape(height, width, len(fields))
+    is_dense = pack_cloud(depth, rays, rgb, confidence=confidence, out=points)
+    return _cloud(header, (height, width), fields, data, is_dense=is_dense)
 
 
 def points_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
     """Return an unorganised cloud of finite points, x y z in the optical frame ``[N, 3]`` [m]."""
     return _cloud(
-        header, (1, len(points)), _POINT_FIELDS[:3], _bytes_of(points, None), is_dense=True
+        header, (1, len(points)), POINT_FIELDS[:3], _bytes_of(points, None), is_dense=True
     )
 
 
@@ -168,31 +172,6 @@ def _image(
     )
     image.data = _bytes_of(pixels, memory)  # as an argument of the constructor it would be copied
     return image
-
-
-def _spread_nan(xyz: NDArray[np.float32], *, scratch: NDArray[np.float32]) -> bool:
-    """Make the points ``[3, H, W]`` that are not finite NaN in all coordinates.
-
-    x is finite where depth and ray both are (an infinite depth times a ray is inf or NaN).
-
-    :param scratch: ``[H, W]``, overwritten.
-    :returns: whether all are finite.
-    """
-    with np.errstate(invalid='ignore', over='ignore'):
-        if np.isfinite(xyz[0].sum()):  # one pass where there is nothing to do
-            return True
-        np.multiply(xyz[0], 0, out=scratch)  # 0 where x is finite, elsewhere NaN
-        is_finite = not np.isnan(scratch.min())
-        if not is_finite:
-            xyz += scratch
-    return is_finite
-
-
-def _pack_colour(rgb: NDArray[np.uint8], *, out: NDArray[np.uint32]) -> None:
-    """Write 0x00RRGGBB. Through OpenCV: four times as fast as shifting and adding in NumPy."""
-    bgra = out.view(np.uint8).reshape(*out.shape, 4)
-    cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA, dst=bgra)  # B G R 255 in memory
-    np.bitwise_and(out.view('<u4'), 0x00FFFFFF, out=out)
 
 
 def _bytes_of(pixels: NDArray[Any], memory: MessageMemory | None) -> array.array[int]:

@@ -6,14 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from mirror_depth_ros.depth.compressed_depth import compress_metres, compress_millimetres
 from mirror_depth_ros.depth.nav_points import nav_points
-from mirror_depth_ros.depth.preview import colorize_depth
+from mirror_depth_ros.depth.preview import compress_picture
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_for_image
+from mirror_depth_ros.ros.diagnostics.qos import PublisherEvents
+from mirror_depth_ros.ros.diagnostics.status import PublisherStatus
 from mirror_depth_ros.ros.messages import MessageMemory
+from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.pipeline import Frame
+
+# Few, as clouds are large.
+_DEPTH = 5
+#: Published where the model has it.
+CONFIDENCE_TOPIC = '~/confidence/image'
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class Output:
     message_type: type[Any]
     #: Makes the message of a frame, in memory that the topic's last one had.
     encode: Callable[[Frame, MessageMemory], Any]
+    #: Whether these parameters have it made of confidence.
+    uses_confidence: Callable[[DepthParameters], bool] = lambda _: False
 
     @property
     def type_name(self) -> str:
@@ -37,18 +51,38 @@ def _camera_info(frame: Frame, _: MessageMemory) -> CameraInfo:
     return info_for_image(frame.calibration.info, frame.header, width, height)
 
 
-def _preview(frame: Frame, memory: MessageMemory) -> Image:
-    picture = colorize_depth(
-        frame.depth,
-        min_depth=frame.parameters.preview_min_depth,
-        max_depth=frame.parameters.preview_max_depth,
-    )
-    return messages.rgb_message(frame.header, picture, memory)
+def _compressed_depth(frame: Frame, _: MessageMemory) -> CompressedImage:
+    data = compress_metres(frame.depth, max_depth=frame.parameters.max_range)
+    return messages.compressed_message(frame.header, '32FC1; compressedDepth png', data)
+
+
+def _compressed_millimetres(frame: Frame, _: MessageMemory) -> CompressedImage:
+    data = compress_millimetres(frame.depth)
+    return messages.compressed_message(frame.header, '16UC1; compressedDepth png', data)
+
+
+def _compressed_preview(frame: Frame, _: MessageMemory) -> CompressedImage:
+    data = compress_picture(frame.preview)
+    return messages.compressed_message(frame.header, 'rgb8; jpeg compressed bgr8', data)
 
 
 def _points(frame: Frame, memory: MessageMemory) -> PointCloud2:
-    rays = frame.calibration.camera.rays
-    return messages.cloud_message(frame.header, frame.depth, rays, frame.rgb, memory)
+    step = frame.parameters.cloud_decimation
+    kept = slice(None, None, step), slice(None, None, step)
+    confidence = frame.confidence if frame.parameters.cloud_confidence else None
+    return messages.cloud_message(
+        frame.header,
+        frame.depth[kept],
+        frame.calibration.camera.rays[kept],
+        frame.rgb[kept],
+        memory,
+        confidence=None if confidence is None else confidence[kept],
+    )
+
+
+def _confidence(frame: Frame, memory: MessageMemory) -> Image:
+    assert frame.confidence is not None  # see FrameWorker._publish
+    return messages.confidence_message(frame.header, frame.confidence, memory)
 
 
 def _nav_points(frame: Frame, _: MessageMemory) -> PointCloud2:
@@ -71,10 +105,72 @@ OUTPUTS = (
         Image,
         lambda f, m: messages.depth_millimetres_message(f.header, f.depth, m),
     ),
-    Output('~/depth/preview', Image, _preview),
-    Output('~/points', PointCloud2, _points),
+    Output('~/depth/preview', Image, lambda f, m: messages.rgb_message(f.header, f.preview, m)),
+    Output(CONFIDENCE_TOPIC, Image, _confidence, uses_confidence=lambda _: True),
+    Output('~/points', PointCloud2, _points, uses_confidence=lambda p: p.cloud_confidence),
     Output('~/nav_points', PointCloud2, _nav_points),
+    # Named and packed as by image_transport, whose subscribers find them beside the images; last,
+    # as they take longest and robots steer by the others.
+    Output('~/depth/image/compressedDepth', CompressedImage, _compressed_depth),
+    Output('~/depth/image_raw/compressedDepth', CompressedImage, _compressed_millimetres),
+    Output('~/depth/preview/compressed', CompressedImage, _compressed_preview),
 )
+
+
+def private_name(name: str, camera: str) -> str:
+    """Return an output or a service of a camera: ``~/front/points``, or ``~/points``.
+
+    :param name: as it is for a camera without a name.
+    :param camera: its name; empty for the only one of a node.
+    """
+    return name.replace('~/', f'~/{camera}/', 1) if camera else name
+
+
+class OutputPublisher:
+    """An output of one camera on its topic, and whom it reaches."""
+
+    def __init__(self, node: LifecycleNode, output: Output, camera: str) -> None:
+        """Publish from now on.
+
+        :param camera: its name; empty for the only one of a node.
+        """
+        self.output = output
+        self._node = node
+        self._memory = MessageMemory()
+        #: The QoS policy, such as ``reliability``, that kept a subscription apart last.
+        self._refused_policy = ''
+        self._publisher = node.create_lifecycle_publisher(
+            output.message_type,
+            private_name(output.topic, camera),
+            # RELIABLE serves subscribers of either kind. Made anew each time: overrides change it.
+            QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE),
+            event_callbacks=PublisherEvents(incompatible_qos=self._note_refusal),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody subscribes."""
+        return self._publisher.get_subscription_count() > 0
+
+    def publish(self, frame: Frame) -> None:
+        """Publish what is made of a frame."""
+        self._publisher.publish(self.output.encode(frame, self._memory))
+
+    def observe(self) -> PublisherStatus:
+        """Return whom it reaches and whom it does not."""
+        topic, n_reached = self._publisher.topic_name, self._publisher.get_subscription_count()
+        # Nothing says that one that was refused has gone, and of those there some may be newer.
+        n_there = self._node.count_subscribers(topic) if self._refused_policy else n_reached
+        return PublisherStatus(topic, n_reached, max(n_there - n_reached, 0), self._refused_policy)
+
+    def destroy(self) -> None:
+        """Publish no more."""
+        self._node.destroy_lifecycle_publisher(self._publisher)
+
+    def _note_refusal(self, event: Any) -> None:
+        self._refused_policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+
 
 #: Topics and services, as ``depth_node --help`` lists them.
 INTERFACE = {

@@ -87,11 +87,22 @@ class DepthParameters:
         'publishers are, else best effort.',
         choices=('auto', 'reliable', 'best_effort'),
     )
+    max_rate_hz: float = _parameter(
+        0.0,
+        'Images a second of which depth is made, of each camera, always the newest; 0: as many as '
+        'the model can [Hz].',
+        limits=(0.0, 1000.0),
+    )
     cameras: tuple[str, ...] = _parameter(
         (),
         'Names of the cameras, each with topics of its own: NAME/image, NAME/camera_info, '
         '~/NAME/depth/image, ~/NAME/points and so on; empty: one camera, without a name.',
         read_only='subscriptions and publishers are made for them; restart the node',
+    )
+    frame_id: str = _parameter(
+        '',
+        'Frame of all outputs, for cameras whose images name another than the optical one; '
+        '{camera} stands for the name of each camera; empty: that of the image.',
     )
     autostart: bool = _parameter(
         True,
@@ -137,6 +148,20 @@ class DepthParameters:
         'depth from both, become NaN; 0: off.',
         limits=(0.0, 1.0),
     )
+    min_confidence: float = _parameter(
+        0.0,
+        'Depths less sure than this become NaN in all outputs, near and far ones: the least '
+        'probability, by the model, that a depth is within a factor of 1.25 of the truth; 0: off.',
+        limits=(0.0, 1.0),
+    )
+    cloud_confidence: bool = _parameter(
+        False, 'Whether ~/points have a field confidence, 0 to 1 (1 = sure).'
+    )
+    cloud_decimation: int = _parameter(
+        1,
+        '~/points has every n-th row and column of pixels, and stays organised; 1: all.',
+        limits=(1, 64),
+    )
     nav_decimation: int = _parameter(
         DECIMATION,
         'Width of the blocks of pixels of which ~/nav_points has the nearest [pixels].',
@@ -159,6 +184,7 @@ class DepthParameters:
         for name, spec in parameter_specs().items():
             _check(name, getattr(self, name), spec)
         check_camera_names(self.cameras)
+        _check_frame_id(self.frame_id, len(self.cameras))
         for low, high in (('min_range', 'max_range'), ('preview_min_depth', 'preview_max_depth')):
             if not getattr(self, low) < getattr(self, high):
                 raise ValueError(
@@ -190,6 +216,19 @@ def check_camera_names(names: Sequence[str]) -> None:
                 f'got the camera name {name!r} {names.count(name)} times, expected each once; '
                 'rename one in the parameter cameras'
             )
+
+
+def _check_frame_id(frame_id: str, n_cameras: int) -> None:
+    if frame_id.startswith('/'):
+        raise ValueError(
+            f'got frame_id {frame_id!r}, expected no slash before it, which tf2 refuses; leave it '
+            'out'
+        )
+    if frame_id and n_cameras > 1 and '{camera}' not in frame_id:
+        raise ValueError(
+            f'got frame_id {frame_id!r} for {n_cameras} cameras, expected {{camera}} in it, which '
+            'stands for the name of each'
+        )
 
 
 def _check(name: str, value: Any, spec: ParameterSpec) -> None:

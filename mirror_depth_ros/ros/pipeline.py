@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +15,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.filters import apply_range, filter_depth
+from mirror_depth_ros.depth.preview import colorize_depth
 from mirror_depth_ros.inference.process_tuning import gc_paused
 from mirror_depth_ros.ros.camera_info import Calibration
-from mirror_depth_ros.ros.diagnostics.statistics import Stopwatch
 from mirror_depth_ros.ros.parameters import DepthParameters
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
@@ -30,23 +34,54 @@ class Frame:
     message: Image | CompressedImage
     #: The parameters of when its work began: a change meanwhile is for the next image.
     parameters: DepthParameters
-    #: Times the steps; where one raises, it says which one did.
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    #: Name of its camera; empty for the only one of a node.
+    camera_name: str = ''
+    #: The stage that began last, and the durations of those that have ended [s].
+    stage: str = ''
+    durations: dict[str, float] = field(default_factory=dict)
     #: Decoded: uint8 ``[H, W, 3]``.
     rgb: NDArray[np.uint8] = field(init=False)
     #: Calibrated: of the camera at the image's size.
     calibration: Calibration = field(init=False)
     #: Estimated: metres along Z, ``[H, W]``, as the model has them, of any range and not scaled.
     estimated: NDArray[np.float32] = field(init=False)
-    #: Filtered: metres along Z, ``[H, W]``, scaled, NaN between surfaces, marked as in REP-117.
+    #: Estimated, where that is asked for: how sure the depth is, 0 to 1, ``[H, W]``.
+    confidence: NDArray[np.float32] | None = None
+    #: Filtered: metres along Z, ``[H, W]``, scaled, NaN between surfaces and where it is doubtful,
+    #: marked as in REP-117.
     ranged: NDArray[np.float32] = field(init=False)
     #: The same, out of range as the parameter ``out_of_range`` says.
     depth: NDArray[np.float32] = field(init=False)
 
     @property
     def header(self) -> Header:
-        """The image's own header."""
-        return self.message.header
+        """The image's own header; where the parameter ``frame_id`` names a frame, in that."""
+        header, frame_id = self.message.header, self.parameters.frame_id
+        if not frame_id:
+            return header
+        frame_id = frame_id.replace('{camera}', self.camera_name or 'camera')
+        return Header(stamp=header.stamp, frame_id=frame_id)
+
+    @cached_property
+    def preview(self) -> NDArray[np.uint8]:
+        """Its depth in colours, RGB ``[H, W, 3]``; made once for all outputs that show it."""
+        return colorize_depth(
+            self.depth,
+            min_depth=self.parameters.preview_min_depth,
+            max_depth=self.parameters.preview_max_depth,
+        )
+
+
+@contextmanager
+def timed(stage: str, *frames: Frame) -> Iterator[None]:
+    """Time a stage that images go through together; where it raises, they say which one it was."""
+    for frame in frames:
+        frame.stage = stage
+    started_s = time.perf_counter()
+    yield
+    elapsed_s = time.perf_counter() - started_s
+    for frame in frames:
+        frame.durations[stage] = elapsed_s
 
 
 def load_estimator(
@@ -78,11 +113,14 @@ def warm_up(estimator: DepthEstimator) -> None:
 
 
 def publishable(
-    estimated: NDArray[np.float32], parameters: DepthParameters
+    estimated: NDArray[np.float32],
+    parameters: DepthParameters,
+    confidence: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a model's depth as it is published, scaled and without flying pixels.
+    """Return a model's depth as it is published, scaled, without flying and doubtful pixels.
 
     :param estimated: metres along Z, ``[H, W]``.
+    :param confidence: 0 to 1, ``[H, W]``; None where it is not known.
     :returns: the same, ``[H, W]``, with what is out of range marked as in REP-117, and as the
         parameter ``out_of_range`` says.
     """
@@ -93,6 +131,8 @@ def publishable(
         min_range=low,
         max_range=high,
         edge_filter=parameters.edge_filter,
+        confidence=confidence,
+        min_confidence=parameters.min_confidence,
     )
     how = parameters.out_of_range
     if how == 'inf':

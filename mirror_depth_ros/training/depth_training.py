@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mirror_depth_ros.depth.metrics import METRIC_NAMES, depth_metrics
 from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.clip import Frozen
+from mirror_depth_ros.model.confidence import laplace_scale
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
@@ -99,15 +100,15 @@ class DepthTraining(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of one batch."""
         config = self.model.config
-        canonical, scale = self.predict(batch)
+        canonical, log_scale = self.predict(batch)
         truth = batch.depth * (config.reference_focal_px / batch.focal_px).view(-1, 1, 1, 1)
         truth = truth.clamp(max=config.max_depth)
         valid = truth > config.min_depth
         loss = self.loss(canonical, truth, valid)
         if self.gradient_weight:
             loss = loss + self.gradient_weight * gradient_loss(canonical, truth, valid)
-        if scale is not None:
-            loss = loss + laplace_loss(canonical, scale, truth, valid)
+        if log_scale is not None:
+            loss = loss + laplace_loss(canonical, laplace_scale(log_scale), truth, valid)
         self.log('loss', loss, prog_bar=True)
         return loss
 

@@ -24,6 +24,7 @@ from rich.progress import track
 
 from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.model.checkpoint import load_checkpoint
+from mirror_depth_ros.model.confidence import laplace_scale
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
 from research.builtin.evaluate import STREETS, frames, rendered
 from research.scenes.rendered_scenes import KINDS
@@ -69,11 +70,11 @@ def predict(
     image = torch.from_numpy(small).permute(2, 0, 1)[None] / 255.0
     patch = network.image_encoder.patch_size
     taps = network.image_encoder(image)
-    depth, scale = network.predict(taps, (size[0] // patch, size[1] // patch))
-    if scale is None:
+    depth, log_scale = network.predict(taps, (size[0] // patch, size[1] // patch))
+    if log_scale is None:
         raise ValueError('got a model without confidence, expected one that was trained with it')
     focal = focal_px * (size[0] * size[1] / (height * width)) ** 0.5
-    maps = depth[0, 0] * focal / network.config.reference_focal_px, scale[0, 0]
+    maps = depth[0, 0] * focal / network.config.reference_focal_px, laplace_scale(log_scale)[0, 0]
     return tuple(cv2.resize(m.numpy(), (width, height)) for m in maps)  # type: ignore[return-value]
 
 

@@ -19,6 +19,7 @@ class TwoMetres:
 
     model_name, device, precision = 'stand-in', torch.device('cpu'), 'fp32'
     backend = 'torch'
+    has_confidence = False
 
     def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
         return np.full(rgb.shape[:2], 2.0, np.float32)

@@ -60,6 +60,20 @@ def test_frames_with_figures_and_pictures(tiny_model: Path, frames: Path, tmp_pa
     assert len(list(pictures.iterdir())) == 2
 
 
+def test_delta1_as_expected_stands_below_delta1_as_reached(
+    tiny_model: Path, tiny_model_with_confidence: Path, frames: Path
+) -> None:
+    code, output, figures = run(f'frames:{frames}[:2]', tiny_model_with_confidence)
+    assert code == 0, output
+    expected = figures['expected_delta1']
+    assert 0 < expected < 1
+    assert re.search(rf'delta1 │ .* delta1 expected │ {expected:.3f} │ │ │ delta2 │', output)
+    assert np.mean([i['expected_delta1'] for i in figures['per_image']]) == pytest.approx(expected)
+    code, output, figures = run(f'frames:{frames}[:2]', tiny_model)
+    assert (code, figures['expected_delta1']) == (0, None)
+    assert 'expected' not in output
+
+
 def test_kitti_by_its_protocols(tiny_model: Path, tmp_path: Path) -> None:
     write_kitti(tmp_path, {'a': 9.0, 'b': None, 'c': 30.0})
     code, output, figures = run(f'kitti:{tmp_path}', tiny_model)

@@ -37,6 +37,20 @@ def test_an_image_becomes_three_files(run, tmp_path):
     assert written == {'photo_depth.png', 'photo_preview.png', 'photo.ply'}
 
 
+def test_confidence_is_a_file_more(tmp_path, monkeypatch, tiny_model_with_confidence, tiny_model):
+    monkeypatch.chdir(tmp_path)
+    write_rgb_png(tmp_path / 'photo.png', RGB)
+    command = ['predict', 'photo.png', '--fov', '60', '--no-ply', '--confidence']
+    command += ['--device', 'cpu']
+    result = CliRunner().invoke(app, [*command, '--model', str(tiny_model_with_confidence)])
+    assert result.exit_code == 0, result.output
+    written = {path.name for path in (tmp_path / 'predictions').iterdir()}
+    assert written == {'photo_depth.png', 'photo_preview.png', 'photo_confidence.png'}
+    result = CliRunner().invoke(app, [*command, '--model', str(tiny_model), '--backend', 'torch'])
+    assert result.exit_code == 1
+    assert 'without confidence, expected one that was' in ' '.join(result.output.split())
+
+
 def test_frames_with_truth_are_measured(run, tmp_path):
     write_frame(tmp_path / 'desk' / 'a')
     write_frame(tmp_path / 'desk' / 'b')

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mirror_depth_ros.depth.files import (
     depth_to_millimetres,
     write_bytes,
+    write_confidence_png,
     write_depth_png,
     write_ply,
     write_rgb_png,
@@ -40,6 +41,14 @@ def test_a_depth_png_holds_millimetres(tmp_path):
     assert stored.dtype == np.uint16
     assert stored[1, 2] == 0
     np.testing.assert_allclose(stored[2:] / 1000, depth[2:], atol=5e-4)
+
+
+def test_a_confidence_png_holds_255ths(tmp_path):
+    confidence = np.array([[0.0, 0.1, 0.5], [0.998, 1.0, 1.0001]], np.float32)
+    write_confidence_png(tmp_path / 'confidence.png', confidence)
+    stored = cv2.imread(str(tmp_path / 'confidence.png'), cv2.IMREAD_UNCHANGED)
+    assert stored.dtype == np.uint8
+    assert stored.tolist() == [[0, 26, 128], [254, 255, 255]]  # 25.5, 127.5 to even; 254.49
 
 
 def test_an_rgb_png_keeps_the_channels_in_order(tmp_path):

@@ -251,3 +251,19 @@ def test_depth_is_scaled_before_it_is_marked_and_marked_before_edges_are_looked_
     expected[:, 14] = 2.5
     np.testing.assert_array_equal(filter_depth(estimated, **limits, edge_filter=0.0), expected)
     np.testing.assert_array_equal(estimated, before)
+
+
+def test_doubtful_depth_becomes_nan_after_edges_are_looked_for() -> None:
+    # 2 m | 3 m, which flies | 6 m; the far side is doubtful, which is no reason to keep the edge.
+    estimated = np.tile(np.float32([2.0] * 16 + [3.0] + [6.0] * 16), (H, 1))
+    confidence = np.full_like(estimated, 0.6)
+    confidence[:, 17:] = 0.4
+    options = {'scale': 1.0, 'min_range': 0.5, 'max_range': 5.0, 'edge_filter': 0.05}
+    expected = np.tile(np.float32([2.0] * 16 + [NAN] * 17), (H, 1))
+    got = filter_depth(estimated, **options, confidence=confidence, min_confidence=0.5)
+    np.testing.assert_array_equal(got, expected)
+    expected[:, 17:] = INF  # sure enough
+    got = filter_depth(estimated, **options, confidence=confidence, min_confidence=0.4)
+    np.testing.assert_array_equal(got, expected)
+    got = filter_depth(estimated, **options, confidence=confidence)
+    np.testing.assert_array_equal(got, expected)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mirror_depth_ros.depth.preview import (
     colorize_depth,
     colorize_error,
     colorize_relative_error,
+    compress_picture,
     side_by_side,
     titled_rows,
 )
@@ -39,6 +42,16 @@ def test_what_is_no_measurement_is_black_and_beyond_range_is_dark_blue():
 def test_an_empty_range_is_refused():
     with pytest.raises(ValueError, match='expected 0 < min_depth < max_depth'):
         colorize_depth(np.ones((3, 5)), min_depth=2.0, max_depth=2.0)
+
+
+def test_a_compressed_picture_has_its_colours():
+    ramp = np.geomspace(0.3, 10.0, 23 * 31).reshape(23, 31)
+    picture = colorize_depth(ramp)
+    data = compress_picture(picture)
+    assert data[:2] == b'\xff\xd8'  # JPEG
+    got = np.asarray(Image.open(io.BytesIO(data)), int)  # RGB
+    assert np.abs(got - picture).mean() < 8
+    assert np.abs(got - picture[..., ::-1]).mean() > 50
 
 
 def test_errors_are_relative_to_the_truth():

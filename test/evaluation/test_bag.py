@@ -13,6 +13,7 @@ from rosbags.typesys import Stores, get_typestore
 from mirror_depth_ros.data.bag_reader import BagReader
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.bag import BagDepth, BagSettings, Failure
+from mirror_depth_ros.inference.estimator import DepthEstimator
 
 H, W = 37, 53
 START_NS = 1_700_000_000 * 10**9
@@ -32,6 +33,17 @@ class Brightness:
 
     def estimate(self, rgb, focal_px):
         return (rgb.sum(-1) * np.float32(focal_px / 5000)).astype(np.float32)
+
+
+class SureOfTheBright(Brightness):
+    """Is the surer the brighter a pixel is."""
+
+    def require_confidence(self):
+        pass
+
+    def estimate(self, rgb, focal_px, *, with_confidence):
+        assert with_confidence
+        return super().estimate(rgb, focal_px), rgb[..., 0] / np.float32(255)
 
 
 def rgb_of(number):
@@ -61,7 +73,8 @@ def record(bag_maker):
 def run(recording, output, *, stop_after=None, overwrite=False, model='builtin', **settings):
     """Add depth; return what came of each image."""
     task = BagDepth(recording, BagSettings(**settings))
-    outcomes = task.run(Brightness(), output, model=model, overwrite=overwrite)
+    estimator = SureOfTheBright() if settings.get('confidence') else Brightness()
+    outcomes = task.run(estimator, output, model=model, overwrite=overwrite)
     found = list(itertools.islice(outcomes, stop_after))
     outcomes.close()
     return found
@@ -111,6 +124,29 @@ def test_a_recording_with_depth_beside_its_images(record, tmp_path, storage):
     with Reader(tmp_path / 'out') as reader:
         counts = {topic: about.msgcount for topic, about in reader.topics.items()}
     assert counts == dict.fromkeys({IMAGE, INFO, '/depth/image', *new}, 3)
+
+
+def test_confidence_is_added_where_it_is_wanted(record, tmp_path):
+    source = record(2)
+    assert run(source, tmp_path / 'out', confidence=True) == [None] * 2
+    images = read(source, IMAGE)
+    confidences = read(tmp_path / 'out', '/mirror_depth/confidence/image')
+    for (log_ns, image), (other_log_ns, confidence) in zip(images, confidences, strict=True):
+        assert (other_log_ns, confidence.header) == (log_ns, image.header)
+        assert (confidence.encoding, confidence.step) == ('32FC1', 4 * W)
+        expected = np.full((H, W), 40 / 255, np.float32)
+        expected[3, 4], expected[5, 6] = 0, 1
+        np.testing.assert_allclose(metres(confidence), expected, rtol=1e-6)
+
+
+def test_confidence_of_a_model_without_is_refused_and_nothing_written(
+    record, tmp_path, tiny_model
+):
+    estimator = DepthEstimator.load(tiny_model, device='cpu', backend='torch')
+    task = BagDepth(record(1), BagSettings(confidence=True))
+    with pytest.raises(ValueError, match='got the model .* without confidence, expected one that'):
+        list(task.run(estimator, tmp_path / 'out', model='tiny'))
+    assert not (tmp_path / 'out').exists()
 
 
 def test_new_messages_follow_their_image_and_are_offered_as_by_the_node(record, tmp_path):

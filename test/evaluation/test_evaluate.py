@@ -18,6 +18,8 @@ INDOOR = PROTOCOLS['indoor']
 class TwiceTooFar:
     """Answers 4 m everywhere."""
 
+    has_confidence = False
+
     def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
         return np.full(rgb.shape[:2], 4.0, np.float32)
 
@@ -42,8 +44,42 @@ def test_every_image_counts_the_same(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ['a_0.png', 'a_1.png']
 
 
+class HalfSure(TwiceTooFar):
+    """Is sure by halves on the left of what it sees, and by a tenth on the right."""
+
+    has_confidence = True
+
+    def estimate(
+        self, rgb: np.ndarray, focal_px: float, *, with_confidence: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        assert with_confidence
+        confidence = np.full(rgb.shape[:2], 0.5, np.float32)
+        confidence[:, rgb.shape[1] // 2 :] = 0.1
+        return super().estimate(rgb, focal_px), confidence
+
+
+@pytest.mark.parametrize(('flip', 'first'), [(False, 0.5), (True, 0.3)])
+def test_the_delta1_that_is_expected_is_that_where_truth_counts(flip: bool, first: float) -> None:
+    # Truth of 4 m, which is right, in one pixel on the left of 7 columns; elsewhere in three
+    # columns on the right. Turned back, the mirrored one is .1 to the left of column 4: (.5 + .1)
+    # / 2 there, and in columns 4 to 6 (.1 + .5) / 2 as well.
+    left, right = (np.full((5, 7), np.nan, np.float32) for _ in range(2))
+    left[2, 1], right[:, 4:] = 4.0, 4.0
+    samples = [sample('left', left), sample('right', right)]
+    scores = list(evaluate(HalfSure(), samples, protocol=INDOOR, flip=flip))
+    second = 0.3 if flip else 0.1
+    assert [s.expected_delta1 for s in scores] == pytest.approx([first, second])
+    summary = summarize_scores(scores)
+    assert summary['expected_delta1'] == pytest.approx((first + second) / 2)
+    assert summary['metric']['delta1'] == 1.0
+    plain = list(evaluate(TwiceTooFar(), samples, protocol=INDOOR))
+    assert summarize_scores(plain)['expected_delta1'] is None
+
+
 class Brightness:
     """Answers the red channel as metres, and forgets what it saw on the left half."""
+
+    has_confidence = False
 
     def estimate(self, rgb: np.ndarray, focal_px: float) -> np.ndarray:
         depth = rgb[..., 0].astype(np.float32)
@@ -123,6 +159,8 @@ def test_the_readings_of_kitti_give_different_figures(name: str, abs_rel: float)
 
 class RedMetres:
     """Answers the red channel as metres, and remembers what it was shown."""
+
+    has_confidence = False
 
     def __init__(self) -> None:
         self.shown: list[tuple[tuple[int, ...], float]] = []

@@ -17,6 +17,7 @@ from mirror_depth_ros.evaluation.predict import (
     predict_media,
     summarize,
 )
+from mirror_depth_ros.inference.estimator import DepthEstimator
 
 CAMERA = CameraModel(21, 15, fx=20.0, fy=20.0, cx=10.0, cy=7.0)
 RGB = np.full((15, 21, 3), (200, 100, 0), np.uint8)
@@ -40,6 +41,18 @@ class Still(Medium):
             if isinstance(item, Exception):
                 raise item
             yield item
+
+
+class SureRamp(Ramp):
+    """Is the less sure the farther: 1 on the left, 0 on the right."""
+
+    def require_confidence(self):
+        pass
+
+    def estimate(self, rgb, focal_px, *, with_confidence):
+        assert with_confidence
+        depth = super().estimate(rgb, focal_px)
+        return depth, (12 - depth) / 10
 
 
 def still(name, *given):
@@ -72,6 +85,24 @@ def test_depth_preview_and_cloud_are_written(tmp_path):
     assert [float(vertex[axis][0]) for axis in 'xyz'] == pytest.approx([-1.0, -0.7, 2.0])
     assert outcome.median_depth_m == 7.0
     assert outcome.metrics is None
+
+
+def test_confidence_is_written_beside_depth(tmp_path):
+    settings = PredictionSettings(tmp_path, ply=False, confidence=True)
+    (outcome,) = predict_media(SureRamp(), [still('a', sample('a'))], settings, None)
+    assert outcome.files['confidence'] == str(tmp_path / 'a_confidence.png')
+    confidence = cv2.imread(outcome.files['confidence'], cv2.IMREAD_UNCHANGED)
+    assert (confidence.dtype, confidence.shape) == (np.uint8, (15, 21))
+    assert confidence[7, [0, 4, 20]].tolist() == [255, 204, 0]  # 1, 0.8 and 0
+    assert outcome.median_depth_m == 7.0
+
+
+def test_confidence_of_a_model_without_ends_it_before_anything_is_written(tmp_path, tiny_model):
+    estimator = DepthEstimator.load(tiny_model, device='cpu', backend='torch')
+    settings = PredictionSettings(tmp_path / 'out', confidence=True)
+    with pytest.raises(ValueError, match='got the model .* without confidence, expected one that'):
+        list(predict_media(estimator, [still('a', sample('a'))], settings, None))
+    assert not (tmp_path / 'out').exists()
 
 
 def test_truth_is_measured_within_the_range(tmp_path):
@@ -112,6 +143,9 @@ def test_results_never_replace_inputs(tmp_path):
     with pytest.raises(ValueError, match='could replace inputs; give another --output'):
         predict([first, second], tmp_path)
     video = Medium(tmp_path / 'clip.avi', Kind.VIDEO, 'clip')
+    third = Medium(tmp_path / 'x_confidence.png', Kind.IMAGE, 'x_confidence')
+    with pytest.raises(ValueError, match='could replace inputs; give another --output'):
+        predict([first, third], tmp_path)
     inside = Medium(tmp_path / 'clip' / '000000_depth.png', Kind.IMAGE, 'other')
     with pytest.raises(ValueError, match='clip.avi could replace inputs'):
         predict([video, inside], tmp_path)

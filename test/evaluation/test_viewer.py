@@ -43,7 +43,7 @@ def test_a_frame_is_image_depth_and_cloud(tmp_path: Path) -> None:
     viewer.close()
     tables = logged(tmp_path / 'below' / 'a.rrd')
     assert {'/camera', '/camera/image', '/camera/depth', '/cloud'} <= set(tables)
-    assert '/camera/truth' not in tables
+    assert not {'/camera/truth', '/camera/confidence'} & set(tables)
     # ((4 - 2) / 8 * 2, (3 - 1) / 8 * 2, 2); what is not finite or beyond 5 m is no point.
     (points,) = column(tables['/cloud'], 'positions')
     np.testing.assert_allclose(points, [[0.5, 0.5, 2.0]])
@@ -62,12 +62,12 @@ def test_colours_reach_a_little_beyond_the_first_image(tmp_path: Path) -> None:
     rgb = np.zeros((4, 6, 3), np.uint8)
     for stamp_s, metres in ((0.0, 2.0), (0.1, 40.0)):
         depth = np.full((4, 6), metres, np.float32)
-        viewer.log(stamp_s, rgb, depth, CAMERA, truth=depth)
+        viewer.log(stamp_s, rgb, depth, CAMERA, truth=depth, confidence=depth / 80)
     viewer.close()
     tables = logged(tmp_path / 'a.rrd')
     ranges = [r for table in tables['/camera/depth'] for (r,) in column([table], 'depth_range')]
     assert [list(r) for r in ranges] == [[0.0, 3.0], [0.0, 3.0]]
-    assert '/camera/truth' in tables
+    assert {'/camera/truth', '/camera/confidence'} <= set(tables)
 
 
 def test_health_is_said_once(tmp_path: Path) -> None:

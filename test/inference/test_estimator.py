@@ -10,6 +10,7 @@ import torch
 
 from mirror_depth_ros.inference.engines.torch_engine import torch_precision
 from mirror_depth_ros.inference.estimator import DepthEstimator
+from mirror_depth_ros.model.checkpoint import load_checkpoint
 
 
 @pytest.fixture
@@ -52,6 +53,43 @@ def test_focal_length_counts_at_the_images_own_size(estimator: DepthEstimator) -
     coarse_depth = estimator.estimate(flat, 55.0)
     fine_depth = estimator.estimate(fine, 110.0)
     np.testing.assert_allclose(np.median(fine_depth), np.median(coarse_depth), rtol=1e-2)
+
+
+def test_confidence_comes_with_the_same_depth(tiny_model_with_confidence: Path) -> None:
+    estimator = DepthEstimator.load(tiny_model_with_confidence, device='cpu', precision='fp32')
+    assert estimator.has_confidence
+    images, focals = [picture(47, 75), picture(97, 61), picture(51, 69)], [60.0, 45.0, 120.0]
+    pairs = estimator.estimate_batch(images, focals, with_confidence=True)
+    depths = estimator.estimate_batch(images, focals)
+    for image, focal_px, (depth, confidence), alone in zip(images, focals, pairs, depths):
+        np.testing.assert_array_equal(depth, alone)
+        assert confidence.shape == image.shape[:2]
+        assert confidence.dtype == np.float32
+        assert 0 < confidence.min() < confidence.max() <= 1
+        # It is a probability: the focal length, which scales depth, leaves it as it is.
+        _, twice = estimator.estimate(image, 2 * focal_px, with_confidence=True)
+        np.testing.assert_allclose(twice, confidence, rtol=1e-4)
+
+
+def test_confidence_is_that_of_the_networks_second_number(
+    tiny_model_with_confidence: Path,
+) -> None:
+    network = load_checkpoint(tiny_model_with_confidence).eval()
+    image = picture(48, 64)  # the network's own size: nothing is resized
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 255.0
+    with torch.no_grad():
+        _, log_scale = network(pixels, torch.tensor([60.0]), with_log_scale=True)
+    expected = 1 - np.exp(-np.log(1.25) / np.exp(log_scale[0, 0].numpy().clip(-5, 2)))
+    estimator = DepthEstimator.load(tiny_model_with_confidence, device='cpu', precision='fp32')
+    _, confidence = estimator.estimate(image, 60.0, with_confidence=True)
+    np.testing.assert_allclose(confidence, expected, rtol=1e-4)
+
+
+def test_a_model_without_confidence_says_so(estimator: DepthEstimator, tiny_model: Path) -> None:
+    assert not estimator.has_confidence
+    expected = rf'got the model {tiny_model} without confidence, expected one that was trained'
+    with pytest.raises(ValueError, match=expected):
+        estimator.estimate(picture(47, 75), 60.0, with_confidence=True)
 
 
 def test_bf16_agrees_with_fp32(tiny_model: Path, estimator: DepthEstimator) -> None:

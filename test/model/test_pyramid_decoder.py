@@ -173,9 +173,17 @@ def test_folded_and_unfolded_say_the_same_of_depth_and_doubt() -> None:
     assert doubt is not None
     assert folded_doubt is not None
     torch.testing.assert_close(folded_doubt, doubt, atol=1e-5, rtol=1e-5)
-    # exp(-5) to exp(2): what a likelihood may believe.
-    assert float(doubt.min()) >= 0.0067
-    assert float(doubt.max()) <= 7.39
+    assert doubt.shape == (2, 1, 64, 96)
+
+
+def test_doubt_is_asked_for_with_the_depth() -> None:
+    network = make_network().eval()
+    images, focal_px = torch.rand(2, 3, 64, 96), torch.tensor([70.0, 140.0])
+    with torch.no_grad():
+        depth, log_scale = network(images, focal_px, with_log_scale=True)
+        torch.testing.assert_close(depth, network(images, focal_px))
+        _, expected = network.predict(network.image_encoder(images), (2, 3))
+    torch.testing.assert_close(log_scale, expected)  # a share: no focal length scales it
 
 
 def test_a_checkpoint_comes_back_and_estimates(tmp_path: Path) -> None:
@@ -208,3 +216,6 @@ def test_a_network_without_doubt_says_none() -> None:
     plain = MirrorDepthConfig.from_dict({**network.config.to_dict(), 'confidence': False})
     other = MirrorDepth(plain, network.image_encoder, network.text_encoder).eval()
     assert other.predict(network.image_encoder(torch.rand(1, 3, 64, 96)), (2, 3))[1] is None
+    assert (network.has_confidence, other.has_confidence) == (True, False)
+    with pytest.raises(ValueError, match='got a network without confidence, expected one that'):
+        other(torch.rand(1, 3, 64, 96), torch.ones(1), with_log_scale=True)

@@ -114,7 +114,7 @@ class CameraBench:
     #: How long to wait for what has to come [s].
     PATIENCE_S = 60.0
 
-    def __init__(self, context, camera, estimate, arguments=(), **parameters):
+    def __init__(self, context, camera, estimate, arguments=(), confidence=None, **parameters):
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
         from rclpy.parameter import Parameter
@@ -123,12 +123,21 @@ class CameraBench:
         from mirror_depth_ros.ros.depth_node import DepthNode
 
         self.camera = camera
+        #: Of each batch, whether the model was asked for the confidence that is given.
+        self.asked = []
+
+        def estimate_batch(images, focals_px, *, with_confidence=False):
+            self.asked.append(with_confidence)
+            depths = list(map(estimate, images, focals_px))
+            return [(depth, confidence) for depth in depths] if with_confidence else depths
+
         estimator = SimpleNamespace(
             device='cpu',
             precision='fp32',
             backend='torch',
             notice='',
-            estimate_batch=lambda *batch: list(map(estimate, *batch)),
+            has_confidence=confidence is not None,
+            estimate_batch=estimate_batch,
         )
         self.node = DepthNode(
             load_estimator=lambda model, **_: estimator,

@@ -145,11 +145,11 @@ def test_the_parameter_forces_it_and_may_change(make_subscriber):
 def test_a_publisher_that_cannot_serve_what_is_forced_is_named(make_subscriber):
     subscriber = make_subscriber(reliability=lambda: 'reliable')
     subscriber.publish(BEST_EFFORT)
-    wait(lambda: subscriber.subscription.observe().refused_policy == 'reliability')
+    wait(lambda: subscriber.subscription.observe().is_refused)
     subscriber.wait_asked(RELIABLE)
     subscriber.publish(RELIABLE)  # of two, one is heard
     wait(lambda: subscriber.subscription.observe().n_publishers == 2)
-    assert subscriber.subscription.observe().refused_policy == ''
+    assert not subscriber.subscription.observe().is_refused
 
 
 def test_a_qos_override_precedes_the_parameter(make_subscriber):

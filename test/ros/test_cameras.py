@@ -22,6 +22,7 @@ from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
+from mirror_depth_ros.ros.outputs import OUTPUTS
 from mirror_depth_ros.ros.pipeline import load_estimator
 
 PATIENCE_S = 60.0
@@ -46,6 +47,7 @@ class RedIsDepth:
     """Takes a pixel's red for its depth in tenths of a metre; fails on images as red as BROKEN."""
 
     device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
+    has_confidence = False
 
     def __init__(self):
         #: What came together: sizes, focal lengths.
@@ -228,6 +230,28 @@ def test_every_camera_has_its_own_outputs(rig):
     assert rig.user.get_subscriptions_info_by_topic('/image') == []
 
 
+@pytest.mark.parametrize(
+    ('names', 'frame_id', 'expected'),
+    [
+        (('front', 'left'), 'robot/{camera}_lens', 'robot/left_lens'),
+        (('left',), 'lens', 'lens'),
+        (('left',), '', 'left_optical'),
+    ],
+)
+def test_all_outputs_are_in_the_frame_that_is_named(make_rig, names, frame_id, expected):
+    rig = make_rig(names)
+    rig.wait_active()
+    received = {o.topic: rig.collect(f'left/{o.topic[2:]}', o.message_type) for o in OUTPUTS}
+    (result,) = rig.node.set_parameters([Parameter('frame_id', value=frame_id)])
+    assert result.successful
+    rig.publish('left', 1)
+    wait(lambda: all(received.values()))
+    header = Header(stamp=Time(sec=1, nanosec=5), frame_id=expected)
+    assert {topic: messages[0].header for topic, messages in received.items()} == dict.fromkeys(
+        received, header
+    )
+
+
 def test_each_image_gets_its_own_cameras_depth_of_a_real_model(make_rig, tiny_model):
     rig = make_rig(load=load_estimator, model=str(tiny_model), precision='fp32', device='cpu')
     rig.wait_active()
@@ -366,8 +390,8 @@ def test_an_image_that_the_model_fails_on_costs_the_others_nothing(rig):
     rig.wait_seconds(front=[1, 2], rear=[2])
     assert rig.depths['left'] == []
     wait(lambda: rig.counts('left').skipped == 1)
-    skips = rig.streams['left'].measurements.summarise(time.monotonic()).skips
-    assert (skips.stage, skips.reason) == ('estimate', 'FloatingPointError: too red')
+    left = rig.streams['left'].measurements.summarise()
+    assert (left.skip_stage, left.skip_reason) == ('estimate', 'FloatingPointError: too red')
 
 
 def test_a_camera_without_calibration_holds_up_none(rig):

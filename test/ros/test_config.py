@@ -1,6 +1,8 @@
 """Configuration files agree with the code that they configure."""
 
+import json
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -31,10 +33,39 @@ def test_rviz_shows_topics_that_the_node_publishes_and_in_their_types(displays):
     assert set(shown) == {
         '/mirror_depth/depth/image',
         '/mirror_depth/depth/preview',
+        '/mirror_depth/confidence/image',
         '/mirror_depth/points',
     }
     for topic, display in shown.items():
         assert display == f'rviz_default_plugins/{published[topic].__name__}'
+
+
+def test_foxglove_shows_topics_of_the_node_and_all_panels_have_a_place():
+    layout = json.loads((CONFIG / 'foxglove.json').read_text(encoding='utf-8'))
+    panels = layout['configById']
+
+    def leaves(part):
+        if isinstance(part, str):
+            return [part]
+        assert part['direction'] in ('row', 'column')
+        return leaves(part['first']) + leaves(part['second'])
+
+    assert sorted(leaves(layout['layout'])) == sorted(panels)
+    published = {o.topic.replace('~', '/mirror_depth'): o.message_type.__name__ for o in OUTPUTS}
+    published['/diagnostics'] = 'DiagnosticArray'
+    (cloud,) = panels['3D!points']['topics']
+    preview = panels['Image!preview']['imageMode']
+    health = panels['DiagnosticSummary!health']['topicToRender']
+    topics = (cloud, preview['imageTopic'], preview['calibrationTopic'], health)
+    assert [published[topic] for topic in topics] == [
+        'PointCloud2',
+        'CompressedImage',
+        'CameraInfo',
+        'DiagnosticArray',
+    ]
+    # And no other names of topics anywhere.
+    text = (CONFIG / 'foxglove.json').read_text(encoding='utf-8')
+    assert set(re.findall(r'"(/[^"]+)"', text)) == set(topics)
 
 
 def test_fast_dds_has_room_for_clouds_and_docker_for_four_processes():

@@ -27,7 +27,7 @@ NODE = """
     depth = np.full((480, 640), 2.0, np.float32)
     stand_in = SimpleNamespace(
         estimate_batch=lambda *_: [depth],
-        device='cpu', precision='fp32', backend='torch', notice='',
+        device='cpu', precision='fp32', backend='torch', notice='', has_confidence=False,
     )
     rclpy.init()
     node = DepthNode(load_estimator=lambda *_, **__: stand_in)

@@ -50,6 +50,7 @@ class RedIsDepth:
     """An estimator that takes a pixel's red for its depth in tenths of a metre."""
 
     device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
+    has_confidence = False
 
     def __init__(self):
         self.focals_px = []
@@ -597,7 +598,7 @@ def test_outputs_of_one_image_share_their_parameters(rig, monkeypatch):
         rig.node.set_parameters([Parameter('depth_scale', value=1.0 + len(seen))])
         return Image(header=frame.header)
 
-    for output, _, _ in rig.node.cameras[0]._outputs:
+    for output in (publisher.output for publisher in rig.node.cameras[0]._outputs):
         if output.message_type is Image:
             monkeypatch.setitem(vars(output), 'encode', note)
     rig.collect_outputs('depth/image', 'depth/image_raw', 'depth/preview')

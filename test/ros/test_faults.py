@@ -90,7 +90,7 @@ class Bench:
 
     @property
     def reason(self):
-        return self.node.cameras[0].measurements.summarise(time.monotonic()).skips.reason
+        return self.node.cameras[0].measurements.summarise().skip_reason
 
     def header(self):
         """Return a header with a stamp of its own."""
@@ -474,11 +474,11 @@ def test_out_of_memory_the_node_goes_on_with_a_smaller_input(
         predict = estimator._predict
         estimator.patches_allowed = 6  # of 12
 
-        def predict_if_small(images, focal_px, size):
+        def predict_if_small(images, focal_px, size, compute):
             rows, columns = (n // 16 for n in size)
             if rows * columns > estimator.patches_allowed:
                 torch.empty(2**60, dtype=torch.uint8)  # PyTorch's own error
-            return predict(images, focal_px, size)
+            return predict(images, focal_px, size, compute)
 
         estimator._predict = predict_if_small
         estimators.append(estimator)
@@ -513,6 +513,7 @@ def test_out_of_memory_the_node_goes_on_with_a_smaller_input(
 def test_the_model_fails(ros_context, report_row):
     class Fragile:
         device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
+        has_confidence = False
         fails = False
 
         def estimate_batch(self, images, focal_px):

@@ -1,6 +1,7 @@
 """Which images the worker turns to: a slow model always gets the newest of each camera."""
 
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from rclpy.clock import Clock
 from mirror_depth_ros.ros import frame_worker
 from mirror_depth_ros.ros.diagnostics.statistics import Measurements
 from mirror_depth_ros.ros.frame_worker import FrameWorker
+from mirror_depth_ros.ros.parameters import DepthParameters
 
 PATIENCE_S = 5.0
 
@@ -16,26 +18,33 @@ PATIENCE_S = 5.0
 class Camera:
     """What the worker needs of a camera whose images are not looked at."""
 
+    name = ''
     wants_images = True
 
     def __init__(self):
-        self.measurements = Measurements(0.0)
+        self.scale = SimpleNamespace(wants_image=False)
+        self.measurements = Measurements()
 
     @property
     def n_dropped(self):
         return self.measurements.counts.dropped
+
+    @property
+    def n_left_out(self):
+        return self.measurements.counts.ignored
 
 
 class BusyWorker(FrameWorker):
     """Notes what it takes; it is at work until it may go on."""
 
     def __init__(self):
-        self.taken = []
+        self.taken, self.taken_s = [], []
         self.busy, self.may_go_on, self.done = (threading.Event() for _ in range(3))
-        settings = SimpleNamespace(values=None)
-        super().__init__(estimator=None, settings=settings, clock=Clock(), context=None)
+        self.settings = SimpleNamespace(values=DepthParameters())
+        super().__init__(estimator=None, settings=self.settings, clock=Clock(), context=None)
 
     def _estimate(self, frames):
+        self.taken_s.append(time.monotonic())
         self.taken.append({camera: frame.message for camera, frame in frames.items()})
         self.busy.set()
         assert self.may_go_on.wait(PATIENCE_S)
@@ -107,3 +116,49 @@ def test_a_paused_worker_leaves_images_alone(worker):
     worker.put(worker.first, 2)
     assert second_batch(worker) == {worker.first: 2}
     assert worker.first.n_dropped == 0
+
+
+def test_a_limited_rate_takes_the_newest_when_its_time_has_come(worker):
+    worker.settings.values = DepthParameters(max_rate_hz=4.0)
+    for image in (1, 2, 3):
+        worker.put(worker.first, image)
+    assert (worker.first.n_left_out, worker.first.n_dropped) == (2, 0)
+    assert second_batch(worker) == {worker.first: 3}
+    # A little less than 1 / 4 s: the turn before began before it was seen here.
+    assert worker.taken_s[1] - worker.taken_s[0] > 0.2
+
+
+def test_a_model_slower_than_the_limit_drops_images(worker):
+    worker.settings.values = DepthParameters(max_rate_hz=20.0)
+    time.sleep(0.06)  # at work for longer than 1 / 20 s
+    for image in (1, 2, 3):
+        worker.put(worker.first, image)
+    assert (worker.first.n_left_out, worker.first.n_dropped) == (0, 2)
+    assert second_batch(worker) == {worker.first: 3}
+
+
+def test_each_camera_has_its_own_rate(worker):
+    worker.settings.values = DepthParameters(max_rate_hz=0.01)
+    worker.put(worker.first, 1)
+    other = Camera()
+    worker.put(other, 2)
+    assert second_batch(worker) == {other: 2}
+
+
+@pytest.mark.parametrize('max_rate_hz', [0.01, 1e-300])
+@pytest.mark.parametrize('end', ['limit', 'scale', 'stop'])
+def test_who_waits_for_a_turn_can_be_called_earlier(worker, end, max_rate_hz):
+    worker.settings.values = DepthParameters(max_rate_hz=max_rate_hz)
+    worker.put(worker.first, 1)
+    worker.may_go_on.set()
+    time.sleep(0.05)  # it waits for the turn by now
+    if end == 'stop':
+        assert worker.stop(timeout_s=PATIENCE_S)
+        assert not any(worker.taken[1:])
+        return
+    if end == 'limit':
+        worker.settings.values = DepthParameters()
+    else:
+        worker.first.scale.wants_image = True
+    worker.put(worker.first, 2)
+    assert second_batch(worker) == {worker.first: 2}

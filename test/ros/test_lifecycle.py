@@ -246,7 +246,7 @@ NODE_IN_STATE = """
         estimate = lambda rgb, focal_px: np.ones(rgb.shape[:2], np.float32)
         return SimpleNamespace(
             estimate_batch=lambda *batch: list(map(estimate, *batch)),
-            device='cpu', precision='fp32', backend='torch', notice='',
+            device='cpu', precision='fp32', backend='torch', notice='', has_confidence=False,
         )
 
     def make():

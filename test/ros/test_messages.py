@@ -11,6 +11,7 @@ from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.messages import (
     MessageMemory,
     cloud_message,
+    confidence_message,
     depth_message,
     depth_millimetres_message,
     points_message,
@@ -92,12 +93,24 @@ def test_cloud_has_hand_computed_points_in_the_optical_frame(rgb):
     assert cloud.is_dense
 
 
-def test_cloud_packs_colour_as_00rrggbb(depth, rgb):
-    rgb[1, 2] = 0x12, 0x34, 0x56
-    _, colours = read_cloud(cloud_message(HEADER, depth, np.zeros((H, W, 2), np.float32), rgb))
-    assert colours[1, 2] == 0x00123456
-    r, g, b = (rgb[..., i].astype(np.uint32) for i in range(3))
-    np.testing.assert_array_equal(colours, (r << 16) + (g << 8) + b)
+def test_confidence_is_32fc1(depth):
+    image = confidence_message(HEADER, depth / 8)
+    assert (image.encoding, image.step) == ('32FC1', 4 * W)
+    np.testing.assert_array_equal(pixels(image, np.float32), depth / 8)
+
+
+def test_a_cloud_with_confidence_has_a_field_more(depth, rgb):
+    rays, confidence = CameraModel(W, H, 4.0, 5.0, 1.0, 2.0).rays, depth / 8
+    plain = cloud_message(HEADER, depth, rays, rgb)
+    cloud = cloud_message(HEADER, depth, rays, rgb, confidence=confidence)
+    assert cloud.fields[:4] == plain.fields
+    field = cloud.fields[4]
+    assert (field.name, field.offset, field.datatype) == ('confidence', 16, PointField.FLOAT32)
+    assert (cloud.point_step, cloud.row_step, cloud.is_dense) == (20, 20 * W, True)
+    words = np.frombuffer(cloud.data, np.uint32).reshape(H, W, 5)
+    expected = np.frombuffer(plain.data, np.uint32).reshape(H, W, 4)
+    np.testing.assert_array_equal(words[..., :4], expected)
+    np.testing.assert_array_equal(words[..., 4].view(np.float32), confidence)
 
 
 def test_points_that_are_not_finite_are_nan_in_all_coordinates(depth, rgb):
@@ -127,29 +140,6 @@ def test_points_are_one_row_of_x_y_z(n_points):
     assert isinstance(cloud.data, array.array)
     order = '>' if cloud.is_bigendian else '<'
     np.testing.assert_array_equal(np.frombuffer(cloud.data, f'{order}f4').reshape(-1, 3), points)
-
-
-def test_strips_of_a_cloud_join_without_a_seam():
-    """Of a cloud higher than one strip, each point is where the formula of a pinhole has it."""
-    height, width = 331, 641
-    camera = CameraModel(width, height, fx=500.0, fy=400.0, cx=311.0, cy=166.0)
-    random = np.random.default_rng(3)
-    depth = random.uniform(0.5, 20.0, (height, width)).astype(np.float32)
-    depth[random.random(depth.shape) < 0.01] = NAN
-    rgb = random.integers(0, 256, (height, width, 3), np.uint8)
-    cloud = cloud_message(HEADER, depth, camera.rays, rgb)
-    points = np.frombuffer(cloud.data, np.float32).reshape(height, width, 4)
-    v, u = np.mgrid[:height, :width]
-    x, y = (u - 311.0) / 500.0 * depth, (v - 166.0) / 400.0 * depth
-    np.testing.assert_allclose(points[..., :3], np.stack([x, y, depth], axis=-1), rtol=1e-5)
-    colours = points.view(np.uint32)[..., 3].astype('<u4').view(np.uint8)
-    np.testing.assert_array_equal(colours.reshape(height, width, 4)[..., 2::-1], rgb)
-    assert not cloud.is_dense
-
-
-def test_a_cloud_of_an_image_of_another_size_is_refused(depth, rgb):
-    with pytest.raises(ValueError, match=r'got an image of shape \(5, 3, 3\) for depth of shape'):
-        cloud_message(HEADER, depth, np.zeros((H, W, 2), np.float32), rgb.swapaxes(0, 1))
 
 
 def test_messages_of_one_size_share_their_memory(depth, rgb):

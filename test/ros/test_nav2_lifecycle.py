@@ -12,7 +12,9 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.depth_node import DepthNode
 
-STAND_IN = SimpleNamespace(device='cpu', precision='fp32', backend='torch', notice='')
+STAND_IN = SimpleNamespace(
+    device='cpu', precision='fp32', backend='torch', notice='', has_confidence=False
+)
 CAMERA = CameraModel(9, 7, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
 # What nav2_lifecycle_manager expects of each (transition_state_map_ of lifecycle_manager.cpp).
 LEADS_TO = {

@@ -31,6 +31,7 @@ class SlowModel:
     """A model that takes its time and knows how long it took."""
 
     device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
+    has_confidence = False
 
     def __init__(self):
         self.durations_s = []

@@ -74,6 +74,13 @@ def test_the_config_file_says_which_parameters_are_fixed():
         ({'camera_height': -0.4}, r'got camera_height -0\.4, expected 0\.0 to 100\.0'),
         ({'edge_filter': 1.1}, r'got edge_filter 1\.1, expected 0\.0 to 1\.0'),
         ({'hfov_deg': 180.0}, r'got hfov_deg 180\.0, expected 0\.0 to 179\.0'),
+        ({'cloud_decimation': 0}, 'got cloud_decimation 0, expected 1 to 64'),
+        ({'max_rate_hz': -1.0}, r'got max_rate_hz -1\.0, expected 0\.0 to 1000\.0'),
+        ({'frame_id': '/lens'}, "got frame_id '/lens', expected no slash before it"),
+        (
+            {'cameras': ('front', 'left'), 'frame_id': 'lens'},
+            r"got frame_id 'lens' for 2 cameras, expected \{camera\} in it",
+        ),
         ({'nav_decimation': 0}, 'got nav_decimation 0, expected 1 to 64'),
         ({'nav_clear_range': float('inf')}, r'got nav_clear_range inf, expected 0\.1 to 1000\.0'),
     ],
@@ -145,7 +152,7 @@ DOUBLES = [name for name, value in asdict(DepthParameters()).items() if isinstan
 def test_an_integer_is_taken_for_a_double(make_node, name):
     first, other = (30, 40) if name == 'preview_max_depth' else (1, 2)
     node = make_node(**{name: first, **({'preview_min_depth': 0.1} if 'max' in name else {})})
-    first, other = (0, 1) if name == 'edge_filter' else (first, other)
+    first, other = (0, 1) if name in ('edge_filter', 'min_confidence') else (first, other)
     server = ParameterServer(node)
     assert set_all(node, **{name: first}).successful
     assert type(getattr(server.values, name)) is float

@@ -122,7 +122,7 @@ NODE_AT_WORK = """
     def load(model, **_):
         return SimpleNamespace(
             estimate_batch=lambda *batch: list(map(estimate, *batch)),
-            device='cpu', precision='fp32', backend='torch', notice='',
+            device='cpu', precision='fp32', backend='torch', notice='', has_confidence=False,
         )
 
     sys.exit(run_node(lambda: SlowToStop(load_estimator=load), sys.argv, name='depth_node'))

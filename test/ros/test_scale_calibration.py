@@ -291,7 +291,7 @@ PROCESS = """
         device='cpu',
         precision='fp32',
         backend='torch',
-        notice='',
+        notice='', has_confidence=False,
         estimate_batch=lambda *_: [depth],
     )
     sys.exit(run_node(lambda: DepthNode(load_estimator=lambda *_, **__: model), sys.argv, name=''))

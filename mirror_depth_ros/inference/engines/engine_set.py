@@ -57,8 +57,20 @@ class EngineSet:
 
         :raises ValueError: as :meth:`prepare`, which a new size is taken through.
         """
+        return self._of(images)(images, focal_px)
+
+    def with_log_scale(
+        self, images: torch.Tensor, focal_px: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return metric depth and how far off it may be, see :class:`.Engine`.
+
+        :raises ValueError: as :meth:`prepare`, which a new size is taken through.
+        """
+        return self._of(images).with_log_scale(images, focal_px)
+
+    def _of(self, images: torch.Tensor) -> Engine:
         height, width = images.shape[-2:]
-        return self.prepare((height, width))(images, focal_px)
+        return self.prepare((height, width))
 
     def prepare(self, size: tuple[int, int]) -> Engine:
         """Return the engine for an input size [pixels].

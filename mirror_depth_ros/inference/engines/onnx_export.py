@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 from mirror_depth_ros.inference.engines.backend import require_packages
 from mirror_depth_ros.model.depth_network import DepthNetwork
@@ -16,8 +17,8 @@ from mirror_depth_ros.model.depth_network import DepthNetwork
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-#: Names of the file's inputs and output.
-IMAGE, FOCAL_PX, DEPTH = 'image', 'focal_px', 'depth'
+#: Names of the file's inputs and outputs.
+IMAGE, FOCAL_PX, DEPTH, LOG_SCALE = 'image', 'focal_px', 'depth', 'log_scale'
 #: What torch.onnx writes natively; newer ones it would have to convert to.
 OPSET = 18
 #: Of the container, which torch.onnx writes newer than these operators need.
@@ -38,7 +39,9 @@ def export_onnx(
 
     Inputs are ``image``, RGB in 0..1, float32 ``[batch, 3, h, w]``, and ``focal_px``, the focal
     length at that size, float32 ``[batch]``; the output is ``depth``, metres along Z, float32
-    ``[batch, 1, h, w]``. The positional embeddings of that size are constants of the file.
+    ``[batch, 1, h, w]``, and of networks with confidence ``log_scale`` of the same shape, see
+    :func:`~mirror_depth_ros.model.confidence.confidence_of`: as the network's bare number it takes
+    no time. The positional embeddings of that size are constants of the file.
 
     :param size: height and width, multiples of the patch size [pixels].
     :param any_size: leave them open, for networks with convolutional towers; ``size`` is then an
@@ -61,11 +64,11 @@ def export_onnx(
             warnings.simplefilter('ignore')  # its own deprecations
             network(*example)  # the positional table is computed here, not in the file
             program = torch.onnx.export(
-                network,
+                _WithLogScale(network) if network.has_confidence else network,
                 example,
                 dynamo=True,
                 input_names=[IMAGE, FOCAL_PX],
-                output_names=[DEPTH],
+                output_names=[DEPTH, LOG_SCALE][: 1 + network.has_confidence],
                 dynamic_shapes=_dynamic_shapes(network, any_size=any_size),
                 opset_version=opset,
                 verbose=False,
@@ -82,7 +85,7 @@ def export_onnx(
     proto = program.model_proto
     proto.ir_version = IR_VERSION
     if any_size:
-        for value in (proto.graph.input[0], proto.graph.output[0]):  # image and depth
+        for value in (proto.graph.input[0], *proto.graph.output):  # image, depth, log_scale
             for axis, name in ((2, 'height'), (3, 'width')):
                 value.type.tensor_type.shape.dim[axis].dim_param = name
         del proto.graph.value_info[:]  # in terms of patches; any runtime works them out
@@ -94,6 +97,17 @@ def export_onnx(
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, value
     return proto.SerializeToString()
+
+
+class _WithLogScale(nn.Module):
+    """A network that is asked for it: what is exported has no such argument."""
+
+    def __init__(self, network: DepthNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network(images, focal_px, with_log_scale=True)
 
 
 def _dynamic_shapes(network: DepthNetwork, *, any_size: bool) -> tuple[dict[int, Any], ...]:
@@ -112,4 +126,5 @@ def _dynamic_shapes(network: DepthNetwork, *, any_size: bool) -> tuple[dict[int,
 def module_names(node: NodeProto) -> list[str]:
     """Return the names of the modules that a node of :func:`export_onnx` lies in, outer first."""
     entries = {entry.key: entry.value for entry in node.metadata_props}
-    return list(ast.literal_eval(entries.get(_MODULES, '[]')))
+    names = ast.literal_eval(entries.get(_MODULES, '[]'))
+    return [name.removeprefix('network.') for name in names]  # of _WithLogScale

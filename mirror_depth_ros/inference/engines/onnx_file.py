@@ -58,7 +58,7 @@ def write_onnx(
 
 def file_metadata(network: DepthNetwork) -> dict[str, str]:
     """Return what a network's file says of itself, for images of whatever size."""
-    return {
+    facts = {
         'producer': f'mirror_depth_ros {__version__}',
         'model_hash': network_fingerprint(network),
         'image': 'RGB in 0..1, float32 [batch, 3, height, width]',
@@ -68,3 +68,10 @@ def file_metadata(network: DepthNetwork) -> dict[str, str]:
         'min_depth': str(network.config.min_depth),
         'max_depth': str(network.config.max_depth),
     }
+    if network.has_confidence:
+        facts['log_scale'] = (
+            'ln b of the Laplace distribution over ln depth, to be clamped to -5..2, float32 '
+            '[batch, 1, height, width]; 1 - exp(-ln 1.25 / b) is the probability that depth is '
+            'within a factor of 1.25 of the truth'
+        )
+    return facts

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from mirror_depth_ros.inference.engines.backend import package_version, require_packages
-from mirror_depth_ros.inference.engines.onnx_export import DEPTH, FOCAL_PX, IMAGE, module_names
+from mirror_depth_ros.inference.engines.onnx_export import (
+    DEPTH,
+    FOCAL_PX,
+    IMAGE,
+    LOG_SCALE,
+    module_names,
+)
 
 _CPU, _CUDA = (f'{name}ExecutionProvider' for name in ('CPU', 'CUDA'))
 
@@ -122,6 +128,15 @@ class _Session:
 
     def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
         """Return metric depth, see :class:`~mirror_depth_ros.inference.engines.backend.Engine`."""
+        (depth,) = self._run([DEPTH], images, focal_px)
+        return depth
+
+    def with_log_scale(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
+        """Return metric depth and how far off it may be, see :class:`.Engine`."""
+        depth, log_scale = self._run([DEPTH, LOG_SCALE], images, focal_px)
+        return depth, log_scale
+
+    def _run(self, names: list[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
         inputs = {IMAGE: images.cpu().numpy(), FOCAL_PX: focal_px.cpu().numpy()}
-        (depth,) = self._session.run([DEPTH], inputs)
-        return torch.from_numpy(depth).to(images.device)
+        outputs = self._session.run(names, inputs)
+        return [torch.from_numpy(output).to(images.device) for output in outputs]

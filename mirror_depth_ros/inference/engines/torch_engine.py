@@ -48,10 +48,21 @@ class TorchEngine:
 
     def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
         """Return metric depth, see :class:`~mirror_depth_ros.inference.engines.backend.Engine`."""
-        images = images.contiguous(memory_format=self._format)
-        reduced = self._dtype != torch.float32
-        with torch.autocast(self._device.type, dtype=self._dtype, enabled=reduced):
-            return self._network(images, focal_px).float()
+        with self._reduced():
+            return self._network(self._laid_out(images), focal_px).float()
+
+    def with_log_scale(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
+        """Return metric depth and how far off it may be, see :class:`.Engine`."""
+        with self._reduced():
+            depth, log_scale = self._network(self._laid_out(images), focal_px, with_log_scale=True)
+            return depth.float(), log_scale.float()
+
+    def _laid_out(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=self._format)
+
+    def _reduced(self) -> torch.autocast:
+        is_reduced = self._dtype != torch.float32
+        return torch.autocast(self._device.type, dtype=self._dtype, enabled=is_reduced)
 
 
 def is_convolutional(network: DepthNetwork) -> bool:

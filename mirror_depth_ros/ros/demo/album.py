@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
 from mirror_depth_ros.depth.files import write_bytes, write_json, write_rgb_png
 from mirror_depth_ros.depth.metrics import mean_metrics
+from mirror_depth_ros.depth.point_cloud import unpack_cloud
 from mirror_depth_ros.depth.preview import comparison, titled_rows
 from mirror_depth_ros.evaluation.result import write_result
 
@@ -41,14 +43,16 @@ class Page:
     """One frame of the folder, and what came back for it."""
 
     index: int
-    name: str
     #: What it is counted and shown among: the folder on top of it.
     group: str
     #: The frames of one place: the folder right above it.
     recording: str
     #: Farther than this does not count, and has no colour of its own [m].
     max_depth: float
-    is_shown: bool
+    #: Whether it gets pictures and a cloud.
+    is_shown: bool = False
+    #: Its own, and those of frames that are the same picture.
+    names: list[str] = field(default_factory=list)
     #: From the image's stamp to the arrival of its depth; None: it has not come back.
     latency_ms: float | None = None
     #: Empty without truth within the range.
@@ -70,28 +74,20 @@ class Album:
     ) -> None:
         self._frames = frames
         self._output = output
-        # Frames are known again by their content; twins go by the first one's number.
-        self._index_of: dict[bytes, int] = {}
-        names: dict[int, list[str]] = {}
-        for index in range(len(frames)):
-            first = self._index_of.setdefault(_content(frames[index].rgb), index)
-            names.setdefault(first, []).append(frames.name_of(index))
-        parents = {index: str(PurePosixPath(first).parent) for index, (first, *_) in names.items()}
-        shown: set[int] = set()
-        for recording in set(parents.values()):
-            indices = [index for index, parent in parents.items() if parent == recording]
-            shown.update(evenly_spread(indices, n_pictures or len(indices)))
-        self._pages = {
-            index: Page(
-                index,
-                ', '.join(names[index]),
-                frames.root.resolve().name if parent == '.' else PurePosixPath(parent).parts[0],
-                parent,
-                max_depth or PROTOCOLS[frames.domain_of(index)].max_depth,
-                index in shown,
-            )
-            for index, parent in parents.items()
-        }
+        #: By their content, by which frames are known again.
+        self._pages: dict[bytes, Page] = {}
+        recordings = defaultdict[str, list[Page]](list)
+        for index, name in enumerate(frames.names):
+            content, parent = _content(frames[index].rgb), PurePosixPath(name).parent
+            if content not in self._pages:
+                group = parent.parts[0] if parent.parts else frames.root.resolve().name
+                limit = max_depth or PROTOCOLS[frames.domain_of(index)].max_depth
+                page = self._pages[content] = Page(index, group, str(parent), limit)
+                recordings[page.recording].append(page)
+            self._pages[content].names.append(name)
+        for pages in recordings.values():
+            for page in evenly_spread(pages, n_pictures or len(pages)):
+                page.is_shown = True
 
     def __enter__(self) -> Album:
         self._folder = tempfile.TemporaryDirectory(
@@ -105,31 +101,30 @@ class Album:
     @property
     def missing(self) -> list[str]:
         """Names of the frames that have not come back yet."""
-        return [page.name for page in self._pages.values() if page.latency_ms is None]
+        return [', '.join(p.names) for p in self._pages.values() if p.latency_ms is None]
 
     @property
     def is_empty(self) -> bool:
         """Whether no frame has come back."""
         return len(self.missing) == len(self._pages)
 
-    def find(self, rgb: NDArray[np.uint8]) -> int | None:
-        """Return the index of the frame that a picture is, None if it is none of the folder."""
-        return self._index_of.get(_content(rgb))
+    def find(self, rgb: NDArray[np.uint8]) -> Page | None:
+        """Return the frame that a picture is, None if it is none of the folder."""
+        return self._pages.get(_content(rgb))
 
-    def add(self, index: int, parts: Mapping[str, NDArray[Any]], latency_ms: float) -> bool:
+    def add(self, page: Page, parts: Mapping[str, NDArray[Any]], latency_ms: float) -> bool:
         """Put a frame aside if it is new; say whether that happened.
 
         :param parts: its ``depth``, ``preview`` and ``cloud``.
         :param latency_ms: from the image's stamp to the arrival of its depth.
         :raises OSError: if that fails, with the place and the remedy.
         """
-        page = self._pages[index]
         if page.latency_ms is not None:
             return False
         kept = parts if page.is_shown else {'depth': parts['depth']}
         try:
             for part, array in kept.items():
-                np.save(f'{self._folder.name}/{index}-{part}.npy', array)
+                np.save(f'{self._folder.name}/{page.index}-{part}.npy', array)
         except OSError as error:
             raise OSError(
                 f'could not put a frame aside in {self._output}: {error}; free space there or '
@@ -178,7 +173,7 @@ class Album:
             paths = {kind: folder / name for kind, name in _FRAME_FILES.items()}
             made = {
                 'preview': self._load(page, 'preview'),
-                'cloud': _unpack(self._load(page, 'cloud')),
+                'cloud': unpack_cloud(self._load(page, 'cloud')),
                 'panel_height': _panel_height(depth, _PANEL_WIDTH),
             }
         score = write_result(paths, sample, depth, max_depth=page.max_depth, **made)
@@ -224,7 +219,7 @@ def remove_earlier(output: Path) -> None:
 def _describe(page: Page, folder: Path) -> dict[str, Any]:
     """Return what the summary says of a frame that is shown."""
     return {
-        'name': page.name,
+        'name': ', '.join(page.names),
         'folder': str(folder),
         **{name: page.metrics.get(name) for name in _FIGURES},
         'latency_ms': round(page.latency_ms or 0.0, 2),
@@ -262,14 +257,6 @@ def _title(group: Mapping[str, Any]) -> str:
 
 def _panel_height(depth: NDArray[np.float32], width: int) -> int:
     return max(1, round(depth.shape[0] * width / depth.shape[1]))
-
-
-def _unpack(cloud: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return the points and colours, ``[H, W, 3]`` each, of records ``x, y, z, rgb``."""
-    points = np.stack([cloud['x'], cloud['y'], cloud['z']], axis=-1)
-    packed = np.ascontiguousarray(cloud['rgb']).view(np.uint32)
-    colours = np.stack([packed >> shift & 255 for shift in (16, 8, 0)], axis=-1)
-    return points, colours.astype(np.uint8)
 
 
 def _content(rgb: NDArray[np.uint8]) -> bytes:

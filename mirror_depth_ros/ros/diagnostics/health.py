@@ -6,19 +6,20 @@ A status in, the list of issues out; the log and ``/diagnostics`` therefore say 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from mirror_depth_ros.ros.diagnostics.statistics import WINDOW_S, Statistics
-from mirror_depth_ros.ros.diagnostics.topic_health import (
+from mirror_depth_ros.ros.diagnostics.status import (
+    CameraStatus,
+    NodeStatus,
     PublisherStatus,
     SubscriptionStatus,
-    describe_losses,
-    describe_refusal,
-    describe_silence,
-    is_silent,
+    input_name,
 )
 
+#: No message for longer than this means that none comes [s].
+SILENCE_S = 2.5
 #: Images of a live camera are younger than this when they come [s].
 LATE_S = 1.0
 #: What differs by more than this is not late: another clock has set the stamp [s].
@@ -27,6 +28,8 @@ OTHER_CLOCK_S = 60.0
 _STUCK_S = 3.0
 # Of a camera that is a little faster than the model, single images are dropped.
 _SLOW_RATIO = 0.2
+# Single images are lost where nobody can help it, as while a subscription is made.
+_LOST_RATIO = 0.05
 # Of what differs by more than OTHER_CLOCK_S; a year is a Julian one [s].
 _UNITS = {'years': 365.25 * 86400, 'days': 86400, 'hours': 3600, 'minutes': 60}
 # The transition that leads a node on, by its state.
@@ -40,67 +43,12 @@ _SKIPPED = {
 }
 
 
-@dataclass(frozen=True)
-class NodeStatus:
-    """What is the same for all cameras of a node."""
-
-    #: Full name of the node, and the label of its lifecycle state.
-    name: str
-    state: str
-    #: How many other nodes have the same full name.
-    n_namesakes: int = 0
-    #: Why the node could not be configured or activated, with what to do; empty where it was.
-    failure: str = ''
-    #: False while paused by ``~/enable``.
-    enabled: bool = True
-    #: What the parameter says, and what became of it; empty before a model is loaded.
-    model: str = ''
-    device_wanted: str = 'auto'
-    device: str = ''
-    precision: str = ''
-    backend: str = ''
-    #: That the model ran out of memory and makes do with a smaller input; empty if it does not.
-    shrunk: str = ''
-    #: Memory that the process has, and its part of the GPU's; None where unknown [bytes].
-    resident_bytes: int | None = None
-    gpu_bytes: int | None = None
-
-    @property
-    def lacks_gpu(self) -> bool:
-        """Whether the model is on the CPU because there is no GPU, not because it should be."""
-        return self.device_wanted == 'auto' and self.device == 'cpu'
-
-
-@dataclass(frozen=True)
-class CameraStatus:
-    """A camera of the node, with the node's status."""
-
-    node: NodeStatus
-    #: Its name; empty for the only camera of a node.
-    name: str = ''
-    #: None while the node is not active.
-    image: SubscriptionStatus | None = None
-    camera_info: SubscriptionStatus | None = None
-    #: Whether a CameraInfo has come, and why the latest does not describe the images' camera.
-    has_calibration: bool = False
-    calibration_error: str = ''
-    #: The field of view that is assumed in its place; 0 where none is [degrees].
-    assumed_hfov_deg: float = 0.0
-    publishers: tuple[PublisherStatus, ...] = ()
-    statistics: Statistics = field(default_factory=Statistics)
-    #: What the values of 16-bit images were taken for; empty before the first of them.
-    grey_levels: str = ''
-
-
 class Level(IntEnum):
     """How bad it is; the numbers are those of ``diagnostic_msgs/DiagnosticStatus``."""
 
-    #: As it should be, or as somebody wanted it.
-    OK = 0
-    #: Depth comes, but not all of it or not as it should; or somebody has stopped it.
-    WARN = 1
-    #: No depth comes until somebody does something.
-    ERROR = 2
+    OK = 0  # as it should be, or as somebody wanted it
+    WARN = 1  # depth comes, but not all of it or not as it should; or somebody has stopped it
+    ERROR = 2  # no depth comes until somebody does something
 
 
 #: What an issue is about.
@@ -144,8 +92,8 @@ def check_health(camera: CameraStatus) -> Health:
 
 def check_node_health(node: NodeStatus, n_cameras: int) -> Health:
     """Say what is wrong with a node of which every camera is checked on its own."""
-    issues = [*_state_issues(node), *_memory_issues(node), *_pause_issues(node)]
-    return _sum_up(issues, f'{node.state}, for {n_cameras} camera{"s" * (n_cameras != 1)}')
+    activity = f'{node.state}, for {n_cameras} camera{"s" * (n_cameras != 1)}'
+    return _sum_up(_node_issues(node), activity)
 
 
 def _sum_up(found: Iterable[Issue], activity: str) -> Health:
@@ -174,46 +122,37 @@ def _activity(camera: CameraStatus) -> str:
 
 
 def _camera_issues(camera: CameraStatus) -> Iterator[Issue]:
-    node, statistics = camera.node, camera.statistics
+    node = camera.node
     if node.state != 'active' or camera.image is None or camera.camera_info is None:
-        yield from _state_issues(node)
+        yield from _node_issues(node)
         return
     yield from _image_issues(camera, camera.image)
     yield from _calibration_issues(camera, camera.camera_info)
     yield from _work_issues(camera, camera.camera_info.topic)
-    yield from _state_issues(node)
-    yield from _memory_issues(node)
-    for publisher in camera.publishers:
-        if publisher.n_refused:
-            yield Issue(Level.WARN, Cause.OUTPUT, describe_refusal(publisher), publisher.topic)
-    yield from _pause_issues(node)
-    yield from _age_issues(statistics)
-    # Not while the first image is at work, which takes longer than the others.
-    if node.lacks_gpu and statistics.output_hz and statistics.dropped_ratio > _SLOW_RATIO:
-        message = (
-            f'depth comes at {statistics.output_hz:.1f} Hz and images at '
-            f'{statistics.input_hz:.1f} Hz: no GPU was found, so the model runs on the CPU; '
-            'install PyTorch for the GPU, or let the camera send fewer images'
-        )
-        yield Issue(Level.WARN, Cause.SLOW, message)
+    yield from _output_issues(camera.publishers)
+    yield from _node_issues(node)
+    yield from _age_issues(camera.statistics)
+    yield from _speed_issues(node, camera.statistics)
 
 
 def _image_issues(camera: CameraStatus, topic: SubscriptionStatus) -> Iterator[Issue]:
-    """Say that images do not come, or not all of them."""
-    statistics = camera.statistics
-    if not is_silent(topic, statistics.since_image_s, statistics.elapsed_s):
-        if lost := describe_losses(topic, statistics):
-            yield Issue(Level.WARN, Cause.LOST, lost)
-    elif statistics.skips is None:
-        # Of images that were skipped a moment ago, the reason is what matters.
-        message = describe_silence(
-            topic, camera.name, since_s=statistics.since_image_s, n_lost=statistics.n_lost
+    statistics, recent = camera.statistics, camera.statistics.recent
+    if _is_silent(topic, statistics.since_image_s, statistics.elapsed_s):
+        if not recent.skipped:  # else the reason for that is what matters
+            message = _silence(topic, camera.name, statistics.since_image_s, recent.lost)
+            yield Issue(Level.ERROR, Cause.IMAGE, message)
+    # Only what the middleware says it lost proves that: where this process is busy, an image gives
+    # way to the next before it is taken, and its CameraInfo does not.
+    elif recent.lost > max(1.0, _LOST_RATIO * (recent.received + recent.lost)):
+        n_lost = max(recent.lost, statistics.n_missing)  # of what never began it knows nothing
+        message = (
+            f'{n_lost} of {recent.received + n_lost} images on {topic.topic} were lost on their '
+            f'way in the last {WINDOW_S:.0f} s: {_loss_remedy(topic)}'
         )
-        yield Issue(Level.ERROR, Cause.IMAGE, message)
+        yield Issue(Level.WARN, Cause.LOST, message)
 
 
 def _calibration_issues(camera: CameraStatus, topic: SubscriptionStatus) -> Iterator[Issue]:
-    """Say that no calibration comes, and what is assumed in its place."""
     if camera.assumed_hfov_deg:
         message = (
             'the camera is not calibrated: its images are assumed to be '
@@ -221,34 +160,45 @@ def _calibration_issues(camera: CameraStatus, topic: SubscriptionStatus) -> Iter
             'calibrate it for depth of true scale'
         )
         yield Issue(Level.OK, Cause.CALIBRATION, message)
-    elif not camera.has_calibration and is_silent(topic, None, camera.statistics.elapsed_s):
-        yield Issue(Level.ERROR, Cause.CAMERA_INFO, describe_silence(topic, camera.name))
+    elif not camera.has_calibration and _is_silent(topic, None, camera.statistics.elapsed_s):
+        yield Issue(Level.ERROR, Cause.CAMERA_INFO, _silence(topic, camera.name))
 
 
 def _work_issues(camera: CameraStatus, info_topic: str) -> Iterator[Issue]:
     """Say that images cannot be used, or that one never ends."""
-    skips, busy_s, device = camera.statistics.skips, camera.statistics.busy_s, camera.node.device
+    statistics, recent, device = camera.statistics, camera.statistics.recent, camera.node.device
     # A malformed image's size, which the calibration is compared with, says nothing.
-    is_malformed = skips is not None and skips.stage == 'decode'
-    if camera.calibration_error and not is_malformed:
+    if camera.calibration_error and statistics.skip_stage != 'decode':
         message = f'{info_topic}: {camera.calibration_error}'
         yield Issue(Level.ERROR, Cause.CALIBRATION, message)
-    elif skips is not None:
+    elif recent.skipped:
         message = (
-            f'{skips.n_images} {_SKIPPED[skips.stage].format(device=device)} in the last '
-            f'{WINDOW_S:.0f} s, the latest: {skips.reason}'
+            f'{recent.skipped} {_SKIPPED[statistics.skip_stage].format(device=device)} in the '
+            f'last {WINDOW_S:.0f} s, the latest: {statistics.skip_reason}'
         )
-        yield Issue(Level.WARN if skips.others_pass else Level.ERROR, Cause.SKIPPED, message)
-    if busy_s is not None and busy_s > _STUCK_S:
+        yield Issue(Level.WARN if recent.processed else Level.ERROR, Cause.SKIPPED, message)
+    if statistics.busy_s is not None and statistics.busy_s > _STUCK_S:
         message = (
-            f'got no depth for {busy_s:.0f} s: the model is still at work on one image, on '
-            f'{device}; wait if it is the first one, else start the node again'
+            f'got no depth for {statistics.busy_s:.0f} s: the model is still at work on one '
+            f'image, on {device}; wait if it is the first one, else start the node again'
         )
         yield Issue(Level.WARN, Cause.STUCK, message)
 
 
-def _state_issues(node: NodeStatus) -> Iterator[Issue]:
-    """Say why a node that is not active is not, and that there are others of its name."""
+def _output_issues(publishers: Iterable[PublisherStatus]) -> Iterator[Issue]:
+    for publisher in publishers:
+        topic, policy, remedy = publisher.topic, publisher.refused_policy, 'change theirs'
+        if policy == 'reliability':  # which alone can be overridden here
+            remedy = f'remove the parameter qos_overrides.{topic}.publisher.{policy}, or {remedy}'
+        message = (
+            f'{topic} does not reach {publisher.n_refused} of its subscribers, whose QoS differs '
+            f'({policy}); {remedy}'
+        )
+        if publisher.n_refused:
+            yield Issue(Level.WARN, Cause.OUTPUT, message, topic)
+
+
+def _node_issues(node: NodeStatus) -> Iterator[Issue]:
     if node.failure:
         yield Issue(Level.ERROR, Cause.STATE, node.failure)
     elif node.state in _NEXT:
@@ -261,14 +211,8 @@ def _state_issues(node: NodeStatus) -> Iterator[Issue]:
             'that was killed is listed for some seconds more'
         )
         yield Issue(Level.WARN, Cause.NAME, message)
-
-
-def _memory_issues(node: NodeStatus) -> Iterator[Issue]:
     if node.shrunk:
         yield Issue(Level.WARN, Cause.MEMORY, node.shrunk)
-
-
-def _pause_issues(node: NodeStatus) -> Iterator[Issue]:
     if not node.enabled:
         message = (
             f'paused by ~/enable; to resume: ros2 service call {node.name}/enable '
@@ -278,22 +222,18 @@ def _pause_issues(node: NodeStatus) -> Iterator[Issue]:
 
 
 def _age_issues(statistics: Statistics) -> Iterator[Issue]:
-    """Say what is wrong with the images' age."""
     latest, age = statistics.latest, statistics.arrival_age
     if latest is None:
         return
     age_s = 0.0 if age is None else age.p50
+    level, cause, unknown = Level.OK, Cause.CLOCK, 'the age of images is unknown'
     if not latest.stamp_ns:
-        message = (
-            'the age of images is unknown: their stamps are zero; let the camera driver set them'
-        )
-        yield Issue(Level.OK, Cause.CLOCK, message)
+        message = f'{unknown}: their stamps are zero; let the camera driver set them'
     elif not latest.clock_ns:
         message = (
-            'the age of images is unknown: use_sim_time is set, and nobody publishes /clock; '
-            'start the simulator, or play the recording with --clock'
+            f'{unknown}: use_sim_time is set, and nobody publishes /clock; start the simulator, '
+            'or play the recording with --clock'
         )
-        yield Issue(Level.OK, Cause.CLOCK, message)
     elif abs(age_s) > OTHER_CLOCK_S:
         # No fault of a recording that is played, which would be blamed for as long as it plays.
         unit, seconds = next((u, s) for u, s in _UNITS.items() if abs(age_s) >= s)
@@ -302,12 +242,93 @@ def _age_issues(statistics: Statistics) -> Iterator[Issue]:
             f'stamps of images are {off} the clock here, so their age is unknown; play a '
             'recording with --clock and use_sim_time, or set the clock of the camera'
         )
-        yield Issue(Level.OK, Cause.CLOCK, message)
-    elif abs(age_s) > LATE_S:
-        what = f'with stamps {-age_s:.1f} s ahead of the clock here'
-        remedy = 'synchronise the clocks'
-        if age_s > 0:
-            what = f'that are {age_s:.1f} s old when they come'
-            remedy = "relieve network and camera driver, or synchronise the camera's clock"
-        message = f'got images {what}, expected less than {LATE_S:.0f} s; {remedy}'
-        yield Issue(Level.WARN, Cause.LATE, message)
+    elif age_s > LATE_S:
+        level, cause = Level.WARN, Cause.LATE
+        message = (
+            f'got images that are {age_s:.1f} s old when they come, expected less than '
+            f"{LATE_S:.0f} s; relieve network and camera driver, or synchronise the camera's clock"
+        )
+    elif age_s < -LATE_S:
+        level, cause = Level.WARN, Cause.LATE
+        message = (
+            f'got images with stamps {-age_s:.1f} s ahead of the clock here, expected less than '
+            f'{LATE_S:.0f} s; synchronise the clocks'
+        )
+    else:
+        return
+    yield Issue(level, cause, message)
+
+
+def _speed_issues(node: NodeStatus, statistics: Statistics) -> Iterator[Issue]:
+    n_dropped, n_processed = statistics.recent.dropped, statistics.recent.processed
+    is_slow = n_dropped > _SLOW_RATIO * (n_dropped + n_processed)
+    # Not while the first image is at work, which takes longer than the others.
+    if node.lacks_gpu and statistics.output_hz and is_slow:
+        message = (
+            f'depth comes at {statistics.output_hz:.1f} Hz and images at '
+            f'{statistics.input_hz:.1f} Hz: no GPU was found, so the model runs on the CPU; '
+            'install PyTorch for the GPU, or let the camera send fewer images'
+        )
+        yield Issue(Level.WARN, Cause.SLOW, message)
+
+
+# Topics of which nothing comes, or not all
+
+
+def _is_silent(topic: SubscriptionStatus, since_s: float | None, elapsed_s: float) -> bool:
+    """Whether nothing comes, for what is known of :class:`Statistics`' times [s]."""
+    if since_s is not None:
+        return since_s > SILENCE_S
+    is_of_other_type = bool(topic.other_types) and not topic.n_publishers
+    return topic.is_refused or is_of_other_type or elapsed_s > SILENCE_S
+
+
+def _silence(
+    status: SubscriptionStatus, camera: str, since_s: float | None = None, n_lost: int = 0
+) -> str:
+    """Say that nothing comes, why, and what to do."""
+    topic, kind = status.topic, status.type_name.rpartition('/')[2]
+    what, name = ('CameraInfo', 'camera_info') if kind == 'CameraInfo' else ('image', 'image')
+    lack = f'got no {what} on {topic}' + ('' if since_s is None else f' for {since_s:.0f} s')
+    remap = f'remap {input_name(camera, name)} to'
+    if status.is_refused:  # by what was forced: as it is, the node asks for no more
+        return (
+            f'{lack}: its publisher and this node differ in QoS (reliability); '
+            f'{_give_way(status)}, or change the publisher'
+        )
+    if n_lost:
+        return f'{lack}: {n_lost} were lost on their way; {_loss_remedy(status)}'
+    if status.n_publishers:
+        return f'{lack}, though somebody publishes there; see: ros2 topic hz {topic}'
+    if status.alternative:
+        transport = 'raw' if kind == 'CompressedImage' else 'compressed'
+        place = 'there' if status.alternative == topic else f'on {status.alternative}'
+        return (
+            f'{lack}, but {transport} images are published {place}; set the parameter '
+            f'image_transport to {transport}'
+        )
+    if status.other_types:
+        return (
+            f'{lack}: {" and ".join(status.other_types)} is published there, expected '
+            f'{status.type_name}; {remap} a topic of that type'
+        )
+    return f'{lack}, where nobody publishes; start the camera, or {remap} its topic'
+
+
+def _loss_remedy(status: SubscriptionStatus) -> str:
+    """Say why images are lost, and what to do."""
+    profile = 'give the camera driver config/fastdds.xml as well'
+    if status.is_reliable:
+        return f'they are more than can be carried; {profile}, or let it send fewer'
+    if status.reliability_forced_by:
+        remedy = f'{_give_way(status)}, and {profile}'
+        return f'{status.reliability_forced_by} has them sent only once; {remedy}'
+    return f'their publisher sends them only once; {profile}, or let it publish reliably'
+
+
+def _give_way(status: SubscriptionStatus) -> str:
+    """Say how the reliability becomes that of the publishers."""
+    name = status.reliability_forced_by
+    if name == 'image_reliability':
+        return f'set the parameter {name} to auto'
+    return f'remove the parameter {name}'

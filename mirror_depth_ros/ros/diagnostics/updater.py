@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -12,16 +13,15 @@ from rclpy.node import Node
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.diagnostics.health import (
     OTHER_CLOCK_S,
-    CameraStatus,
     Cause,
     Health,
     Issue,
     Level,
-    NodeStatus,
     check_health,
     check_node_health,
 )
 from mirror_depth_ros.ros.diagnostics.statistics import STAGES, LatencyStats
+from mirror_depth_ros.ros.diagnostics.status import CameraStatus, NodeStatus
 
 _PERIOD_S = 1.0
 # Of what has no value, as yet or at all. Not 0, which would be one.
@@ -67,9 +67,9 @@ class Diagnostics:
         self._timer.cancel()
 
     def _report(self) -> None:
+        """Publish how node and cameras are, and log what is wrong."""
         try:
-            node = self._observe()
-            statuses = []
+            node, statuses = self._observe(), []
             for stream, log in self._logs.items():
                 camera = stream.observe(node)
                 health = check_health(camera)
@@ -77,9 +77,7 @@ class Diagnostics:
                 for issue in log.choose(health.issues, time.monotonic()):
                     stream.logger.warning(issue.message)
             if any(stream.name for stream in self._logs):
-                health = check_node_health(node, len(self._logs))
-                values = node_values(node)
-                statuses.insert(0, _message(f'{node.name}: depth', health, node.device, values))
+                statuses.insert(0, _node_message(node, len(statuses)))
             message = DiagnosticArray(status=statuses)
             message.header.stamp = self._node.get_clock().now().to_msg()
             self._publisher.publish(message)
@@ -97,8 +95,7 @@ class IssueLog:
 
     def __init__(self) -> None:
         #: When an issue is due again, and the interval after that [s].
-        self._next: dict[tuple[Cause, str], tuple[float, float]] = {}
-        self._said: set[tuple[Cause, str]] = set()
+        self._next: dict[tuple[Level, Cause, str], tuple[float, float]] = {}
 
     def choose(self, issues: Iterable[Issue], now_s: float) -> list[Issue]:
         """Return those to log now.
@@ -106,34 +103,34 @@ class IssueLog:
         :param issues: all that there are; one that is missing is over.
         :param now_s: of a monotonic clock [s].
         """
-        current = {(i.cause, i.topic): i for i in issues if i.cause not in _NOT_LOGGED}
-        self._next = {key: due for key, due in self._next.items() if key in current}
-        return [issue for key, issue in current.items() if self._is_due(key, issue, now_s)]
-
-    def _is_due(self, key: tuple[Cause, str], issue: Issue, now_s: float) -> bool:
-        if issue.level == Level.OK:
-            is_new = key not in self._said
-            self._said.add(key)
-            return is_new
-        due_s, interval_s = self._next.get(key, (now_s, _FIRST_INTERVAL_S))
-        if now_s < due_s:
-            return False
-        self._next[key] = (now_s + interval_s, 2 * interval_s)
-        return True
+        current = {(i.level, i.cause, i.topic): i for i in issues if i.cause not in _NOT_LOGGED}
+        self._next = {
+            key: due for key, due in self._next.items() if key in current or key[0] == Level.OK
+        }
+        chosen = []
+        for key, issue in current.items():
+            due_s, interval_s = self._next.get(key, (now_s, _FIRST_INTERVAL_S))
+            if now_s >= due_s:
+                again_s = math.inf if issue.level == Level.OK else now_s + interval_s
+                self._next[key] = (again_s, 2 * interval_s)
+                chosen.append(issue)
+        return chosen
 
 
-# Messages
+def _node_message(node: NodeStatus, n_cameras: int) -> DiagnosticStatus:
+    health = check_node_health(node, n_cameras)
+    return _message(f'{node.name}: depth', health, node.device, node_values(node))
 
 
 def _camera_message(camera: CameraStatus, health: Health) -> DiagnosticStatus:
     """Return the message of a camera; where it is the only one, with all that is the node's."""
-    latest = camera.statistics.latest
-    if latest is not None and latest.frame_id:
-        hardware_id = latest.frame_id
-    else:  # by its topic until an image says it
-        hardware_id = '' if camera.image is None else camera.image.topic
-    values = camera_values(camera) if camera.name else all_values(camera)
-    return _message(f'{camera.node.name}: {camera.name or "depth"}', health, hardware_id, values)
+    latest, name, values = camera.statistics.latest, camera.name, camera_values(camera)
+    hardware_id = '' if latest is None else latest.frame_id
+    if not hardware_id and camera.image is not None:
+        hardware_id = camera.image.topic
+    if not name:
+        name, values = 'depth', node_values(camera.node) | values
+    return _message(f'{camera.node.name}: {name}', health, hardware_id, values)
 
 
 def _message(
@@ -153,14 +150,18 @@ def _message(
 # Figures by name, in the order of reading; the names are always the same
 
 
-def all_values(camera: CameraStatus) -> dict[str, str]:
-    """Return those of a node with one camera."""
-    return _model_values(camera.node) | camera_values(camera) | _memory_values(camera.node)
-
-
 def node_values(node: NodeStatus) -> dict[str, str]:
     """Return those that are the same for all cameras of a node."""
-    return _model_values(node) | _memory_values(node)
+    values = {
+        'state': node.state,
+        'model': node.model,
+        'device': node.device + ' (no GPU found)' * node.lacks_gpu,
+        'precision': node.precision,
+        'backend': node.backend,
+    }
+    for name, n_bytes in (('resident', node.resident_bytes), ('GPU', node.gpu_bytes)):
+        values[f'{name} memory [MB]'] = '' if n_bytes is None else f'{n_bytes / 1e6:.1f}'
+    return {name: value or _UNKNOWN for name, value in values.items()}
 
 
 def camera_values(camera: CameraStatus) -> dict[str, str]:
@@ -180,38 +181,18 @@ def camera_values(camera: CameraStatus) -> dict[str, str]:
         'input rate [Hz]': f'{statistics.input_hz:.2f}',
         'output rate [Hz]': f'{statistics.output_hz:.2f}',
     }
-    for stage in (*STAGES, 'total'):
-        values |= _milliseconds(stage, statistics.durations.get(stage))
-    values |= _milliseconds('image age when it comes', _credible(statistics.arrival_age))
-    values |= _milliseconds('image age when depth goes out', _credible(statistics.publishing_age))
+    times = {stage: statistics.durations.get(stage) for stage in (*STAGES, 'total')}
+    times['image age when it comes'] = _credible(statistics.arrival_age)
+    times['image age when depth goes out'] = _credible(statistics.publishing_age)
+    for name, stats in times.items():
+        for p in ('p50', 'p95'):
+            known = _UNKNOWN if stats is None else f'{1e3 * getattr(stats, p):.2f}'
+            values[f'{name}, {p} [ms]'] = known
     values['values of 16-bit images fill'] = camera.grey_levels or 'none came'
-    skips = statistics.skips
-    values['last skipped because'] = 'none was' if skips is None else skips.reason
+    values['last skipped because'] = statistics.skip_reason or 'none was'
     return values
-
-
-def _model_values(node: NodeStatus) -> dict[str, str]:
-    return {
-        'state': node.state,
-        'model': node.model or _UNKNOWN,
-        'device': (node.device or _UNKNOWN) + ' (no GPU found)' * node.lacks_gpu,
-        'precision': node.precision or _UNKNOWN,
-        'backend': node.backend or _UNKNOWN,
-    }
-
-
-def _memory_values(node: NodeStatus) -> dict[str, str]:
-    memory = {'resident memory [MB]': node.resident_bytes, 'GPU memory [MB]': node.gpu_bytes}
-    return {k: _UNKNOWN if n is None else f'{n / 1e6:.1f}' for k, n in memory.items()}
 
 
 def _credible(age: LatencyStats | None) -> LatencyStats | None:
     """Leave out what is no age, but the difference of two clocks."""
     return None if age is None or abs(age.p50) > OTHER_CLOCK_S else age
-
-
-def _milliseconds(name: str, stats: LatencyStats | None) -> dict[str, str]:
-    return {
-        f'{name}, {p} [ms]': _UNKNOWN if stats is None else f'{1e3 * getattr(stats, p):.2f}'
-        for p in ('p50', 'p95')
-    }

@@ -193,3 +193,7 @@ def test_the_built_in_model_has_its_file_and_needs_no_export(
     expected = by_torch.estimate(image, 200.0)
     np.testing.assert_allclose(by_file.estimate(image, 200.0), expected, rtol=1e-3)
     assert np.abs(chosen.estimate(image, 200.0) / expected - 1).mean() < 0.02
+    _, sure = by_torch.estimate(image, 200.0, with_confidence=True)
+    for estimator, tolerance in ((by_file, 1e-3), (chosen, 0.1)):
+        _, confidence = estimator.estimate(image, 200.0, with_confidence=True)
+        np.testing.assert_allclose(confidence, sure, atol=tolerance)

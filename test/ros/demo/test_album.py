@@ -70,7 +70,7 @@ def test_a_full_disk_is_a_clear_error(photographs, tmp_path, monkeypatch):
         Album(photographs, tmp_path) as album,
         pytest.raises(OSError, match='could not put a frame aside in .*No space left.*free space'),
     ):
-        album.add(0, parts(1.0), latency_ms=1.0)
+        album.add(album.find(picture(1)), parts(1.0), latency_ms=1.0)
     assert not list(tmp_path.glob('.recording-*'))
 
 
@@ -87,8 +87,8 @@ def test_figures_reach_as_far_as_the_frames_domain_or_as_told(tmp_path):
     for max_depth, expected in ((0.0, [None, 0.25]), (30.0, [0.25, 0.25])):
         frames = FrameFolder(tmp_path / 'frames')
         with Album(frames, tmp_path, max_depth=max_depth) as album:
-            for index in range(2):
-                album.add(index, parts(25.0), latency_ms=1.0)
+            for value in (1, 2):
+                album.add(album.find(picture(value)), parts(25.0), latency_ms=1.0)
             groups = album.write({})['groups']
         assert [group['name'] for group in groups] == ['indoor', 'outdoor']
         assert [group['abs_rel'] for group in groups] == expected

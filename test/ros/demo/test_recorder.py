@@ -32,6 +32,7 @@ def load_flat_world(model, **_):
         precision='fp32',
         backend='torch',
         notice='',
+        has_confidence=False,
     )
 
 

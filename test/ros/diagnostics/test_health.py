@@ -5,11 +5,10 @@ import pytest
 from mirror_depth_ros.ros.diagnostics.health import (
     LATE_S,
     OTHER_CLOCK_S,
-    CameraStatus,
+    SILENCE_S,
     Cause,
     Health,
     Level,
-    NodeStatus,
     check_health,
     check_node_health,
 )
@@ -17,11 +16,11 @@ from mirror_depth_ros.ros.diagnostics.statistics import (
     Counts,
     LatencyStats,
     LatestImage,
-    Skips,
     Statistics,
 )
-from mirror_depth_ros.ros.diagnostics.topic_health import (
-    SILENCE_S,
+from mirror_depth_ros.ros.diagnostics.status import (
+    CameraStatus,
+    NodeStatus,
     PublisherStatus,
     SubscriptionStatus,
 )
@@ -80,13 +79,19 @@ def without(**facts):
     return replace(SILENT, image=image, has_calibration=True)
 
 
-def losing(image, **losses):
+def losing(image, n_lost=0, n_missing=0):
     """20 images have come on this topic in the last seconds."""
-    return replace(measured(n_received=20, **losses), image=image)
+    recent = Counts(received=20, lost=n_lost)
+    return replace(measured(recent=recent, n_missing=n_missing), image=image)
 
 
-def skipping(stage, reason, *, others_pass):
-    return measured(skips=Skips(3, stage, reason, others_pass))
+def dropping(n_dropped, n_processed, **fields):
+    return measured(recent=Counts(processed=n_processed, dropped=n_dropped), **fields)
+
+
+def skipping(stage, reason, *, others_pass=False, **fields):
+    recent = Counts(skipped=3, processed=int(others_pass))
+    return measured(recent=recent, skip_stage=stage, skip_reason=reason, **fields)
 
 
 PAUSED = (
@@ -119,9 +124,7 @@ ISSUES = {
         Cause.IMAGE,
     ),
     'refused publisher': (
-        without(
-            n_publishers=1, refused_policy='reliability', reliability_forced_by='image_reliability'
-        ),
+        without(n_publishers=1, is_refused=True, reliability_forced_by='image_reliability'),
         Level.ERROR,
         'got no image on /camera/image_raw: its publisher and this node differ in QoS '
         '(reliability); set the parameter image_reliability to auto, or change the publisher',
@@ -162,7 +165,7 @@ ISSUES = {
     'all images lost': (
         replace(
             without(n_publishers=1, is_reliable=False),
-            statistics=Statistics(elapsed_s=3.0, n_lost=12),
+            statistics=Statistics(elapsed_s=3.0, recent=Counts(lost=12)),
         ),
         Level.ERROR,
         'got no image on /camera/image_raw: 12 were lost on their way; their publisher sends them '
@@ -230,7 +233,7 @@ ISSUES = {
             has_calibration=False,
             camera_info=replace(
                 INFO,
-                refused_policy='reliability',
+                is_refused=True,
                 reliability_forced_by='qos_overrides./camera/camera_info.subscription.reliability',
             ),
         ),
@@ -247,7 +250,7 @@ ISSUES = {
         Cause.CALIBRATION,
     ),
     'only malformed images': (
-        skipping('decode', 'got 3 bytes', others_pass=False),
+        skipping('decode', 'got 3 bytes'),
         Level.ERROR,
         '3 malformed images skipped in the last 5 s, the latest: got 3 bytes',
         Cause.SKIPPED,
@@ -259,20 +262,20 @@ ISSUES = {
         Cause.SKIPPED,
     ),
     'images of another aspect, compressed': (
-        skipping('calibrate', 'got 9 x 7', others_pass=False),
+        skipping('calibrate', 'got 9 x 7'),
         Level.ERROR,
         '3 images without a calibration that fits skipped in the last 5 s, the latest: got 9 x 7',
         Cause.SKIPPED,
     ),
     'failing model': (
-        skipping('estimate', 'RuntimeError: out of memory', others_pass=False),
+        skipping('estimate', 'RuntimeError: out of memory'),
         Level.ERROR,
         '3 images on which the model failed (on cpu) in the last 5 s, the latest: RuntimeError: '
         'out of memory',
         Cause.SKIPPED,
     ),
     'failing publisher': (
-        skipping('publish', 'MemoryError: ', others_pass=False),
+        skipping('publish', 'MemoryError: '),
         Level.ERROR,
         '3 images whose depth could not be published in the last 5 s, the latest: MemoryError: ',
         Cause.SKIPPED,
@@ -315,7 +318,7 @@ ISSUES = {
         Cause.LATE,
     ),
     'slow for want of a GPU': (
-        measured(dropped_ratio=0.5, output_hz=5.0),
+        dropping(5, 5, output_hz=5.0),
         Level.WARN,
         'depth comes at 5.0 Hz and images at 10.0 Hz: no GPU was found, so the model runs on the '
         'CPU; install PyTorch for the GPU, or let the camera send fewer images',
@@ -323,7 +326,7 @@ ISSUES = {
     ),
     'skipped a moment ago, and none since': (
         replace(
-            measured(skips=Skips(2, 'calibrate', UNCALIBRATED, False), since_image_s=4.0),
+            skipping('calibrate', UNCALIBRATED, since_image_s=4.0),
             calibration_error=UNCALIBRATED,
         ),
         Level.ERROR,
@@ -445,18 +448,18 @@ ACTIVITIES = {
     'a few images lost': (losing(LOSSY, n_lost=1), 'depth comes at 10.0 Hz'),
     'images given up by a busy process': (losing(LOSSY, n_missing=30), 'depth comes at 10.0 Hz'),
     'nearly late': (aged(LATE_S), 'depth comes at 10.0 Hz'),
-    'an image now and then too many': (measured(dropped_ratio=0.2), 'depth comes at 10.0 Hz'),
+    'an image now and then too many': (dropping(2, 8), 'depth comes at 10.0 Hz'),
     'a CPU that is wanted': (
-        replace(measured(dropped_ratio=0.5), node=replace(NODE, device_wanted='cpu')),
+        replace(dropping(5, 5), node=replace(NODE, device_wanted='cpu')),
         'depth comes at 10.0 Hz',
     ),
     'a slow GPU': (
-        replace(measured(dropped_ratio=0.5), node=replace(NODE, device='cuda')),
+        replace(dropping(5, 5), node=replace(NODE, device='cuda')),
         'depth comes at 10.0 Hz',
     ),
     'a model at work': (measured(busy_s=2.9), 'depth comes at 10.0 Hz'),
     'a first image at work': (
-        measured(dropped_ratio=0.9, output_hz=0.0, durations={}),
+        dropping(9, 1, output_hz=0.0, durations={}),
         'waiting for depth',
     ),
 }
@@ -472,7 +475,7 @@ def test_where_nothing_is_wrong_the_message_says_what_is_done(status, message):
 @pytest.mark.parametrize(
     'facts',
     [
-        {'n_publishers': 1, 'refused_policy': 'reliability'},
+        {'n_publishers': 1, 'is_refused': True},
         {'other_types': ('sensor_msgs/msg/PointCloud2',)},
     ],
 )
@@ -501,23 +504,17 @@ def test_the_gravest_comes_first_and_then_the_way_of_an_image():
     causes = [issue.cause for issue in health.issues]
     assert causes == [Cause.IMAGE, Cause.CAMERA_INFO, Cause.OUTPUT, Cause.PAUSED]
     assert health.message == health.issues[0].message
-    late_and_malformed = replace(
-        aged(2.0).statistics, skips=Skips(1, 'decode', 'got 3 bytes', others_pass=False)
-    )
-    causes = [
-        issue.cause
-        for issue in check_health(replace(WORKING, statistics=late_and_malformed)).issues
-    ]
+    late = LatencyStats(2.0, 2.0)
+    late_and_malformed = skipping('decode', 'got 3 bytes', arrival_age=late)
+    causes = [issue.cause for issue in check_health(late_and_malformed).issues]
     assert causes == [Cause.SKIPPED, Cause.LATE]
 
 
 def test_a_malformed_image_is_not_held_against_the_calibration():
-    skips = Skips(1, 'decode', 'got 3 bytes', others_pass=False)
-    status = replace(measured(skips=skips), calibration_error='got 9 x 0')
+    status = replace(skipping('decode', 'got 3 bytes'), calibration_error='got 9 x 0')
     assert [issue.cause for issue in check_health(status).issues] == [Cause.SKIPPED]
     # What was skipped for the calibration is not said twice.
-    skips = Skips(1, 'calibrate', UNCALIBRATED, others_pass=False)
-    status = replace(measured(skips=skips), calibration_error=UNCALIBRATED)
+    status = replace(skipping('calibrate', UNCALIBRATED), calibration_error=UNCALIBRATED)
     assert [issue.cause for issue in check_health(status).issues] == [Cause.CALIBRATION]
 
 

@@ -62,7 +62,9 @@ def plain_transport(monkeypatch):
 def test_lost_images_are_told_with_the_remedy(
     plain_transport, ros_context, run_program, offered, asked, remedy
 ):
-    stand_in = SimpleNamespace(device='cpu', precision='fp32', backend='torch', notice='')
+    stand_in = SimpleNamespace(
+        device='cpu', precision='fp32', backend='torch', notice='', has_confidence=False
+    )
     node = DepthNode(
         load_estimator=lambda *_, **__: stand_in,
         context=ros_context,

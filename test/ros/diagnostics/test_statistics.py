@@ -4,11 +4,10 @@ import pytest
 
 from mirror_depth_ros.ros.diagnostics.statistics import (
     WINDOW_S,
+    Counts,
     LatencyStats,
     LatestImage,
     Measurements,
-    Skips,
-    Stopwatch,
 )
 
 SECOND = 1_000_000_000
@@ -19,57 +18,67 @@ def image(stamp_s, clock_s, **fields):
     return LatestImage(round(stamp_s * SECOND), round(clock_s * SECOND), **fields)
 
 
-def test_before_any_image_nothing_is_known():
-    statistics = Measurements(started_s=10.0).summarise(12.5)
+@pytest.fixture
+def at():
+    """Return a function that sets the clock and returns measurements that began at 0 s."""
+    clock = [0.0]
+    measurements = Measurements(clock=lambda: clock[0])
+
+    def set_clock(now_s):
+        clock[0] = now_s
+        return measurements
+
+    return set_clock
+
+
+def test_before_any_image_nothing_is_known(at):
+    statistics = at(2.5).summarise()
     assert statistics.elapsed_s == 2.5
     assert (statistics.since_image_s, statistics.busy_s, statistics.latest) == (None, None, None)
-    assert (statistics.input_hz, statistics.output_hz, statistics.dropped_ratio) == (0.0, 0.0, 0.0)
-    assert (statistics.arrival_age, statistics.publishing_age, statistics.skips) == (
-        None,
-        None,
-        None,
-    )
+    assert (statistics.input_hz, statistics.output_hz, statistics.n_missing) == (0.0, 0.0, 0)
+    assert (statistics.arrival_age, statistics.publishing_age) == (None, None)
+    assert (statistics.skip_stage, statistics.skip_reason) == ('', '')
+    assert statistics.counts == statistics.recent == Counts()
     assert statistics.durations == {}
 
 
-def test_every_fate_of_an_image_is_counted():
-    measurements = Measurements(started_s=0.0)
+def test_every_fate_of_an_image_is_counted(at):
     for _ in range(6):
-        measurements.receive(1.0, UNKNOWN)
-    measurements.drop(1.0)
-    measurements.ignore()
-    measurements.skip(1.0, stage='decode', reason='too short')
+        at(1.0).receive(UNKNOWN)
+    at(1.0).drop()
+    at(1.0).ignore()
+    at(1.0).skip(stage='decode', reason='too short')
     for seconds in (0.25, 0.5):
-        measurements.process(1.0, {'decode': 0.25, 'estimate': seconds}, stamp_ns=0, clock_ns=0)
-    counts = measurements.counts
+        at(1.0).process({'decode': 0.25, 'estimate': seconds}, stamp_ns=0, clock_ns=0)
+    counts = at(1.0).counts
     assert (counts.received, counts.dropped, counts.ignored) == (6, 1, 1)
     assert (counts.skipped, counts.processed) == (1, 2)
-    assert counts.working_s == 1.25  # 0.25 + 0.25 + 0.25 + 0.5
-    measurements.ignore()
+    assert at(1.0).working_s == 1.25  # 0.25 + 0.25 + 0.25 + 0.5
+    at(1.0).ignore()
     assert counts.ignored == 1  # a copy: it stays what it was
+    at(1.0).leave_out()
+    assert at(1.0).counts.ignored == 3
 
 
-def test_rates_are_those_between_the_images_of_the_window():
-    measurements = Measurements(started_s=0.0)
+def test_rates_are_those_between_the_images_of_the_window(at):
     for i in range(21):
-        measurements.receive(0.5 * i, UNKNOWN)  # 0.0, 0.5, ..., 10.0 s: 2 Hz
+        at(0.5 * i).receive(UNKNOWN)  # 0.0, 0.5, ..., 10.0 s: 2 Hz
     for now_s in (6.0, 8.0, 10.0):
-        measurements.process(now_s, {}, stamp_ns=0, clock_ns=0)
-    statistics = measurements.summarise(10.2)
+        at(now_s).process({}, stamp_ns=0, clock_ns=0)
+    statistics = at(10.2).summarise()
     assert (statistics.input_hz, statistics.output_hz) == (2.0, 0.5)
     assert statistics.since_image_s == pytest.approx(0.2)
-    assert measurements.summarise(14.0).input_hz == 2.0  # at 9.0, 9.5 and 10.0
-    later = measurements.summarise(16.0)
+    assert at(14.0).summarise().input_hz == 2.0  # at 9.0, 9.5 and 10.0
+    later = at(16.0).summarise()
     assert (later.input_hz, later.output_hz, later.since_image_s) == (0.0, 0.0, 6.0)
 
 
-def test_percentiles_are_of_the_window_for_each_stage_and_for_all():
-    measurements = Measurements(started_s=0.0)
-    measurements.process(1.0, {'decode': 9.0}, stamp_ns=0, clock_ns=0)
+def test_percentiles_are_of_the_window_for_each_stage_and_for_all(at):
+    at(1.0).process({'decode': 9.0}, stamp_ns=0, clock_ns=0)
     for i in range(1, 6):  # decoding takes 1 to 5 s, estimating twice as long
         stages = {'decode': float(i), 'estimate': 2.0 * i}
-        measurements.process(1.5 + WINDOW_S, stages, stamp_ns=0, clock_ns=0)
-    durations = measurements.summarise(1.5 + WINDOW_S).durations
+        at(1.5 + WINDOW_S).process(stages, stamp_ns=0, clock_ns=0)
+    durations = at(1.5 + WINDOW_S).summarise().durations
     assert durations == {
         'decode': LatencyStats(3.0, 4.8),  # p95 of 1 to 5: 1 + 0.95 * 4
         'estimate': LatencyStats(6.0, pytest.approx(9.6)),
@@ -77,143 +86,129 @@ def test_percentiles_are_of_the_window_for_each_stage_and_for_all():
     }
 
 
-def test_ages_are_those_of_images_with_stamps():
-    measurements = Measurements(started_s=0.0)
-    measurements.receive(1.0, image(100.0, 100.25))
-    measurements.receive(1.1, image(100.0, 100.75, frame_id='cam', size=(9, 7)))
-    measurements.process(1.2, {}, stamp_ns=100 * SECOND, clock_ns=101 * SECOND)
-    measurements.process(1.3, {}, stamp_ns=0, clock_ns=101 * SECOND)
-    statistics = measurements.summarise(1.5)
+def test_ages_are_those_of_images_with_stamps(at):
+    at(1.0).receive(image(100.0, 100.25))
+    at(1.1).receive(image(100.0, 100.75, frame_id='cam', size=(9, 7)))
+    at(1.2).process({}, stamp_ns=100 * SECOND, clock_ns=101 * SECOND)
+    at(1.3).process({}, stamp_ns=0, clock_ns=101 * SECOND)
+    statistics = at(1.5).summarise()
     assert statistics.arrival_age == LatencyStats(0.5, pytest.approx(0.725))  # 0.25 + 0.95 * 0.5
     assert statistics.publishing_age == LatencyStats(1.0, 1.0)
     assert (statistics.latest.frame_id, statistics.latest.size) == ('cam', (9, 7))
 
 
 @pytest.mark.parametrize(('stamp_s', 'clock_s'), [(0, 5), (5, 0), (0, 0)])
-def test_an_age_without_stamp_or_clock_is_unknown(stamp_s, clock_s):
-    measurements = Measurements(started_s=0.0)
-    measurements.receive(1.0, image(stamp_s, clock_s))
-    assert measurements.summarise(1.0).arrival_age is None
+def test_an_age_without_stamp_or_clock_is_unknown(at, stamp_s, clock_s):
+    at(1.0).receive(image(stamp_s, clock_s))
+    assert at(1.0).summarise().arrival_age is None
 
 
-def test_skips_are_those_of_the_window_with_the_latest_reason():
-    measurements = Measurements(started_s=0.0)
-    measurements.skip(1.0, stage='decode', reason='first')
-    measurements.skip(3.0, stage='decode', reason='second')
-    measurements.skip(4.0, stage='estimate', reason='third')
-    expected = Skips(3, 'estimate', 'third', others_pass=False)
-    assert measurements.summarise(5.0).skips == expected
-    measurements.process(7.0, {}, stamp_ns=0, clock_ns=0)
-    assert measurements.summarise(7.0).skips == Skips(2, 'estimate', 'third', others_pass=True)
-    assert measurements.summarise(9.5).skips is None
+def skips(at, now_s):
+    statistics = at(now_s).summarise()
+    return statistics.recent.skipped, statistics.skip_stage, statistics.skip_reason
 
 
-def test_the_dropped_ratio_leaves_out_what_was_not_wanted():
-    measurements = Measurements(started_s=0.0)
-    for _ in range(3):
-        measurements.drop(1.0)
-        measurements.ignore()
-    measurements.process(1.0, {}, stamp_ns=0, clock_ns=0)
-    assert measurements.summarise(1.0).dropped_ratio == 0.75  # 3 of 4
-    assert measurements.summarise(9.0).dropped_ratio == 0.0
+def test_skips_are_those_of_the_window_with_the_latest_reason(at):
+    at(1.0).skip(stage='decode', reason='first')
+    at(3.0).skip(stage='decode', reason='second')
+    at(4.0).skip(stage='estimate', reason='third')
+    assert skips(at, 5.0) == (3, 'estimate', 'third')
+    assert skips(at, 7.0) == (2, 'estimate', 'third')
+    assert skips(at, 9.5) == (0, '', '')
+
+
+def test_recent_counts_are_those_of_the_window(at):
+    for now_s in (1.0, 2.0, 3.0):
+        at(now_s).drop()
+        at(now_s).ignore()
+        at(now_s).lose(4)
+    at(3.0).process({}, stamp_ns=0, clock_ns=0)
+    every = Counts(dropped=3, ignored=3, lost=12, processed=1)
+    assert at(6.0).summarise().recent == every
+    statistics = at(6.5).summarise()  # without what was at 1.0 s
+    assert statistics.counts == every
+    assert statistics.recent == Counts(dropped=2, ignored=2, lost=8, processed=1)
+    assert at(9.0).summarise().recent == Counts()
 
 
 @pytest.mark.parametrize(
     'end',
     [
         lambda m: m.ignore(),
-        lambda m: m.skip(3.0, stage='decode', reason=''),
-        lambda m: m.process(3.0, {}, stamp_ns=0, clock_ns=0),
+        lambda m: m.skip(stage='decode', reason=''),
+        lambda m: m.process({}, stamp_ns=0, clock_ns=0),
     ],
 )
-def test_an_image_is_at_work_until_something_became_of_it(end):
-    measurements = Measurements(started_s=0.0)
-    measurements.begin(1.0)
-    assert measurements.summarise(3.5).busy_s == 2.5
-    end(measurements)
-    assert measurements.summarise(3.5).busy_s is None
+def test_an_image_is_at_work_until_something_became_of_it(at, end):
+    at(1.0).begin()
+    assert at(3.5).summarise().busy_s == 2.5
+    end(at(3.0))
+    assert at(3.5).summarise().busy_s is None
 
 
-def test_memory_is_bounded_and_counts_go_on():
-    measurements = Measurements(started_s=0.0)
+def test_an_image_at_work_stays_so_while_others_give_way(at):
+    at(1.0).begin()
+    at(2.0).drop()
+    at(2.0).leave_out()
+    assert at(3.5).summarise().busy_s == 2.5
+
+
+def test_memory_is_bounded_and_counts_go_on(at):
     for i in range(1500):
-        measurements.receive(i / 1000, UNKNOWN)
-    assert measurements.counts.received == 1500
-    assert measurements.summarise(1.5).input_hz == pytest.approx(1000)
+        at(i / 1000).receive(UNKNOWN)
+    assert at(1.5).counts.received == 1500
+    assert at(1.5).summarise().input_hz == pytest.approx(1000)
 
 
-def test_threads_may_record_at_once():
-    measurements = Measurements(started_s=0.0)
+def test_threads_may_record_at_once(at):
 
     def record():
         for i in range(500):
-            measurements.receive(1.0, UNKNOWN)
-            measurements.process(1.0, {'decode': 1.0}, stamp_ns=0, clock_ns=0)
+            at(1.0).receive(UNKNOWN)
+            at(1.0).process({'decode': 1.0}, stamp_ns=0, clock_ns=0)
             if i % 20 == 0:  # sorting takes long
-                measurements.summarise(1.0)
+                at(1.0).summarise()
 
     threads = [threading.Thread(target=record) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    counts = measurements.counts
-    assert (counts.received, counts.processed, counts.working_s) == (1500, 1500, 1500.0)
+    counts = at(1.0).counts
+    assert (counts.received, counts.processed, at(1.0).working_s) == (1500, 1500, 1500.0)
 
 
-def test_a_stopwatch_times_stages_and_knows_the_one_at_work():
-    stopwatch = Stopwatch(iter([1.0, 1.5, 3.5]).__next__)
-    stopwatch.start('decode')
-    assert (stopwatch.stage, stopwatch.durations) == ('decode', {})
-    stopwatch.start('estimate')
-    assert stopwatch.stage == 'estimate'
-    stopwatch.stop()
-    assert stopwatch.durations == {'decode': 0.5, 'estimate': 2.0}
+def losses(at, now_s):
+    statistics = at(now_s).summarise()
+    return statistics.recent.received, statistics.recent.lost, statistics.n_missing
 
 
-def test_between_stop_and_start_no_stage_runs():
-    times = iter([1.0, 1.5, 1.75, 5.0, 7.0])
-    stopwatch = Stopwatch(clock=lambda: next(times))
-    stopwatch.start('decode')
-    stopwatch.start('calibrate')
-    stopwatch.stop()  # and then the images of other cameras have their turn
-    stopwatch.start('estimate')
-    stopwatch.stop()
-    assert stopwatch.durations == {'decode': 0.5, 'calibrate': 0.25, 'estimate': 2.0}
-    assert stopwatch.stage == 'estimate'
-
-
-def losses(measurements, now_s):
-    statistics = measurements.summarise(now_s)
-    return statistics.n_received, statistics.n_lost, statistics.n_missing
-
-
-def test_images_that_do_not_come_are_counted():
-    measurements = Measurements(started_s=0.0)
-    measurements.lose(1.0, 2)
+def test_images_that_do_not_come_are_counted(at):
+    at(1.0).lose(2)
     for second in range(10, 20):
-        measurements.announce(second, second * SECOND)
+        at(second).announce(second * SECOND)
         if second not in (12, 13, 19):  # the image of 19 may be on its way
-            measurements.receive(second, image(second, second))
-    measurements.lose(19.0, 3)
+            at(second).receive(image(second, second))
+    at(19.0).lose(3)
     # Of the last 5 s: 15, 16, 17, 18 have come.
-    assert losses(measurements, 19.5) == (4, 3, 0)
-    assert measurements.counts.lost == 5
-    measurements = Measurements(started_s=0.0)
+    assert losses(at, 19.5) == (4, 3, 0)
+    assert at(19.5).counts.lost == 5
+
+
+def test_images_whose_camera_info_came_are_missing(at):
     for second in range(5):
-        measurements.announce(second, (100 + second) * SECOND)
-        measurements.announce(second, (100 + second) * SECOND)  # heard twice
+        at(second).announce((100 + second) * SECOND)
+        at(second).announce((100 + second) * SECOND)  # heard twice
         if second not in (1, 3):
-            measurements.receive(second, image(100 + second, 100))
-    assert losses(measurements, 4.0) == (3, 0, 2)
-    assert losses(measurements, 10.0) == (0, 0, 0)
+            at(second).receive(image(100 + second, 100))
+    assert losses(at, 4.0) == (3, 0, 2)
+    assert losses(at, 10.0) == (0, 0, 0)
 
 
-def test_nothing_is_missing_where_the_two_are_not_stamped_alike():
-    measurements = Measurements(started_s=0.0)
+def test_nothing_is_missing_where_the_two_are_not_stamped_alike(at):
     for second in range(5):
-        measurements.announce(second, (100 + second) * SECOND)
-        measurements.receive(second, image(100.5 + second, 100))
-        measurements.announce(second, 0)
-        measurements.receive(second, UNKNOWN)
-    assert losses(measurements, 4.0) == (10, 0, 0)
+        at(second).announce((100 + second) * SECOND)
+        at(second).receive(image(100.5 + second, 100))
+        at(second).announce(0)
+        at(second).receive(UNKNOWN)
+    assert losses(at, 4.0) == (10, 0, 0)

@@ -46,6 +46,7 @@ class Bench:
             precision='fp32',
             backend='torch',
             notice='',
+            has_confidence=False,
             estimate_batch=lambda *batch: list(map(estimate, *batch)),
         )
         #: Offset of the stamps from the system's clock, and changes to the messages.
