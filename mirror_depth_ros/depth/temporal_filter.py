@@ -53,6 +53,8 @@ MAX_GAP_S = 1.0
 # Below this mean agreement of the pixels seen before, or this share of pixels that look the same,
 # it is another scene, or not where the pose says. In videos with true poses, it was 0.60 to 0.98.
 _MIN_AGREEMENT, _MIN_SAME = 0.5, 0.1
+# Rounding must not take a camera that stands still out of its own picture [pixels].
+_ROUNDING_PX = 0.01
 # Of one image, so that one of little confidence all over still counts by 1/13.
 _MIN_CONFIDENCE = 0.25
 # A picture stands still if fewer than this share of the grid change by more than so many grey
@@ -199,8 +201,8 @@ def _move(last: _View, new: _View, turn: NDArray[np.float64], shift: NDArray[np.
     points = back_project(new.depth, camera.rays).reshape(-1, 3) @ turn.T + shift
     points[~(points[:, 2] > 0)] = np.nan  # behind the last view
     pixels = camera.project(points).astype(np.float32)
-    last_edge = [camera.width - 0.5, camera.height - 0.5]
-    outside = ~((pixels >= -0.5) & (pixels <= last_edge)).all(axis=1)
+    corner = np.array([camera.width - 1, camera.height - 1])
+    outside = ~(np.abs(pixels - corner / 2) <= corner / 2 + _ROUNDING_PX).all(axis=1)
     points[outside], pixels[outside] = np.nan, 0
     u, v = np.ascontiguousarray(pixels.T).reshape(2, *new.depth.shape)
 
