@@ -199,6 +199,8 @@ class FrameWorker:
 
     def _wants_confidence(self, frames: Mapping[CameraStream, Frame]) -> bool:
         """Return whether something is made of confidence, and the model has it."""
+        if self._motion is not None and self._estimator.has_confidence:
+            return True  # the temporal filter weighs depth by it
         wanting = [c for c, frame in frames.items() if c.wants_confidence(frame.parameters)]
         if wanting and not self._estimator.has_confidence:
             wanting[0].logger.warning(
@@ -209,9 +211,10 @@ class FrameWorker:
 
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
         with timed('publish', frame):
-            frame.ranged, frame.depth = publishable(
-                self._steadied(camera, frame), frame.parameters, frame.confidence
-            )
+            estimated = frame.estimated
+            if frame.parameters.temporal_filter != 'off':
+                estimated = self._steadied(camera, frame)
+            frame.ranged, frame.depth = publishable(estimated, frame.parameters, frame.confidence)
             comes_late = self._estimator.has_confidence and frame.confidence is None
             for publisher in camera.wanted_outputs():
                 if comes_late and publisher.output.uses_confidence(frame.parameters):
@@ -228,9 +231,10 @@ class FrameWorker:
             _announce(camera, frame)
 
     def _steadied(self, camera: CameraStream, frame: Frame) -> NDArray[np.float32]:
-        """Return an image's depth, fused with that of the camera's last ones if asked for."""
-        if frame.parameters.temporal_filter == 'off':
-            return frame.estimated
+        """Return an image's depth, fused with that of the camera's last ones.
+
+        Before it is scaled and marked: marks are to fit what is published.
+        """
         pose = None if self._motion is None else self._motion.find_pose(frame.header)
         return camera.temporal_filter.update(
             frame.estimated,

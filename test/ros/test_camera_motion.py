@@ -123,6 +123,16 @@ def test_the_node_steadies_what_it_publishes(make_camera_bench, mode: str) -> No
     np.testing.assert_allclose(depth[40:], 2.0, rtol=1e-5)
 
 
+def test_what_is_fused_is_weighed_by_confidence(make_camera_bench) -> None:
+    confidence = np.ones((49, 65), np.float32)
+    bench = make_camera_bench(
+        CAMERA, flickering(), confidence=confidence, temporal_filter='motion'
+    )
+    bench.wait_active()
+    second_depth(bench)
+    assert bench.asked == [True, True]
+
+
 @pytest.mark.parametrize('mode', ['scale', 'motion'])
 def test_without_poses_the_node_smooths_the_scale(make_camera_bench, mode: str) -> None:
     scales = iter([2.0, 2.4])
