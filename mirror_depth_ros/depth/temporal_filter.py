@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from mirror_depth_ros.depth.camera import CameraModel, back_project
 
 #: How far from the common scale log depth agrees at all: 0.6 is a factor of 1.8. Half of it counts
-#: by 0.56. In rendered videos 0.2 left 1.4 times as much flicker.
+#: by 0.56. With 0.2, 1.2 to 1.5 times as much flicker was left.
 TOLERANCE = 0.6
 #: The same for grey levels, of 256, after the median change of all: exposure is no motion.
 GREY_TOLERANCE = 60.0
@@ -51,7 +51,7 @@ GRID_SIZE = 80
 MAX_GAP_S = 1.0
 
 # Below this mean agreement of the pixels seen before, or this share of pixels that look the same,
-# it is another scene, or not where the pose says. In videos with true poses, it was 0.60 to 0.98.
+# it is another scene, or not where the pose says. In videos with true poses, it was 0.60 and more.
 _MIN_AGREEMENT, _MIN_SAME = 0.5, 0.1
 # Rounding must not take a camera that stands still out of its own picture [pixels].
 _ROUNDING_PX = 0.01
