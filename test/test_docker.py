@@ -157,6 +157,8 @@ def test_the_script_installs_what_the_readme_says(
     packages = set(by_hand.replace("'", '').split())
     assert packages <= {*torch.split(), *others.split()}
     (skipped,) = (call.split('--skip-keys ')[1].split() for call in calls if '--skip' in call)
+    (skipped_by_hand,) = re.findall("--skip-keys '(.*?)'", readme)
+    assert skipped == skipped_by_hand.split()
     manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
     assert set(skipped) <= {element.text for element in manifest.iter('exec_depend')}
     installed = {*torch.split(), *others.split()}

@@ -48,6 +48,12 @@ def pack_cloud(
             f'got confidence of shape {confidence.shape} for depth of shape {depth.shape}, '
             'expected the same; thin out both or neither'
         )
+    expected = (height, width, 4 if confidence is None else 5)
+    if out.shape != expected:  # to which OpenCV would write nothing, and say nothing
+        raise ValueError(
+            f'got memory of shape {out.shape} for a cloud of shape {expected}, expected the same; '
+            'make room for confidence where it is given'
+        )
     # A strip of planes stays in the cache until OpenCV interleaves it into the cloud. Each plane
     # is one stretch of memory, on which NumPy is several times as fast as on every fourth.
     rows = max(1, _STRIP_PIXELS // width)

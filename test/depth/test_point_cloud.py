@@ -112,6 +112,14 @@ def test_confidence_of_another_size_is_refused(depth, rgb):
         pack_cloud(depth, CAMERA.rays, rgb, confidence=depth[::2, ::2], out=points)
 
 
+@pytest.mark.parametrize(('n_fields', 'has_confidence'), [(4, True), (5, False)])
+def test_a_cloud_without_room_for_what_is_given_is_refused(depth, rgb, n_fields, has_confidence):
+    points = np.empty((H, W, n_fields), np.float32)
+    confidence = depth if has_confidence else None
+    with pytest.raises(ValueError, match=rf'got memory of shape \(3, 5, {n_fields}\) for a cloud'):
+        pack_cloud(depth, CAMERA.rays, rgb, confidence=confidence, out=points)
+
+
 def test_an_image_of_another_size_is_refused(depth, rgb):
     with pytest.raises(ValueError, match=r'got an image of shape \(5, 3, 3\) for depth of shape'):
         cloud(depth, np.zeros((H, W, 2), np.float32), rgb.swapaxes(0, 1))

@@ -44,10 +44,13 @@ BROKEN = 99
 
 
 class RedIsDepth:
-    """Takes a pixel's red for its depth in tenths of a metre; fails on images as red as BROKEN."""
+    """Takes a pixel's red for its depth in tenths of a metre, and is sure of it.
+
+    It fails on images as red as BROKEN.
+    """
 
     device, precision, backend, notice = 'cpu', 'fp32', 'torch', ''
-    has_confidence = False
+    has_confidence = True
 
     def __init__(self):
         #: What came together: sizes, focal lengths.
@@ -55,12 +58,13 @@ class RedIsDepth:
         self.may_finish = threading.Event()
         self.may_finish.set()
 
-    def estimate_batch(self, images, focal_px):
+    def estimate_batch(self, images, focal_px, *, with_confidence=False):
         self.batches.append([(rgb.shape[:2], f) for rgb, f in zip(images, focal_px)])
         assert self.may_finish.wait(PATIENCE_S)
         if any((rgb[..., 0] == BROKEN).any() for rgb in images):
             raise FloatingPointError('too red')
-        return [rgb[..., 0].astype(np.float32) / 10 for rgb in images]
+        depths = [rgb[..., 0].astype(np.float32) / 10 for rgb in images]
+        return [(d, np.ones_like(d)) for d in depths] if with_confidence else depths
 
     @property
     def sizes(self):

@@ -31,7 +31,7 @@ class Camera:
 
     @property
     def n_left_out(self):
-        return self.measurements.counts.ignored
+        return self.measurements.counts.left_out
 
 
 class BusyWorker(FrameWorker):

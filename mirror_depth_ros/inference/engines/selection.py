@@ -20,6 +20,7 @@ from mirror_depth_ros.inference.engines.backend import (
 )
 from mirror_depth_ros.inference.engines.engine_cache import EngineCache, has_engines
 from mirror_depth_ros.inference.engines.engine_set import EngineSet, network_traits
+from mirror_depth_ros.inference.engines.shipped_onnx import check_outputs
 from mirror_depth_ros.inference.engines.torch_engine import (
     TorchEngine,
     is_convolutional,
@@ -75,9 +76,12 @@ class EngineMaker:
         :param network: folded, in fp32, on :attr:`device`.
         :param size: height and width [pixels].
         :param onnx: a file of the network, for images of any size.
-        :raises ValueError: for a library by name that computes something else than PyTorch.
+        :raises ValueError: for a library by name that computes something else than PyTorch, or
+            whose file lacks an output.
         """
         if self._backend not in ('auto', 'torch'):
+            if onnx is not None:
+                check_outputs(onnx, network)
             engines = EngineSet(network, self._compiler, onnx=onnx)
             engines.prepare(size)
             return engines
@@ -136,6 +140,11 @@ def _fastest_engine(
     network: DepthNetwork, precision: str, size: tuple[int, int], onnx: bytes
 ) -> EngineSet | TorchEngine | None:
     """Return the engine that was chosen before, or choose one, and keep the choice."""
+    try:
+        check_outputs(onnx, network)
+    except ValueError as error:
+        _logger.warning('torch computes the model: %s', error)
+        return None  # no choice, which would outlast the file
     engine_cache = EngineCache()
     path = engine_cache.path(_choice_traits(network, precision, size), suffix='choice')
     names = [name for name in _CANDIDATES if precision in ('auto', name.split()[1])]

@@ -115,7 +115,11 @@ def _activity(camera: CameraStatus) -> str:
         return 'idle: nobody subscribes'
     if statistics.output_hz:
         return f'depth comes at {statistics.output_hz:.1f} Hz'
-    return 'depth comes' if statistics.durations else 'waiting for depth'
+    if statistics.durations:
+        return 'depth comes'
+    if statistics.counts.processed and statistics.recent.left_out:
+        return 'depth comes as seldom as max_rate_hz has it'
+    return 'waiting for depth'
 
 
 # What there is to find, in the order of an image's path

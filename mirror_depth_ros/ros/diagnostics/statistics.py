@@ -36,8 +36,10 @@ class Counts:
     dropped: int = 0
     #: Malformed, or failed otherwise.
     skipped: int = 0
-    #: Not worked on: nobody subscribes, no CameraInfo has come yet, or they are too many a second.
+    #: Not worked on: nobody subscribes, or no CameraInfo has come yet.
     ignored: int = 0
+    #: Replaced by a newer one before they could have had a turn, by the parameter max_rate_hz.
+    left_out: int = 0
     #: Lost on the way, as far as the middleware counts them; not among those received.
     lost: int = 0
 
@@ -144,8 +146,8 @@ class Measurements:
         self._record('dropped')
 
     def leave_out(self) -> None:
-        """Record that an image gave way to a newer one, when neither was wanted as yet."""
-        self._record('ignored')
+        """Record that an image gave way to a newer one, when neither could have had a turn."""
+        self._record('left_out')
 
     def begin(self) -> None:
         """Record that work on an image begins; one of the following three ends it."""

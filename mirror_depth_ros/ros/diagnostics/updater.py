@@ -177,6 +177,7 @@ def camera_values(camera: CameraStatus) -> dict[str, str]:
         'images dropped for newer ones': str(counts.dropped),
         'images skipped': str(counts.skipped),
         'images nobody wanted': str(counts.ignored),
+        'images left out by max_rate_hz': str(counts.left_out),
         'CameraInfo without an image, last seconds': str(statistics.n_missing),
         'input rate [Hz]': f'{statistics.input_hz:.2f}',
         'output rate [Hz]': f'{statistics.output_hz:.2f}',

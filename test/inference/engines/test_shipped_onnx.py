@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from mirror_depth_ros.inference.engines import engine_set, selection
 from mirror_depth_ros.inference.engines import shipped_onnx as module
+from mirror_depth_ros.inference.engines.selection import EngineMaker
 from mirror_depth_ros.inference.engines.shipped_onnx import main, shipped_onnx, write_shipped_onnx
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_path
@@ -59,6 +61,12 @@ class SmallNetwork(DepthNetwork):
 
     def decode(self, taps: list[Tensor], grid: tuple[int, int]) -> Tensor:
         return 0.1 + nn.functional.softplus(self.expansion(taps[0].relu()))
+
+
+class SureNetwork(SmallNetwork):
+    """The same by a later version, with confidence."""
+
+    has_confidence = True
 
 
 def write_checkpoint(path: Path) -> None:
@@ -138,6 +146,35 @@ def test_a_file_of_other_weights_is_not_used(
     assert shipped_onnx(checkpoint) is None
     assert 'small.onnx_parts of other weights than small.safetensors' in caplog.text
     assert f'python -m mirror_depth_ros.inference.engines.shipped_onnx {checkpoint}' in caplog.text
+
+
+@pytest.mark.parametrize('backend', ['onnxruntime', 'openvino'])
+def test_a_file_that_was_made_before_confidence_is_refused(written: Path, backend: str) -> None:
+    pytest.importorskip(backend, reason="needs pip install '.[accelerate]'")
+    onnx = shipped_onnx(written / 'small.safetensors')
+    maker = EngineMaker(backend=backend, precision='fp32', device='cpu')
+    message = (
+        'got a .onnx_parts file without the output log_scale, expected it of a model with '
+        'confidence; make the file anew by python -m '
+        'mirror_depth_ros.inference.engines.shipped_onnx CHECKPOINT, or use backend torch'
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        maker.make(SureNetwork().eval(), (32, 48), onnx=onnx)
+    assert maker.make(SmallNetwork().eval(), (32, 48), onnx=onnx).backend == backend
+
+
+def test_such_a_file_leaves_auto_to_pytorch_for_as_long_as_it_is_there(
+    written: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv('MIRROR_DEPTH_CACHE', str(tmp_path))
+    onnx = shipped_onnx(written / 'small.safetensors')
+    engine = EngineMaker(device='cpu').make(SureNetwork().eval(), (32, 48), onnx=onnx)
+    assert engine.backend == 'torch'
+    assert 'torch computes the model: got a .onnx_parts file without the output' in caplog.text
+    assert list(tmp_path.rglob('*.choice')) == []
 
 
 def test_a_damaged_file_is_not_used(

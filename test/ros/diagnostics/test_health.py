@@ -434,6 +434,21 @@ ACTIVITIES = {
     'working': (WORKING, 'depth comes at 10.0 Hz'),
     'slow camera': (measured(output_hz=0.0), 'depth comes'),
     'first image at work': (measured(output_hz=0.0, durations={}), 'waiting for depth'),
+    'an image in 10 s': (
+        measured(
+            output_hz=0.0,
+            durations={},
+            counts=Counts(processed=1, left_out=200),
+            recent=Counts(left_out=150),
+        ),
+        'depth comes as seldom as max_rate_hz has it',
+    ),
+    'the first of those is at work': (
+        measured(
+            output_hz=0.0, durations={}, counts=Counts(left_out=60), recent=Counts(left_out=60)
+        ),
+        'waiting for depth',
+    ),
     'idle': (replace(WORKING, publishers=(POINTS,)), 'idle: nobody subscribes'),
     'just active': (
         replace(SILENT, statistics=Statistics(elapsed_s=SILENCE_S)),

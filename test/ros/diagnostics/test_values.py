@@ -16,7 +16,9 @@ NODE = NodeStatus(
 WORKING = CameraStatus(
     NODE,
     statistics=Statistics(
-        counts=Counts(received=9, processed=5, dropped=2, skipped=1, ignored=1, lost=7),
+        counts=Counts(
+            received=12, processed=5, dropped=2, skipped=1, ignored=1, left_out=3, lost=7
+        ),
         input_hz=9.996,
         output_hz=5.0,
         durations={
@@ -47,12 +49,13 @@ def test_figures_are_text_with_their_units():
         'device': 'cpu (no GPU found)',
         'precision': 'bf16',
         'backend': 'torch',
-        'images received': '9',
+        'images received': '12',
         'images lost on the way': '7',
         'images processed': '5',
         'images dropped for newer ones': '2',
         'images skipped': '1',
         'images nobody wanted': '1',
+        'images left out by max_rate_hz': '3',
         'CameraInfo without an image, last seconds': '4',
         'input rate [Hz]': '10.00',
         'output rate [Hz]': '5.00',
