@@ -25,7 +25,14 @@ RUNTIME = [
 ]
 EXTRAS = {
     # Real ROS 2 from the package registry, for machines without a ROS installation.
-    'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-diagnostic-msgs', 'ros-std-srvs'],
+    'ros': [
+        'ros-rclpy[fastrtps]',
+        'ros-diagnostic-msgs',
+        'ros-geometry-msgs',
+        'ros-nav-msgs',
+        'ros-sensor-msgs',
+        'ros-std-srvs',
+    ],
     # Faster than PyTorch on a CPU, with models of one's own as well; docs/backends.md.
     'accelerate': ['onnx', 'onnxscript', 'openvino>=2025.0'],
     # To read and write recordings: mirror_depth bag, and bag: data sets.

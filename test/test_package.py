@@ -26,6 +26,7 @@ SETUP = ast.parse((ROOT / 'setup.py').read_text())
 MANIFEST = ET.parse(ROOT / 'package.xml').getroot()
 # Keys of rosdep/python.yaml in github.com/ros/rosdistro; ROS packages are keys by their own names.
 ROSDEP_KEYS = {
+    'tf2_ros': 'tf2_ros_py',
     'PIL': 'python3-pil',
     'cv2': 'python3-opencv',
     'h5py': 'python3-h5py',

@@ -11,6 +11,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mirror_depth_ros.depth.grey_levels import GreyLevels
+from mirror_depth_ros.depth.temporal_filter import TemporalFilter
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, image_topics
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
 from mirror_depth_ros.ros.diagnostics.health import SILENCE_S
@@ -62,6 +63,8 @@ class CameraStream:
         self.measurements = Measurements()
         #: What is known of 16-bit images.
         self.levels = GreyLevels()
+        #: Has the last depth, if it is used.
+        self.temporal_filter = TemporalFilter()
         self._node = node
         self._settings = settings
         self._clock = clock
@@ -130,6 +133,7 @@ class CameraStream:
         self.calibrations = CalibrationTracker()
         self.measurements = Measurements()
         self.levels = GreyLevels()
+        self.temporal_filter = TemporalFilter()
         self._put = put
         node, transport = self._node, self._settings.values.image_transport
         # An executor serves what waits in the order of creation: the calibration goes first.

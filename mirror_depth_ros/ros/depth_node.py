@@ -21,6 +21,7 @@ from rclpy.task import Future
 from std_srvs.srv import SetBool
 
 from mirror_depth_ros.inference.process_tuning import free_caches, gpu_bytes, resident_bytes
+from mirror_depth_ros.ros.camera_motion import CameraMotion
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.diagnostics.status import NodeStatus
 from mirror_depth_ros.ros.diagnostics.updater import Diagnostics
@@ -64,6 +65,7 @@ class DepthNode(OrderlyLifecycleNode):
         #: One without a name, unless the parameter names them; none until the parameters are read.
         self.cameras: tuple[CameraStream, ...] = ()
         self._worker: FrameWorker | None = None
+        self._motion: CameraMotion | None = None
         #: One that did not end in time and may still be at work with the model.
         self._stuck: FrameWorker | None = None
         self._loading: Future | None = None
@@ -138,11 +140,15 @@ class DepthNode(OrderlyLifecycleNode):
         result = super().on_activate(state)
         try:
             self._check_model_is_free()
+            values = self._settings.values
+            if values.temporal_filter == 'motion':
+                self._motion = CameraMotion(self, odom_frame=values.odom_frame)
             self._worker = FrameWorker(
                 estimator=cast('DepthEstimator', self._estimator),  # inactive means configured
                 settings=self._settings,
                 clock=self.get_clock(),
                 context=self.context,
+                motion=self._motion,
                 is_paused=not self._enabled,
             )
             for camera in self.cameras:
@@ -235,6 +241,9 @@ class DepthNode(OrderlyLifecycleNode):
         timeout_s = _STOP_TIMEOUT_S if timeout_s is None else timeout_s
         for camera in self.cameras:
             camera.stop_listening()
+        if self._motion is not None:
+            self._motion.destroy()
+            self._motion = None
         if self._worker is None:
             return
         worker, self._worker = self._worker, None

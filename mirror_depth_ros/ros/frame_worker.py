@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.context import Context
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from mirror_depth_ros.depth.image_decoding import decode_compressed, decode_image
+from mirror_depth_ros.ros.camera_motion import CameraMotion
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.messages import load_cv_bridge
 from mirror_depth_ros.ros.parameter_server import ParameterServer
@@ -56,11 +59,13 @@ class FrameWorker:
         settings: ParameterServer,
         clock: Clock,
         context: Context,
+        motion: CameraMotion | None = None,
         is_paused: bool = False,
     ) -> None:
         """Start the thread. From here to :meth:`stop` it alone uses the estimator.
 
         :param clock: the one that stamps are compared with.
+        :param motion: of the cameras, where the parameter ``temporal_filter`` asks for it.
         :param is_paused: see :attr:`is_paused`.
         """
         #: Whether images are left alone until this is set to False.
@@ -69,6 +74,7 @@ class FrameWorker:
         self._settings = settings
         self._clock = clock
         self._context = context
+        self._motion = motion
         self._announced: set[CameraStream] = set()
         self._changed = threading.Condition()
         self._waiting: dict[CameraStream, _Waiting] = {}
@@ -193,6 +199,8 @@ class FrameWorker:
 
     def _wants_confidence(self, frames: Mapping[CameraStream, Frame]) -> bool:
         """Return whether something is made of confidence, and the model has it."""
+        if self._motion is not None and self._estimator.has_confidence:
+            return True  # the temporal filter weighs depth by it
         wanting = [c for c, frame in frames.items() if c.wants_confidence(frame.parameters)]
         if wanting and not self._estimator.has_confidence:
             wanting[0].logger.warning(
@@ -203,9 +211,10 @@ class FrameWorker:
 
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
         with timed('publish', frame):
-            frame.ranged, frame.depth = publishable(
-                frame.estimated, frame.parameters, frame.confidence
-            )
+            estimated = frame.estimated
+            if frame.parameters.temporal_filter != 'off':
+                estimated = self._steadied(camera, frame)
+            frame.ranged, frame.depth = publishable(estimated, frame.parameters, frame.confidence)
             comes_late = self._estimator.has_confidence and frame.confidence is None
             for publisher in camera.wanted_outputs():
                 if comes_late and publisher.output.uses_confidence(frame.parameters):
@@ -220,6 +229,22 @@ class FrameWorker:
         if camera not in self._announced:
             self._announced.add(camera)
             _announce(camera, frame)
+
+    def _steadied(self, camera: CameraStream, frame: Frame) -> NDArray[np.float32]:
+        """Return an image's depth, fused with that of the camera's last ones.
+
+        Before it is scaled and marked: marks are to fit what is published.
+        """
+        pose = None if self._motion is None else self._motion.find_pose(frame.header)
+        return camera.temporal_filter.update(
+            frame.estimated,
+            frame.rgb,
+            camera=frame.calibration.camera,
+            stamp_s=1e-9 * Time.from_msg(frame.header.stamp).nanoseconds,
+            pose=pose,
+            confidence=frame.confidence,
+            scale=frame.parameters.depth_scale,
+        )
 
     @contextmanager
     def _skipping_on_error(self, camera: CameraStream, frame: Frame) -> Iterator[None]:

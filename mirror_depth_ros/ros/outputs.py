@@ -177,6 +177,7 @@ INTERFACE = {
     'subscribes to': (
         'image (sensor_msgs/Image) or image/compressed (sensor_msgs/CompressedImage)',
         'camera_info (sensor_msgs/CameraInfo)',
+        'odom (nav_msgs/Odometry), /tf and /tf_static (tf2_msgs/TFMessage), with temporal_filter',
     ),
     'publishes': (
         *(f'{output.topic} ({output.type_name})' for output in OUTPUTS),

@@ -36,6 +36,7 @@ def _parameter(default: Any, description: str, **spec: Any) -> Any:
 
 
 _LOADED_FOR_IT = 'the model is loaded for it; deactivate the node, clean it up, set, configure'
+_LISTENED_FOR_IT = 'poses are listened to for it; deactivate the node, clean it up, set, configure'
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,19 @@ class DepthParameters:
         'Depths that lie between the surfaces on either side, by more than this share of the '
         'depth from both, become NaN; 0: off.',
         limits=(0.0, 1.0),
+    )
+    temporal_filter: str = _parameter(
+        'off',
+        'Less flicker: the last depth is moved by the motion of the camera and fused (motion), by '
+        'poses from TF or the topic odom; or only the scale of all of an image is smoothed, while '
+        'the picture stands still (scale).',
+        choices=('off', 'scale', 'motion'),
+        in_use=_LISTENED_FOR_IT,
+    )
+    odom_frame: str = _parameter(
+        'odom',
+        'The frame of TF in which the motion of the camera is known, for temporal_filter.',
+        in_use=_LISTENED_FOR_IT,
     )
     min_confidence: float = _parameter(
         0.0,

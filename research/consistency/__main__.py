@@ -16,7 +16,7 @@ from rich.table import Table
 from mirror_depth_ros.cli.options import Backend, Device, JsonFile, Model, Precision
 from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.inference.estimator import DepthEstimator
-from research.consistency.scores import FIGURES, score_video, summarize_videos
+from research.consistency.scores import FIGURES, STEADY, score_video, summarize_videos
 from research.consistency.videos import LOOP_FRAMES, recorded_video, rendered_videos
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -37,6 +37,12 @@ def main(
     frames: Annotated[int, typer.Option(min=2, help="Each video's first ones.")] = 24,
     height: Annotated[int, typer.Option(min=2, help='Of rendered pictures.')] = 240,
     width: Annotated[int, typer.Option(min=2, help='Of rendered pictures.')] = 320,
+    steady: Annotated[
+        str,
+        typer.Option(
+            help='Filter the depth as the node does: off, scale, or motion (by the true poses).'
+        ),
+    ] = 'off',
     device: Device = 'auto',
     precision: Precision = 'auto',
     backend: Backend = 'auto',
@@ -55,6 +61,8 @@ def main(
     are from the truth's; blocks and ripples show in the first, blur in the second. Abs Rel is the
     usual error: one that answers the same depth everywhere does not flicker.
     """
+    if steady not in STEADY:
+        raise typer.BadParameter(f'{steady!r} is not one of {", ".join(STEADY)}')
     chosen = (
         [recorded_video(folder) for folder in recordings]
         if recordings
@@ -66,7 +74,7 @@ def main(
         pictures.mkdir(parents=True, exist_ok=True)
     progress = track(chosen, 'videos', total=count, console=Console(stderr=True))
     scores = [
-        score_video(estimator.estimate, video, n_frames=frames, pictures=pictures)
+        score_video(estimator.estimate, video, n_frames=frames, steady=steady, pictures=pictures)
         for video in progress
     ]
     rendered = {'kind': kind, 'size': [height, width], 'loop_frames': LOOP_FRAMES}
@@ -76,6 +84,7 @@ def main(
         'precision': estimator.precision,
         'backend': estimator.backend,
         'frames': frames,
+        'steady': steady,
         **summarize_videos(scores),
     }
     if json_file is not None:

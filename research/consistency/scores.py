@@ -14,6 +14,7 @@ from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
 from mirror_depth_ros.depth.files import write_rgb_png
 from mirror_depth_ros.depth.metrics import depth_metrics
 from mirror_depth_ros.depth.preview import colorize_depth, colorize_relative_error, side_by_side
+from mirror_depth_ros.depth.temporal_filter import TemporalFilter
 from research.consistency.consistency import (
     SpatialContinuity,
     TemporalDisagreement,
@@ -35,6 +36,11 @@ FIGURES = (
     'abs_rel',
 )
 
+#: What may steady the depth: nothing, the common scale alone, or all that the true motion moves.
+STEADY = ('off', 'scale', 'motion')
+
+# Of videos, whose frames have no stamps [s]. The filter looks for gaps alone.
+_FRAME_PERIOD_S = 0.1
 _PICTURE_ROWS = 3
 _PICTURE_HEIGHT = 240
 # A disagreement of this size and above has the strongest colour.
@@ -61,17 +67,26 @@ class VideoScore:
 
 
 def score_video(
-    estimate: Estimate, video: PosedVideo, *, n_frames: int, pictures: Path | None = None
+    estimate: Estimate,
+    video: PosedVideo,
+    *,
+    n_frames: int,
+    steady: str = 'off',
+    pictures: Path | None = None,
 ) -> VideoScore:
     """Score the depth of the first frames of a video.
 
     True depth beyond that of the domain's protocol (10 m in rooms, 80 m outdoors) does not count.
 
     :param n_frames: how many frames, at least 2 and no more than the video has.
+    :param steady: one of :data:`STEADY`; see :class:`.TemporalFilter`.
     :param pictures: folder for a strip of the video: image, depth of two successive frames, and
         their disagreement, at the beginning, in the middle and at the end.
-    :raises ValueError: for an impossible number of frames, or a frame without anything to measure.
+    :raises ValueError: for an impossible number of frames, another ``steady``, or a frame without
+        anything to measure.
     """
+    if steady not in STEADY:
+        raise ValueError(f'got steady {steady!r}, expected one of {", ".join(STEADY)}')
     if not 2 <= n_frames <= len(video.frames):
         raise ValueError(f'got {n_frames} frames, expected 2 to {len(video.frames)}')
     max_depth = PROTOCOLS[video.domain].max_depth
@@ -80,10 +95,20 @@ def score_video(
     errors: list[float] = []
     spatial: list[SpatialContinuity] = []
     temporal: list[TemporalDisagreement] = []
+    temporal_filter = TemporalFilter()
     before: tuple[PosedFrame, View] | None = None
     for i in range(n_frames):
         frame = video.frames[i]
-        view = _look(estimate, frame, max_depth)
+        predicted = estimate(frame.rgb, frame.camera.focal_px)
+        if steady != 'off':
+            predicted = temporal_filter.update(
+                predicted,
+                frame.rgb,
+                camera=frame.camera,
+                stamp_s=i * _FRAME_PERIOD_S,
+                pose=frame.pose if steady == 'motion' else None,
+            )
+        view = _view(predicted, frame, max_depth)
         try:
             metrics = depth_metrics(view.predicted, view.true, max_depth=max_depth)
             errors.append(metrics['abs_rel'])
@@ -119,12 +144,12 @@ def summarize_videos(scores: Sequence[VideoScore]) -> dict[str, object]:
     return {'videos': len(scores), **means, 'per_video': per_video}
 
 
-def _look(estimate: Estimate, frame: PosedFrame, max_depth: float) -> View:
-    """Predict the depth of a frame, beside what of the truth counts."""
+def _view(predicted: NDArray[np.float32], frame: PosedFrame, max_depth: float) -> View:
+    """Return the depth of a frame beside what of the truth counts."""
     # Beyond the cap is as far as the sky: no truth, but an edge of what has one.
     is_far = frame.depth >= max_depth  # NaN, unknown, is not
     return View(
-        predicted=estimate(frame.rgb, frame.camera.focal_px),
+        predicted=predicted,
         true=np.where(is_far, np.float32(np.inf), frame.depth),
         position=frame.pose[:3, 3],
         rotation=frame.pose[:3, :3],

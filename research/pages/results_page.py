@@ -87,6 +87,21 @@ def consistency(folder: Path) -> str:
     return markdown_table(header, rows)
 
 
+def steady(folder: Path) -> str:
+    """Return flicker and error without and with the temporal filter, from ``steady/*.json``.
+
+    Each is what ``research.consistency --steady`` wrote.
+    """
+    rows = []
+    for path in sorted((folder / 'steady').glob('*.json')):
+        summary = json.loads(path.read_text(encoding='utf-8'))
+        for video in summary['per_video']:
+            values = [f'{video[name]:.4f}' for name in ('temporal_disagreement', 'abs_rel')]
+            rows.append([video['name'], summary['steady'], *values])
+    rows.sort(key=lambda row: (row[0], ('off', 'scale', 'motion').index(row[1])))
+    return markdown_table(['', '`temporal_filter`', 'temporal', 'Abs Rel'], rows) if rows else ''
+
+
 def adaptation(folder: Path) -> str:
     """Return Abs Rel on held-out images before and after, from ``adaptation.json``.
 
@@ -142,6 +157,7 @@ def trials(folder: Path, name: str) -> str:
 TABLES: dict[str, Callable[[Path], str]] = {
     'recordings': recordings,
     'consistency': consistency,
+    'steady': steady,
     'adaptation': adaptation,
     'confidence': confidence,
     **{name: partial(trials, name=name) for name in _TRIALS},

@@ -239,22 +239,23 @@ def test_fixed_parameters_are_refused_by_name(make_node, name):
     assert name in result.reason
 
 
-IN_USE = [name for name, spec in parameter_specs().items() if spec.in_use]
+IN_USE = {name: spec.in_use for name, spec in parameter_specs().items() if spec.in_use}
+# Two values of each that has choices, but for those of a number format.
+VALUES = {'backend': ('torch', 'openvino'), 'temporal_filter': ('scale', 'motion')}
 
 
 @pytest.mark.parametrize('name', IN_USE)
-def test_what_the_model_is_loaded_for_changes_only_before_that(make_node, name):
+def test_what_is_made_for_a_value_lets_it_change_only_before_that(make_node, name):
     node, configured = make_node(), []
     server = ParameterServer(node, is_configured=lambda: bool(configured))
-    first, other = ('torch', 'openvino') if name == 'backend' else ('fp32', 'bf16')
+    first, other = VALUES.get(name, ('fp32', 'bf16'))
     assert set_all(node, **{name: first}).successful
     assert getattr(server.values, name) == first
     configured.append(True)
     assert set_all(node, **{name: first}, max_range=20.0).successful  # as it was
     refused = set_all(node, **{name: other}, max_range=30.0)
     assert refused.reason == (
-        f'got {name} {other!r}, expected {first!r} while the node is configured: the model is '
-        'loaded for it; deactivate the node, clean it up, set, configure'
+        f'got {name} {other!r}, expected {first!r} while the node is configured: {IN_USE[name]}'
     )
     assert (getattr(server.values, name), server.values.max_range) == (first, 20.0)
 

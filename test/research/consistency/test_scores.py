@@ -87,3 +87,17 @@ def test_errors_name_the_video_and_the_frame(room: PosedVideo) -> None:
 
     with pytest.raises(ValueError, match='room, frame 0: got 76800 pixels of predicted'):
         score_video(blind, room, n_frames=2)
+
+
+def test_the_temporal_filter_halves_flicker_by_the_true_motion(room: PosedVideo) -> None:
+    off, steady = (
+        score_video(flickering(room, 1.25), room, n_frames=6, steady=mode)
+        for mode in ('off', 'motion')
+    )
+    assert steady.temporal_disagreement < off.temporal_disagreement / 2
+    assert steady.abs_rel <= off.abs_rel
+    # Of a picture that moves, the scale alone cannot be known.
+    scale = score_video(flickering(room, 1.25), room, n_frames=6, steady='scale')
+    assert scale == off
+    with pytest.raises(ValueError, match="got steady 'on', expected one of off, scale, motion"):
+        score_video(flickering(room, 1.25), room, n_frames=6, steady='on')
