@@ -149,10 +149,11 @@ def test_without_poses_the_node_smooths_the_scale(make_camera_bench, mode: str) 
 def test_a_node_that_is_deactivated_listens_to_nothing(make_camera_bench) -> None:
     bench = make_camera_bench(CAMERA, flickering(), temporal_filter='motion')
     bench.wait_active()
-    subscribed = [s.topic for s in bench.node.subscriptions]
-    bench.node.trigger_deactivate()
-    bench.wait(lambda: bench.node._motion is None)
-    left = {s.topic for s in bench.node.subscriptions}
+    node = bench.node
+    subscribed = {node.resolve_topic_name(s.topic) for s in node.subscriptions}
+    node.trigger_deactivate()
+    bench.wait(lambda: node._motion is None)
+    left = {node.resolve_topic_name(s.topic) for s in node.subscriptions}
     assert not left & {'/odom', '/tf', '/tf_static'}
     pytest.importorskip('nav_msgs', reason='odometry needs nav_msgs')
     assert '/odom' in subscribed
@@ -163,7 +164,7 @@ def test_odometry_is_heard(make_camera_bench) -> None:
     bench = make_camera_bench(
         CAMERA,
         flickering(),
-        ['-r', 'odom:=/wheels/odom'],
+        arguments=['-r', 'odom:=/wheels/odom'],
         temporal_filter='motion',
         edge_filter=0.0,
     )
