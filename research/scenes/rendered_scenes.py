@@ -32,8 +32,8 @@ SPLITS = {
     'val': range(10_000_000, 11_000_000),
     'test': range(11_000_000, 12_000_000),
 }
-#: Pictures of one scene: building it costs as much as a few pictures, and more scenes teach more.
-VIEWS = 4
+#: Pictures of one scene: building it costs as much as a few pictures.
+VIEWS = 8
 # Farther than this is no truth but scenery [m].
 _FARTHEST_M = 500.0
 
