@@ -108,9 +108,12 @@ class Bench:
         self.send_info(info or info_from_camera(CAMERA, image.header))
         n_before = len(self.depths)
         self.images.publish(image)
-        wait(lambda: len(self.depths) > n_before)
-        (message,) = self.depths[n_before:]
-        assert message.header == image.header
+
+        def of_image():  # an image that was on its way before may have its depth first
+            return [d for d in self.depths[n_before:] if d.header == image.header]
+
+        wait(of_image)
+        (message,) = of_image()
         return np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
 
     def refused(self, image, *, info=None):
