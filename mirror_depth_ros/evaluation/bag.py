@@ -60,7 +60,9 @@ class BagSettings:
                 f'got the prefix {self.prefix!r}, expected one such as /mirror_depth; correct it'
             )
         if not 0 < self.depth_scale < np.inf:
-            raise ValueError(f'got a scale of {self.depth_scale}, expected a positive factor')
+            raise ValueError(
+                f'got a scale of {self.depth_scale}, expected a positive factor; correct --scale'
+            )
         if not 0 <= self.min_range < self.max_range:
             raise ValueError(
                 f'got a range of {self.min_range} to {self.max_range} m, expected 0 or more, and '

@@ -131,13 +131,14 @@ def main(
         recipe = recipe_of(variant, steps, seed)
         lightning.seed_everything(seed)
         network = build_network(variant, recipe)
-        trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
         folders = [real, more_real] if variant.more_real else [real]
         started = time.monotonic()
         if recipe['depth']['steps']:
             sources = sources_of(variant, recipe, scenes / 'train', folders)
             train(variant, network, recipe, sources, work / f'{path.stem}.safetensors')
         minutes = (time.monotonic() - started) / 60
+        # Now: a training may have the tower learn as well.
+        trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
         engines = EngineMaker(backend='torch', precision='fp32', device='cpu')
         estimator = DepthEstimator(network.eval(), engines)
         figures = measure_sets(estimator, photographs, scenes / 'val')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,24 @@ OPSET = 18
 IR_VERSION = 8
 # Where torch.onnx notes, node by node, which modules it is of.
 _MODULES = 'pkg.torch.onnx.name_scopes'
+
+
+class OnnxEngine(ABC):
+    """What computes an exported network; it makes the outputs alone that it is asked for."""
+
+    def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
+        """Return metric depth, see :class:`~mirror_depth_ros.inference.engines.backend.Engine`."""
+        (depth,) = self._run([DEPTH], images, focal_px)
+        return depth
+
+    def with_log_scale(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
+        """Return metric depth and how far off it may be, see :class:`.Engine`."""
+        depth, log_scale = self._run([DEPTH, LOG_SCALE], images, focal_px)
+        return depth, log_scale
+
+    @abstractmethod
+    def _run(self, names: list[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
+        """Return the outputs of these names."""
 
 
 def export_onnx(

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from mirror_depth_ros.inference.engines.backend import package_version, require_packages
 from mirror_depth_ros.inference.engines.onnx_export import (
-    DEPTH,
     FOCAL_PX,
     IMAGE,
-    LOG_SCALE,
+    OnnxEngine,
     module_names,
 )
 
@@ -122,19 +121,9 @@ class OnnxRuntime:
         return _Session(session)
 
 
-class _Session:
+class _Session(OnnxEngine):
     def __init__(self, session: Any) -> None:
         self._session = session
-
-    def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
-        """Return metric depth, see :class:`~mirror_depth_ros.inference.engines.backend.Engine`."""
-        (depth,) = self._run([DEPTH], images, focal_px)
-        return depth
-
-    def with_log_scale(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Return metric depth and how far off it may be, see :class:`.Engine`."""
-        depth, log_scale = self._run([DEPTH, LOG_SCALE], images, focal_px)
-        return depth, log_scale
 
     def _run(self, names: list[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
         inputs = {IMAGE: images.cpu().numpy(), FOCAL_PX: focal_px.cpu().numpy()}

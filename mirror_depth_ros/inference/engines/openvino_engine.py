@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mirror_depth_ros.inference.engines.backend import package_version, require_packages
-from mirror_depth_ros.inference.engines.onnx_export import DEPTH, FOCAL_PX, IMAGE, LOG_SCALE
+from mirror_depth_ros.inference.engines.onnx_export import FOCAL_PX, IMAGE, OnnxEngine
 from mirror_depth_ros.inference.process_tuning import gc_paused
 
 _HINTS = {'fp32': 'f32', 'bf16': 'bf16'}
@@ -78,19 +78,9 @@ class OpenVino:
         return _Request(self._core.import_model(compiled, 'CPU', self._settings))
 
 
-class _Request:
+class _Request(OnnxEngine):
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
-
-    def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
-        """Return metric depth, see :class:`~mirror_depth_ros.inference.engines.backend.Engine`."""
-        (depth,) = self._run([DEPTH], images, focal_px)
-        return depth
-
-    def with_log_scale(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Return metric depth and how far off it may be, see :class:`.Engine`."""
-        depth, log_scale = self._run([DEPTH, LOG_SCALE], images, focal_px)
-        return depth, log_scale
 
     def _run(self, names: list[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
         inputs = {IMAGE: images.contiguous().numpy(), FOCAL_PX: focal_px.numpy()}
