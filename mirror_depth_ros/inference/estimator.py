@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from mirror_depth_ros.inference.engines.shipped_onnx import shipped_onnx
 from mirror_depth_ros.inference.process_tuning import free_caches, is_out_of_memory
 from mirror_depth_ros.model.checkpoint import checkpoint_path, load_checkpoint
 from mirror_depth_ros.model.confidence import confidence_of
-from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.model.depth_network import DEPTH, LOG_SCALE, STRANGENESS, DepthNetwork
 
 # The aspect of most cameras' images, height and width; the first engine is made for it.
 _USUAL_IMAGE = (480, 640)
@@ -25,6 +25,17 @@ _USUAL_IMAGE = (480, 640)
 _Map = NDArray[np.float32]
 #: Metres along Z, and how sure they are, 0 to 1, ``[H, W]`` each.
 DepthAndConfidence = tuple[_Map, _Map]
+
+
+class Estimate(NamedTuple):
+    """All that is known of an image's depth."""
+
+    #: Metres along Z, ``[H, W]``.
+    depth: _Map
+    #: How sure it is, 0 to 1, ``[H, W]``; None where that is not asked for.
+    confidence: _Map | None
+    #: Above 1 for an image that is unlike those of the training; None where that is not known.
+    strangeness: float | None
 
 
 class DepthEstimator:
@@ -164,27 +175,10 @@ class DepthEstimator:
         :raises ValueError: for an array of another shape or type, an impossible focal length, or
             confidence that the model lacks.
         """
-        if with_confidence:
-            return self.estimate_batch([rgb], [focal_px], with_confidence=True)[0]
-        return self.estimate_batch([rgb], [focal_px])[0]
-
-    @overload
-    def estimate_batch(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        focal_px: Sequence[float],
-        *,
-        with_confidence: Literal[False] = ...,
-    ) -> list[_Map]: ...
-
-    @overload
-    def estimate_batch(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        focal_px: Sequence[float],
-        *,
-        with_confidence: Literal[True],
-    ) -> list[DepthAndConfidence]: ...
+        (found,) = self.estimate_batch([rgb], [focal_px], with_confidence=with_confidence)
+        if found.confidence is None:
+            return found.depth
+        return found.depth, found.confidence
 
     @torch.inference_mode()
     def estimate_batch(
@@ -193,15 +187,15 @@ class DepthEstimator:
         focal_px: Sequence[float],
         *,
         with_confidence: bool = False,
-    ) -> list[_Map] | list[DepthAndConfidence]:
-        """Return the metric depth of several images, of one camera or of many.
+    ) -> list[Estimate]:
+        """Return what is known of the depth of several images, of one camera or of many.
 
         Images that come to the same size at the network's input go through it as one batch.
 
         :param images: uint8 ``[H, W, 3]`` each, of any sizes.
         :param focal_px: their focal lengths at their own sizes [pixels].
         :param with_confidence: as of :meth:`estimate`.
-        :returns: as :meth:`estimate` for each, in the same order.
+        :returns: depth and confidence as :meth:`estimate` has them, and more, in the same order.
         :raises ValueError: as :meth:`estimate`, or for another number of focal lengths than of
             images.
         :raises MemoryError: with ``degrade_on_oom``, if there is too little memory all the same.
@@ -213,29 +207,16 @@ class DepthEstimator:
             )
         for rgb, focal in zip(images, focal_px):
             _check_image(rgb, focal)
-        if not with_confidence:
-            return [depth for (depth,) in self._estimate(images, focal_px, self._engine_depth)]
-        self.require_confidence()
-        pairs = self._estimate(images, focal_px, self._engine_pair)
-        return [(depth, confidence) for depth, confidence in pairs]
-
-    def _estimate(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        focal_px: Sequence[float],
-        compute: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
-    ) -> list[tuple[_Map, ...]]:
-        """Return what the engine computes of each image, at the image's own size.
-
-        :param compute: images and focal lengths at the network's input to ``[B, 1, h, w]`` each.
-        """
+        if with_confidence:
+            self.require_confidence()
+        names = [n for n in self._model.outputs if n != LOG_SCALE or with_confidence]
         while True:
             try:
-                maps: dict[int, tuple[_Map, ...]] = {}
+                estimates: dict[int, Estimate] = {}
                 for size, batch in self._batches(images):
                     inputs = [images[i] for i in batch], [focal_px[i] for i in batch]
-                    maps |= zip(batch, self._predict(*inputs, size, compute))
-                return [maps[i] for i in range(len(images))]
+                    estimates |= zip(batch, self._predict(names, *inputs, size))
+                return [estimates[i] for i in range(len(images))]
             except Exception as error:
                 if not (self._degrade_on_oom and is_out_of_memory(error)):
                     raise
@@ -255,33 +236,34 @@ class DepthEstimator:
             for size in dict.fromkeys(sizes)
         ]
 
-    def _engine_depth(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor]:
-        return (self._engine(images, focal_px),)
-
-    def _engine_pair(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
-        depth, log_scale = self._engine.with_log_scale(images, focal_px)
-        return depth, confidence_of(log_scale)
-
     def _predict(
         self,
+        names: Sequence[str],
         images: list[NDArray[np.uint8]],
         focal_px: list[float],
         size: tuple[int, int],
-        compute: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
-    ) -> list[tuple[_Map, ...]]:
-        """Return what one pass through the network at that input size makes of images."""
+    ) -> list[Estimate]:
+        """Return what one pass through the network at that input size makes of images.
+
+        :param names: of the network's outputs.
+        """
         pixels = torch.cat([self._resize(rgb, size) for rgb in images])  # [B, 3, h, w]
         # Rounding to patches may stretch a little; the geometric mean is exact to first order.
         scales = [math.sqrt(math.prod(size) / math.prod(rgb.shape[:2])) for rgb in images]
         focals = torch.tensor([f * s for f, s in zip(focal_px, scales)], device=self.device)
         self._end_stage('preprocess')
         # The network's canonical depth is scaled to metres by the focal lengths in the engine.
-        outputs = compute(pixels / 255.0, focals)  # [B, 1, h, w] each
+        outputs = dict(zip(names, self._engine.compute(names, pixels / 255.0, focals)))
         self._end_stage('inference')
-        return [
-            tuple(_resize_map(part, rgb.shape[:2]) for part in parts)
-            for rgb, *parts in zip(images, *outputs)
-        ]
+        sizes = [rgb.shape[:2] for rgb in images]
+        depth = _resize_maps(outputs[DEPTH], sizes)
+        confidence: Sequence[_Map | None] = [None] * len(images)
+        if LOG_SCALE in outputs:
+            confidence = _resize_maps(confidence_of(outputs[LOG_SCALE]), sizes)
+        strangeness: Sequence[float | None] = [None] * len(images)
+        if STRANGENESS in outputs:
+            strangeness = outputs[STRANGENESS].tolist()
+        return [Estimate(*parts) for parts in zip(depth, confidence, strangeness)]
 
     def _use_less_memory(self, images: Sequence[NDArray[np.uint8]], reason: str) -> None:
         """Give up batches or, where that is done, shrink the input; free what is kept for later.
@@ -328,9 +310,12 @@ class DepthEstimator:
         )
 
 
-def _resize_map(part: Tensor, size: tuple[int, int]) -> _Map:
-    """Return one image's part of an output, ``[1, h, w]``, at its own size ``[H, W]``."""
-    return nn.functional.interpolate(part[None], size, mode='bilinear')[0, 0].cpu().numpy()
+def _resize_maps(maps: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[_Map]:
+    """Return an output's maps, ``[B, 1, h, w]``, each at its image's own size, ``[H, W]``."""
+    return [
+        nn.functional.interpolate(part[None], size, mode='bilinear')[0, 0].cpu().numpy()
+        for part, size in zip(maps, sizes)
+    ]
 
 
 def _check_image(rgb: NDArray[np.uint8], focal_px: float) -> None:

@@ -17,10 +17,13 @@ from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.clip import FrozenTextEncoder
 from mirror_depth_ros.model.clip_loading import LOCAL_FOLDER, load_clip
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
+from mirror_depth_ros.model.familiarity import Familiarity
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.resources import BUILTIN_CLIP, BUILTIN_MODEL, model_directory
 from mirror_depth_ros.validation import ByName, Integer, Number, PlainData
 
+# What the names of its weights begin with.
+_FAMILIARITY = 'familiarity.'
 _FORMAT = 'mirror_depth_ros.checkpoint.v1'
 # Of configurations, what files of version 0.1.0 may lack, as it is without; and what they say of
 # choices that are gone since, as it is now.
@@ -43,11 +46,13 @@ def save_checkpoint(
     path: str | os.PathLike[str],
     *,
     facts: Mapping[str, Any] | None = None,
+    familiarity: Familiarity | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write mirror, FiLM, decoder and the folded condition; never a half-written file.
 
     :param model: the trainable (unfolded) network.
+    :param familiarity: what tells pictures unlike those it was trained on; None: the network's.
     :param facts: what a reader should know, such as data and metrics; plain JSON values.
     :param dtype: how the weights are stored.
     :raises ValueError: for a folded network, or facts that are not plain or not finite.
@@ -62,15 +67,22 @@ def save_checkpoint(
     for part in ('mirror', 'film', 'decoder'):
         for name, tensor in getattr(model, part).state_dict().items():
             tensors[f'{part}.{name}'] = tensor
+    familiarity = familiarity or model.familiarity
+    if familiarity is not None:
+        tensors |= {f'{_FAMILIARITY}{n}': t for n, t in familiarity.state_dict().items()}
     metadata = {
         'format': _FORMAT,
         'config': json.dumps(model.config.to_dict()),
         'clip_fingerprint': model.image_encoder.fingerprint(),
         'facts': json.dumps(dict(facts or {})),
     }
-    # The condition stays in fp32: it is 128 numbers that everything else is multiplied by.
+    # The condition stays in fp32, as all else is multiplied by it, and so does what whitens.
+    exact = ('film_', _FAMILIARITY)
     stored = {
-        name: tensor.detach().cpu().contiguous().to(torch.float32 if 'film_' in name else dtype)
+        name: tensor.detach()
+        .cpu()
+        .contiguous()
+        .to(torch.float32 if name.startswith(exact) else dtype)
         for name, tensor in tensors.items()
     }
     write_bytes(path, save(stored, metadata))
@@ -95,9 +107,10 @@ def load_checkpoint(
     image_encoder = make_image_encoder(clip, config.taps)
     model = MirrorDepth(config, image_encoder, None if folded else FrozenTextEncoder(clip))
     del clip
-    wanted = (
-        ('film_scale', 'film_shift', 'decoder.') if folded else ('mirror.', 'film.', 'decoder.')
-    )
+    condition = ('film_scale', 'film_shift') if folded else ('mirror.', 'film.')
+    wanted = (*condition, 'decoder.', _FAMILIARITY)
+    if any(name.startswith(_FAMILIARITY) for name in tensors):  # what was made before has none
+        model.familiarity = Familiarity(tensors.get(f'{_FAMILIARITY}mean', torch.empty(0)).numel())
     expected = [name for name in model.state_dict() if name.startswith(wanted)]
     used = {name: tensor for name, tensor in tensors.items() if name.startswith(wanted)}
     load_weights(model, used, expected, path)

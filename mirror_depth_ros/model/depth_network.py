@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from mirror_depth_ros.model.conv_encoder import ImageEncoder
+from mirror_depth_ros.model.familiarity import Familiarity, pool
+
+#: Names of what a network gives, see :meth:`DepthNetwork.compute`.
+DEPTH, LOG_SCALE, STRANGENESS = 'depth', 'log_scale', 'strangeness'
 
 
 class NetworkConfig(Protocol):
@@ -40,23 +45,47 @@ class DepthNetwork(nn.Module):
     config: NetworkConfig
     image_encoder: ImageEncoder
 
+    def __init__(self) -> None:
+        super().__init__()
+        #: What tells pictures unlike those of the training; None where that is not known.
+        self.familiarity: Familiarity | None = None
+
     @property
     def has_confidence(self) -> bool:
         """Whether it says how sure it is of its depth."""
         return False
 
-    def forward(
-        self, images: Tensor, focal_px: Tensor, with_log_scale: bool = False
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return metric depth and, if asked, how far off it may be.
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what :meth:`compute` gives."""
+        known = (True, self.has_confidence, self.familiarity is not None)
+        return tuple(n for n, has in zip((DEPTH, LOG_SCALE, STRANGENESS), known) if has)
+
+    def forward(self, images: Tensor, focal_px: Tensor) -> Tensor:
+        """Return metric depth.
 
         :param images: RGB in 0..1, ``[B, 3, H, W]``, H and W multiples of the patch size.
         :param focal_px: focal length at this very size [pixels], ``[B]``.
-        :param with_log_scale: of networks that have it, see :attr:`has_confidence`.
-        :returns: metres along Z, ``[B, 1, H, W]``; if asked, a pair of that and what
-            :func:`.confidence_of` takes, of the same shape.
-        :raises ValueError: for a size the patches do not divide, or a scale that it lacks.
+        :returns: metres along Z, ``[B, 1, H, W]``.
+        :raises ValueError: for a size the patches do not divide.
         """
+        return self.compute([DEPTH], images, focal_px)[0]
+
+    def compute(self, names: Sequence[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
+        """Return what is asked for.
+
+        :param names: of :attr:`outputs`. ``depth`` is that of :meth:`forward`; ``log_scale`` is
+            what :func:`.confidence_of` takes, of the same shape; ``strangeness``, ``[B]``, is
+            above 1 for pictures that are unlike those of the training, see :class:`.Familiarity`.
+        :param images: as of :meth:`forward`, and so is ``focal_px``.
+        :raises ValueError: for a size the patches do not divide, or what the network lacks.
+        """
+        missing = [name for name in names if name not in self.outputs]
+        if missing:
+            raise ValueError(
+                f'got a network without {missing[0]}, expected one that was trained with it; ask '
+                f'for {", ".join(self.outputs)}'
+            )
         patch = self.image_encoder.patch_size
         height, width = images.shape[-2:]
         if height % patch or width % patch:
@@ -66,14 +95,11 @@ class DepthNetwork(nn.Module):
         taps = self.image_encoder(images)
         canonical, log_scale = self.predict(taps, (height // patch, width // patch))
         depth = canonical * (focal_px / self.config.reference_focal_px).view(-1, 1, 1, 1)
-        if not with_log_scale:
-            return depth
-        if log_scale is None:
-            raise ValueError(
-                'got a network without confidence, expected one that was trained with it; ask for '
-                'depth alone'
-            )
-        return depth, log_scale
+        found = {DEPTH: depth, LOG_SCALE: log_scale}
+        if STRANGENESS in names:
+            assert self.familiarity is not None
+            found[STRANGENESS] = self.familiarity(pool(taps[-1]))
+        return [part for name in names if (part := found[name]) is not None]
 
     def input_size(self, height: int, width: int, *, fraction: float = 1.0) -> tuple[int, int]:
         """Return the size an image is resized to: its aspect, about as many patches as trained.

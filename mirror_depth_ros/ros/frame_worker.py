@@ -179,14 +179,11 @@ class FrameWorker:
             with timed('estimate', *frames.values()):
                 rgb = [frame.rgb for frame in frames.values()]
                 focal_px = [frame.calibration.camera.focal_px for frame in frames.values()]
-                if self._wants_confidence(frames):
-                    maps = self._estimator.estimate_batch(rgb, focal_px, with_confidence=True)
-                    for frame, (depth, confidence) in zip(frames.values(), maps, strict=True):
-                        frame.estimated, frame.confidence = depth, confidence
-                else:
-                    depths = self._estimator.estimate_batch(rgb, focal_px)
-                    for frame, depth in zip(frames.values(), depths, strict=True):
-                        frame.estimated = depth
+                estimates = self._estimator.estimate_batch(
+                    rgb, focal_px, with_confidence=self._wants_confidence(frames)
+                )
+                for frame, estimate in zip(frames.values(), estimates, strict=True):
+                    frame.estimated, frame.confidence, frame.strangeness = estimate
         except Exception as error:
             if len(frames) > 1:
                 # Whose image it was shows when each is alone, and the others have their depth.
@@ -225,6 +222,7 @@ class FrameWorker:
             frame.durations,
             stamp_ns=Time.from_msg(frame.header.stamp).nanoseconds,
             clock_ns=self._clock.now().nanoseconds,
+            strangeness=frame.strangeness,
         )
         if camera not in self._announced:
             self._announced.add(camera)

@@ -47,6 +47,8 @@ class Frame:
     estimated: NDArray[np.float32] = field(init=False)
     #: Estimated, where that is asked for: how sure the depth is, 0 to 1, ``[H, W]``.
     confidence: NDArray[np.float32] | None = None
+    #: Estimated, of models that know it: above 1 for an image unlike those of the training.
+    strangeness: float | None = None
     #: Filtered: metres along Z, ``[H, W]``, scaled, NaN between surfaces and where it is doubtful,
     #: marked as in REP-117.
     ranged: NDArray[np.float32] = field(init=False)

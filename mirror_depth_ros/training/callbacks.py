@@ -60,7 +60,10 @@ class DeployableModel(lightning.Callback):
         facts = {'data': data.names[0], 'steps': trainer.global_step, 'validation': metrics}
         was_training = pl_module.model.training
         save_checkpoint(
-            pl_module.model.eval(), Path(trainer.default_root_dir) / MODEL_FILE, facts=facts
+            pl_module.model.eval(),
+            Path(trainer.default_root_dir) / MODEL_FILE,
+            facts=facts,
+            familiarity=pl_module.familiarity(),
         )
         pl_module.model.train(was_training)
 

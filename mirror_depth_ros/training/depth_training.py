@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from mirror_depth_ros.model.clip import Frozen
 from mirror_depth_ros.model.confidence import laplace_scale
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.model.familiarity import Familiarity, pool
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.feature_cache import EncodedPicture, split_features
 from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss
@@ -23,6 +25,9 @@ from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.validation import Choice, Number, Rule, check
 
 Batch = Picture | EncodedPicture
+
+# Enough for a Gaussian over a few hundred numbers, of trainings with a few pictures a batch, too.
+_POOLED_BATCHES = 500
 
 #: What the options of every training must be.
 OPTION_RULES: Mapping[str, Rule] = {
@@ -68,6 +73,8 @@ class DepthTraining(lightning.LightningModule):
         self.lr, self.weight_decay, self.taps = lr, weight_decay, taps
         self.gradient_weight = gradient_weight
         self.max_depth = max_depth
+        # What the last pictures of the training hold; see pool.
+        self._pooled = deque[Tensor](maxlen=_POOLED_BATCHES)
         self.register_state_dict_post_hook(_leave_out_frozen)
         self.register_load_state_dict_post_hook(_expect_nothing_frozen)
 
@@ -90,12 +97,29 @@ class DepthTraining(lightning.LightningModule):
                 taps = split_features(features, encoder.tap_shapes(*size))
             else:
                 taps = list(features[:, self.taps].flatten(2, 3).unbind(dim=1))
+        if self.training:
+            self._pooled.append(pool(taps[-1].detach()).half().cpu())
         rows, columns = (side // encoder.patch_size for side in size)
         return self.model.predict(taps, (rows, columns))
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the frozen tower's taps of images ``[B, 3, H, W]`` in 0..1."""
         return self.model.image_encoder(images)
+
+    def familiarity(self) -> Familiarity | None:
+        """Return what tells pictures that are unlike those of this training."""
+        if not self._pooled:  # it went on at its end
+            return self.model.familiarity
+        pooled = torch.cat(list(self._pooled)).float()
+        return Familiarity.fit(pooled, self.model.familiarity)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what tells familiar pictures."""
+        checkpoint['pooled'] = list(self._pooled)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up again."""
+        self._pooled.extend(checkpoint.get('pooled', []))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of one batch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,8 +62,10 @@ def test_confidence_comes_with_the_same_depth(tiny_model_with_confidence: Path) 
     images, focals = [picture(47, 75), picture(97, 61), picture(51, 69)], [60.0, 45.0, 120.0]
     pairs = estimator.estimate_batch(images, focals, with_confidence=True)
     depths = estimator.estimate_batch(images, focals)
-    for image, focal_px, (depth, confidence), alone in zip(images, focals, pairs, depths):
-        np.testing.assert_array_equal(depth, alone)
+    for image, focal_px, found, alone in zip(images, focals, pairs, depths):
+        depth, confidence = found.depth, found.confidence
+        np.testing.assert_array_equal(depth, alone.depth)
+        assert (alone.confidence, found.strangeness) == (None, None)
         assert confidence.shape == image.shape[:2]
         assert confidence.dtype == np.float32
         assert 0 < confidence.min() < confidence.max() <= 1
@@ -78,7 +81,7 @@ def test_confidence_is_that_of_the_networks_second_number(
     image = picture(48, 64)  # the network's own size: nothing is resized
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 255.0
     with torch.no_grad():
-        _, log_scale = network(pixels, torch.tensor([60.0]), with_log_scale=True)
+        (log_scale,) = network.compute(['log_scale'], pixels, torch.tensor([60.0]))
     expected = 1 - np.exp(-np.log(1.25) / np.exp(log_scale[0, 0].numpy().clip(-5, 2)))
     estimator = DepthEstimator.load(tiny_model_with_confidence, device='cpu', precision='fp32')
     _, confidence = estimator.estimate(image, 60.0, with_confidence=True)
@@ -114,7 +117,7 @@ FOCALS = [60.0, 45.0, 500.0, 30.0, 75.0]
 
 def estimate_both_ways(estimator: DepthEstimator) -> list[tuple[np.ndarray, np.ndarray]]:
     images = [picture(*size) for size in SIZES]
-    batch = estimator.estimate_batch(images, FOCALS)
+    batch = [found.depth for found in estimator.estimate_batch(images, FOCALS)]
     assert [depth.shape for depth in batch] == SIZES
     return [(d, estimator.estimate(*one)) for d, *one in zip(batch, images, FOCALS)]
 
@@ -133,13 +136,13 @@ def test_a_batch_in_bf16_differs_by_rounding_only(tiny_model: Path) -> None:
 def test_images_of_one_input_size_go_through_the_network_together(
     estimator: DepthEstimator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passes, network = [], estimator._model.forward
+    passes, network = [], estimator._model.compute
 
-    def forward(images: torch.Tensor, focal_px: torch.Tensor) -> torch.Tensor:
+    def compute(names: list[str], images: torch.Tensor, *focal_px: torch.Tensor) -> Any:
         passes.append(tuple(images.shape))
-        return network(images, focal_px)
+        return network(names, images, *focal_px)
 
-    monkeypatch.setattr(estimator._model, 'forward', forward)
+    monkeypatch.setattr(estimator._model, 'compute', compute)
     estimator.estimate_batch([picture(*size) for size in SIZES], FOCALS)
     assert passes == [(2, 3, 48, 64), (2, 3, 64, 48), (1, 3, 32, 96)]
 

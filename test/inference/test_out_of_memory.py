@@ -183,11 +183,11 @@ class SmallRoom:
         self.most = most
         self._predict = estimator._predict
 
-    def predict(self, images: list[np.ndarray], *arguments: Any) -> list[np.ndarray]:
+    def predict(self, names: list[str], images: list[np.ndarray], *arguments: Any) -> Any:
         self.passes.append(len(images))
         if len(images) > self.most:
             raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB.\nMore')
-        return self._predict(images, *arguments)
+        return self._predict(names, images, *arguments)
 
 
 def test_images_that_have_no_room_together_go_one_by_one_from_then_on(
@@ -198,7 +198,7 @@ def test_images_that_have_no_room_together_go_one_by_one_from_then_on(
     expected = [estimator.estimate(rgb, focal) for rgb, focal in zip(images, (60.0, 90.0))]
     monkeypatch.setattr(estimator, '_predict', room.predict)
     for _ in range(2):
-        depths = estimator.estimate_batch(images, [60.0, 90.0])
+        depths = [found.depth for found in estimator.estimate_batch(images, [60.0, 90.0])]
         np.testing.assert_array_equal(depths, expected)
     assert room.passes == [2, 1, 1, 1, 1]
     assert estimator.notice.startswith('the model ran out of memory on cpu for 2 images at once')

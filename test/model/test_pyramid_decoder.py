@@ -180,7 +180,7 @@ def test_doubt_is_asked_for_with_the_depth() -> None:
     network = make_network().eval()
     images, focal_px = torch.rand(2, 3, 64, 96), torch.tensor([70.0, 140.0])
     with torch.no_grad():
-        depth, log_scale = network(images, focal_px, with_log_scale=True)
+        depth, log_scale = network.compute(['depth', 'log_scale'], images, focal_px)
         torch.testing.assert_close(depth, network(images, focal_px))
         _, expected = network.predict(network.image_encoder(images), (2, 3))
     torch.testing.assert_close(log_scale, expected)  # a share: no focal length scales it
@@ -217,5 +217,5 @@ def test_a_network_without_doubt_says_none() -> None:
     other = MirrorDepth(plain, network.image_encoder, network.text_encoder).eval()
     assert other.predict(network.image_encoder(torch.rand(1, 3, 64, 96)), (2, 3))[1] is None
     assert (network.has_confidence, other.has_confidence) == (True, False)
-    with pytest.raises(ValueError, match='got a network without confidence, expected one that'):
-        other(torch.rand(1, 3, 64, 96), torch.ones(1), with_log_scale=True)
+    with pytest.raises(ValueError, match='got a network without log_scale, expected one that'):
+        other.compute(['depth', 'log_scale'], torch.rand(1, 3, 64, 96), torch.ones(1))

@@ -114,7 +114,16 @@ class CameraBench:
     #: How long to wait for what has to come [s].
     PATIENCE_S = 60.0
 
-    def __init__(self, context, camera, estimate, arguments=(), confidence=None, **parameters):
+    def __init__(
+        self,
+        context,
+        camera,
+        estimate,
+        arguments=(),
+        confidence=None,
+        strangeness=None,
+        **parameters,
+    ):
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
         from rclpy.parameter import Parameter
@@ -128,8 +137,8 @@ class CameraBench:
 
         def estimate_batch(images, focals_px, *, with_confidence=False):
             self.asked.append(with_confidence)
-            depths = list(map(estimate, images, focals_px))
-            return [(depth, confidence) for depth in depths] if with_confidence else depths
+            sure = confidence if with_confidence else None
+            return [(depth, sure, strangeness) for depth in map(estimate, images, focals_px)]
 
         estimator = SimpleNamespace(
             device='cpu',

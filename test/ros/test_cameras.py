@@ -64,7 +64,8 @@ class RedIsDepth:
         if any((rgb[..., 0] == BROKEN).any() for rgb in images):
             raise FloatingPointError('too red')
         depths = [rgb[..., 0].astype(np.float32) / 10 for rgb in images]
-        return [(d, np.ones_like(d)) for d in depths] if with_confidence else depths
+        sure = map(np.ones_like, depths) if with_confidence else [None] * len(depths)
+        return [(*parts, None) for parts in zip(depths, sure)]
 
     @property
     def sizes(self):
@@ -329,7 +330,7 @@ def test_a_fast_camera_does_not_starve_a_slow_one(rig):
     rig.watch('front', 'left')
     timer = rig.stream('front', rate_hz=100.0)
     estimate = rig.estimator.estimate_batch
-    rig.estimator.estimate_batch = lambda *batch: (estimate(*batch), time.sleep(0.05))[0]
+    rig.estimator.estimate_batch = lambda *b, **o: (estimate(*b, **o), time.sleep(0.05))[0]
     wait(lambda: rig.counts('front').dropped > 10)
     begun = []
     for sec in range(1, 9):

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image, PointCloud2
 
 from mirror_depth_ros.depth.camera import CameraModel
@@ -154,3 +155,14 @@ def test_a_model_without_confidence_has_no_topic_and_says_so_once(make_bench, ca
     log = ''.join(capfd.readouterr())
     assert log.count('the model has no confidence: ~/confidence/image is not published') == 1
     assert log.count('no confidence: min_confidence and cloud_confidence change nothing') == 1
+
+
+def test_images_unlike_the_training_are_a_warning_in_diagnostics(make_camera_bench):
+    bench = make_camera_bench(CAMERA, lambda rgb, focal_px: DEPTH, strangeness=1.5)
+    bench.wait_active()
+    statuses = []
+    bench.user.create_subscription(DiagnosticArray, '/diagnostics', statuses.append, 10)
+    bench.collect('depth/image', Image)
+    bench.stream()
+    warning = 'the images are unlike those that the model was trained on (1.5 times as far'
+    bench.wait(lambda: any(s.message.startswith(warning) for a in statuses for s in a.status))

@@ -26,7 +26,7 @@ NODE = """
     n_clouds, rate_hz, grace_s = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     depth = np.full((480, 640), 2.0, np.float32)
     stand_in = SimpleNamespace(
-        estimate_batch=lambda *_: [depth],
+        estimate_batch=lambda *_, **__: [(depth, None, None)],
         device='cpu', precision='fp32', backend='torch', notice='', has_confidence=False,
     )
     rclpy.init()

@@ -57,8 +57,8 @@ class RedIsDepth:
         self.may_finish = threading.Event()
         self.may_finish.set()
 
-    def estimate_batch(self, images, focal_px):
-        return list(map(self.estimate, images, focal_px))
+    def estimate_batch(self, *batch, **_):
+        return [(depth, None, None) for depth in map(self.estimate, *batch)]
 
     def estimate(self, rgb, focal_px):
         self.focals_px.append(focal_px)

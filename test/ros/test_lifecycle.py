@@ -245,7 +245,7 @@ NODE_IN_STATE = """
             time.sleep(60)
         estimate = lambda rgb, focal_px: np.ones(rgb.shape[:2], np.float32)
         return SimpleNamespace(
-            estimate_batch=lambda *batch: list(map(estimate, *batch)),
+            estimate_batch=lambda *batch, **_: [(d, None, None) for d in map(estimate, *batch)],
             device='cpu', precision='fp32', backend='torch', notice='', has_confidence=False,
         )
 

@@ -121,7 +121,7 @@ NODE_AT_WORK = """
 
     def load(model, **_):
         return SimpleNamespace(
-            estimate_batch=lambda *batch: list(map(estimate, *batch)),
+            estimate_batch=lambda *batch, **_: [(d, None, None) for d in map(estimate, *batch)],
             device='cpu', precision='fp32', backend='torch', notice='', has_confidence=False,
         )
 

@@ -292,7 +292,7 @@ PROCESS = """
         precision='fp32',
         backend='torch',
         notice='', has_confidence=False,
-        estimate_batch=lambda *_: [depth],
+        estimate_batch=lambda *_, **__: [(depth, None, None)],
     )
     sys.exit(run_node(lambda: DepthNode(load_estimator=lambda *_, **__: model), sys.argv, name=''))
 """

@@ -17,21 +17,15 @@ PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16', 'int8')
 
 
 class Engine(Protocol):
-    """Images and focal lengths in, metric depth and its doubt out; for images of one size."""
+    """A network's outputs for images of one size."""
 
-    def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
-        """Return metric depth.
+    def compute(self, names: Sequence[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
+        """Return what is asked for, see :meth:`.DepthNetwork.compute`.
 
+        :param names: of the network's outputs.
         :param images: RGB in 0..1, float32 ``[B, 3, h, w]``.
         :param focal_px: focal lengths at that size [pixels], float32 ``[B]``.
-        :returns: metres along Z, float32 ``[B, 1, h, w]``, on the images' device.
-        """
-
-    def with_log_scale(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Return metric depth and how far off it may be, of a network that says so.
-
-        :returns: as above, and in the same shape what
-            :func:`~mirror_depth_ros.model.confidence.confidence_of` takes.
+        :returns: float32, on the images' device.
         """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -52,25 +52,15 @@ class EngineSet:
         self._network_traits = network_traits(network)
         self._engines: OrderedDict[tuple[int, int], Engine] = OrderedDict()
 
-    def __call__(self, images: torch.Tensor, focal_px: torch.Tensor) -> torch.Tensor:
-        """Return metric depth, see :class:`~mirror_depth_ros.inference.engines.backend.Engine`.
+    def compute(
+        self, names: Sequence[str], images: torch.Tensor, focal_px: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Return what is asked for, see :class:`.Engine`.
 
         :raises ValueError: as :meth:`prepare`, which a new size is taken through.
         """
-        return self._of(images)(images, focal_px)
-
-    def with_log_scale(
-        self, images: torch.Tensor, focal_px: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return metric depth and how far off it may be, see :class:`.Engine`.
-
-        :raises ValueError: as :meth:`prepare`, which a new size is taken through.
-        """
-        return self._of(images).with_log_scale(images, focal_px)
-
-    def _of(self, images: torch.Tensor) -> Engine:
         height, width = images.shape[-2:]
-        return self.prepare((height, width))
+        return self.prepare((height, width)).compute(names, images, focal_px)
 
     def prepare(self, size: tuple[int, int]) -> Engine:
         """Return the engine for an input size [pixels].

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import logging
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,32 +17,14 @@ from mirror_depth_ros.model.depth_network import DepthNetwork
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-#: Names of the file's inputs and outputs.
-IMAGE, FOCAL_PX, DEPTH, LOG_SCALE = 'image', 'focal_px', 'depth', 'log_scale'
+#: Names of the file's inputs; its outputs have the network's.
+IMAGE, FOCAL_PX = 'image', 'focal_px'
 #: What torch.onnx writes natively; newer ones it would have to convert to.
 OPSET = 18
 #: Of the container, which torch.onnx writes newer than these operators need.
 IR_VERSION = 8
 # Where torch.onnx notes, node by node, which modules it is of.
 _MODULES = 'pkg.torch.onnx.name_scopes'
-
-
-class OnnxEngine(ABC):
-    """What computes an exported network; it makes the outputs alone that it is asked for."""
-
-    def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
-        """Return metric depth, see :class:`~mirror_depth_ros.inference.engines.backend.Engine`."""
-        (depth,) = self._run([DEPTH], images, focal_px)
-        return depth
-
-    def with_log_scale(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Return metric depth and how far off it may be, see :class:`.Engine`."""
-        depth, log_scale = self._run([DEPTH, LOG_SCALE], images, focal_px)
-        return depth, log_scale
-
-    @abstractmethod
-    def _run(self, names: list[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
-        """Return the outputs of these names."""
 
 
 def export_onnx(
@@ -57,10 +38,10 @@ def export_onnx(
     """Return a folded network for images of one size, or of any, in batches of any, in fp32.
 
     Inputs are ``image``, RGB in 0..1, float32 ``[batch, 3, h, w]``, and ``focal_px``, the focal
-    length at that size, float32 ``[batch]``; the output is ``depth``, metres along Z, float32
-    ``[batch, 1, h, w]``, and of networks with confidence ``log_scale`` of the same shape, see
-    :func:`~mirror_depth_ros.model.confidence.confidence_of`: as the network's bare number it takes
-    no time. The positional embeddings of that size are constants of the file.
+    length at that size, float32 ``[batch]``; the outputs are the network's, see
+    :meth:`.DepthNetwork.compute`: ``depth``, metres along Z, float32 ``[batch, 1, h, w]``, and of
+    networks that have them ``log_scale`` of the same shape and ``strangeness``, ``[batch]``. The
+    positional embeddings of that size are constants of the file.
 
     :param size: height and width, multiples of the patch size [pixels].
     :param any_size: leave them open, for networks with convolutional towers; ``size`` is then an
@@ -83,11 +64,11 @@ def export_onnx(
             warnings.simplefilter('ignore')  # its own deprecations
             network(*example)  # the positional table is computed here, not in the file
             program = torch.onnx.export(
-                _WithLogScale(network) if network.has_confidence else network,
+                _AllOutputs(network),
                 example,
                 dynamo=True,
                 input_names=[IMAGE, FOCAL_PX],
-                output_names=[DEPTH, LOG_SCALE][: 1 + network.has_confidence],
+                output_names=list(network.outputs),
                 dynamic_shapes=_dynamic_shapes(network, any_size=any_size),
                 opset_version=opset,
                 verbose=False,
@@ -104,9 +85,10 @@ def export_onnx(
     proto = program.model_proto
     proto.ir_version = IR_VERSION
     if any_size:
-        for value in (proto.graph.input[0], *proto.graph.output):  # image, depth, log_scale
-            for axis, name in ((2, 'height'), (3, 'width')):
-                value.type.tensor_type.shape.dim[axis].dim_param = name
+        for value in (proto.graph.input[0], *proto.graph.output):
+            shape = value.type.tensor_type.shape.dim
+            if len(shape) == 4:  # image, depth, log_scale
+                shape[2].dim_param, shape[3].dim_param = 'height', 'width'
         del proto.graph.value_info[:]  # in terms of patches; any runtime works them out
     for node in proto.graph.node:
         for i in reversed(range(len(node.metadata_props))):
@@ -118,15 +100,15 @@ def export_onnx(
     return proto.SerializeToString()
 
 
-class _WithLogScale(nn.Module):
-    """A network that is asked for it: what is exported has no such argument."""
+class _AllOutputs(nn.Module):
+    """A network that is asked for all it gives."""
 
     def __init__(self, network: DepthNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network(images, focal_px, with_log_scale=True)
+    def forward(self, images: Tensor, focal_px: Tensor) -> list[Tensor]:
+        return self.network.compute(self.network.outputs, images, focal_px)
 
 
 def _dynamic_shapes(network: DepthNetwork, *, any_size: bool) -> tuple[dict[int, Any], ...]:
@@ -146,4 +128,4 @@ def module_names(node: NodeProto) -> list[str]:
     """Return the names of the modules that a node of :func:`export_onnx` lies in, outer first."""
     entries = {entry.key: entry.value for entry in node.metadata_props}
     names = ast.literal_eval(entries.get(_MODULES, '[]'))
-    return [name.removeprefix('network.') for name in names]  # of _WithLogScale
+    return [name.removeprefix('network.') for name in names]  # of _AllOutputs

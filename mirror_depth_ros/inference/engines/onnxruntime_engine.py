@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,7 @@ import torch
 from torch import Tensor
 
 from mirror_depth_ros.inference.engines.backend import package_version, require_packages
-from mirror_depth_ros.inference.engines.onnx_export import (
-    FOCAL_PX,
-    IMAGE,
-    OnnxEngine,
-    module_names,
-)
+from mirror_depth_ros.inference.engines.onnx_export import FOCAL_PX, IMAGE, module_names
 
 _CPU, _CUDA = (f'{name}ExecutionProvider' for name in ('CPU', 'CUDA'))
 
@@ -121,11 +117,12 @@ class OnnxRuntime:
         return _Session(session)
 
 
-class _Session(OnnxEngine):
+class _Session:
     def __init__(self, session: Any) -> None:
         self._session = session
 
-    def _run(self, names: list[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
+    def compute(self, names: Sequence[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
+        """Return what is asked for, see :class:`.Engine`."""
         inputs = {IMAGE: images.cpu().numpy(), FOCAL_PX: focal_px.cpu().numpy()}
-        outputs = self._session.run(names, inputs)
+        outputs = self._session.run(list(names), inputs)
         return [torch.from_numpy(output).to(images.device) for output in outputs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mirror_depth_ros.inference.engines.backend import package_version, require_packages
-from mirror_depth_ros.inference.engines.onnx_export import FOCAL_PX, IMAGE, OnnxEngine
+from mirror_depth_ros.inference.engines.onnx_export import FOCAL_PX, IMAGE
 from mirror_depth_ros.inference.process_tuning import gc_paused
 
 _HINTS = {'fp32': 'f32', 'bf16': 'bf16'}
@@ -78,11 +79,12 @@ class OpenVino:
         return _Request(self._core.import_model(compiled, 'CPU', self._settings))
 
 
-class _Request(OnnxEngine):
+class _Request:
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
 
-    def _run(self, names: list[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
+    def compute(self, names: Sequence[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
+        """Return what is asked for, see :class:`.Engine`."""
         inputs = {IMAGE: images.contiguous().numpy(), FOCAL_PX: focal_px.numpy()}
         outputs = self._request.infer(inputs, share_outputs=True)
         # The request overwrites its own outputs with the next images'.

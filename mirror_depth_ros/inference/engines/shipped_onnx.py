@@ -12,7 +12,7 @@ import torch
 
 from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.inference.engines.backend import require_packages
-from mirror_depth_ros.inference.engines.onnx_export import LOG_SCALE, export_onnx
+from mirror_depth_ros.inference.engines.onnx_export import export_onnx
 from mirror_depth_ros.inference.engines.onnx_file import file_metadata
 from mirror_depth_ros.inference.engines.onnxruntime_engine import OnnxRuntime
 from mirror_depth_ros.inference.engines.shared_bytes import put_back, take_out
@@ -55,17 +55,18 @@ def shipped_onnx(checkpoint: Path) -> bytes | None:
 
 
 def check_outputs(onnx: bytes, network: DepthNetwork) -> None:
-    """Refuse a file of a network with confidence that was made when none gave that out.
+    """Refuse a file that was made when its network gave less.
 
     :param onnx: as :func:`shipped_onnx` returns it.
     :raises ValueError: for such a file.
     """
-    # As protobuf lays a graph's output out: its name, of 9 characters, then its type.
-    if network.has_confidence and f'\n\x09{LOG_SCALE}\x12'.encode() not in onnx:
-        raise ValueError(
-            f'got a {SUFFIX} file without the output {LOG_SCALE}, expected it of a model with '
-            f'confidence; make the file anew by {_COMMAND} CHECKPOINT, or use backend torch'
-        )
+    for name in network.outputs:
+        # As protobuf lays a graph's output out: length and characters of its name, then its type.
+        if b'\n%c%b\x12' % (len(name), name.encode()) not in onnx:
+            raise ValueError(
+                f'got a {SUFFIX} file without the output {name}, expected all that its model '
+                f'gives; make the file anew by {_COMMAND} CHECKPOINT, or use backend torch'
+            )
 
 
 def write_shipped_onnx(checkpoint: Path, network: DepthNetwork | None = None) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -46,23 +48,12 @@ class TorchEngine:
                 _hold_products(network.decoder, self._dtype)
         network.to(memory_format=self._format)  # type: ignore[call-overload]
 
-    def __call__(self, images: Tensor, focal_px: Tensor) -> Tensor:
-        """Return metric depth, see :class:`~mirror_depth_ros.inference.engines.backend.Engine`."""
-        with self._reduced():
-            return self._network(self._laid_out(images), focal_px).float()
-
-    def with_log_scale(self, images: Tensor, focal_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Return metric depth and how far off it may be, see :class:`.Engine`."""
-        with self._reduced():
-            depth, log_scale = self._network(self._laid_out(images), focal_px, with_log_scale=True)
-            return depth.float(), log_scale.float()
-
-    def _laid_out(self, images: Tensor) -> Tensor:
-        return images.contiguous(memory_format=self._format)
-
-    def _reduced(self) -> torch.autocast:
+    def compute(self, names: Sequence[str], images: Tensor, focal_px: Tensor) -> list[Tensor]:
+        """Return what is asked for, see :class:`.Engine`."""
+        images = images.contiguous(memory_format=self._format)
         is_reduced = self._dtype != torch.float32
-        return torch.autocast(self._device.type, dtype=self._dtype, enabled=is_reduced)
+        with torch.autocast(self._device.type, dtype=self._dtype, enabled=is_reduced):
+            return [part.float() for part in self._network.compute(names, images, focal_px)]
 
 
 def is_convolutional(network: DepthNetwork) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mirror_depth_ros.inference.engines.backend import Engine
 from mirror_depth_ros.model.confidence import confidence_of
-from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.model.depth_network import DEPTH, LOG_SCALE, DepthNetwork
 
 #: Largest relative error allowed: in fp32 of any pixel, in others of the mean pixel.
 LIMITS = {'fp32': 1e-3, 'bf16': 1e-2, 'int8': 1e-2}
@@ -28,10 +28,10 @@ def relative_error(
     The first goes through the engine alone and the others as a batch, so that an engine that knows
     one size of batch only is found out.
 
-    The error of a pixel is ``|p - g| / g``, where p is the engine's depth and g the network's; of
-    confidence, which is a share already, it is ``|p - g|``. In fp32 the largest of all pixels
-    counts; in others the mean, as the rounding of single pixels is the format's own and PyTorch's
-    the same. Of depth and confidence, the larger error counts.
+    The error of a pixel is ``|p - g| / g``, where p is the engine's depth and g the network's, and
+    so is that of an image's strangeness; of confidence, which is a share already, it is
+    ``|p - g|``. In fp32 the largest of all counts; in others the mean, as the rounding of single
+    pixels is the format's own and PyTorch's the same. Of the outputs, the largest error counts.
 
     PyTorch does without TF32 meanwhile: it rounds factors to 10 bits, more than the limit.
 
@@ -47,23 +47,25 @@ def relative_error(
     images = (images + 3 * torch.nn.functional.interpolate(coarse, size, mode='bilinear')) / 4
     focals = network.config.reference_focal_px * torch.tensor([0.8, 1.0, 1.3], device=device)
     parts = (images[:1], focals[:1]), (images[1:], focals[1:])
+    errors = []
     with _without_tf32():
-        depth, expected = torch.cat([engine(*part) for part in parts]), network(images, focals)
-        errors = [_error(depth, expected, expected, precision)]
-        if network.has_confidence:
-            pairs = zip(*(engine.with_log_scale(*part) for part in parts))
-            depth, log_scale = (torch.cat(pair) for pair in pairs)
-            sure = confidence_of(network(images, focals, with_log_scale=True)[1])
-            errors.append(_error(depth, expected, expected, precision))
-            errors.append(_error(confidence_of(log_scale), sure, torch.ones_like(sure), precision))
+        expected = dict(zip(network.outputs, network.compute(network.outputs, images, focals)))
+        for names in {(DEPTH,), network.outputs}:  # depth comes alone and with the others
+            by_part = [engine.compute(names, *part) for part in parts]
+            for name, *values in zip(names, *by_part):
+                errors.append(_error(name, torch.cat(values), expected[name], precision))
     return max(errors)
 
 
-def _error(found: Tensor, expected: Tensor, unit: Tensor, precision: str) -> float:
-    """Return the error in a unit, ``[B, 1, h, w]`` each, of the worst or of the mean pixel."""
+def _error(name: str, found: Tensor, expected: Tensor, precision: str) -> float:
+    """Return the error of an output of one shape, of the worst or of the mean number."""
+    if name == LOG_SCALE:
+        found, expected = confidence_of(found), confidence_of(expected)
     if found.shape != expected.shape or not bool(found.isfinite().all()):
         return float('inf')
-    error = (found - expected).abs() / unit
+    error = (found - expected).abs()
+    if name != LOG_SCALE:
+        error = error / expected
     return float(error.max() if precision == 'fp32' else error.mean())
 
 

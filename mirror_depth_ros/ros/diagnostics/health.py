@@ -55,7 +55,7 @@ class Level(IntEnum):
 Cause = Enum(
     'Cause',
     'STATE NAME IMAGE CAMERA_INFO LOST CALIBRATION SKIPPED STUCK MEMORY OUTPUT PAUSED LATE CLOCK '
-    'SLOW',
+    'SLOW STRANGE',
 )
 
 
@@ -137,6 +137,7 @@ def _camera_issues(camera: CameraStatus) -> Iterator[Issue]:
     yield from _node_issues(node)
     yield from _age_issues(camera.statistics)
     yield from _speed_issues(node, camera.statistics)
+    yield from _strangeness_issues(camera.statistics)
 
 
 def _image_issues(camera: CameraStatus, topic: SubscriptionStatus) -> Iterator[Issue]:
@@ -274,6 +275,17 @@ def _speed_issues(node: NodeStatus, statistics: Statistics) -> Iterator[Issue]:
             'install PyTorch for the GPU, or let the camera send fewer images'
         )
         yield Issue(Level.WARN, Cause.SLOW, message)
+
+
+def _strangeness_issues(statistics: Statistics) -> Iterator[Issue]:
+    strangeness = statistics.strangeness
+    if strangeness is not None and strangeness > 1.0:
+        message = (
+            f'the images are unlike those that the model was trained on ({strangeness:.1f} times '
+            'as far from their mean as nearly all of those), so depth, its scale above all, may '
+            'be far off; adapt the model to this camera: mirror_depth train --config bag'
+        )
+        yield Issue(Level.WARN, Cause.STRANGE, message)
 
 
 # Topics of which nothing comes, or not all

@@ -83,6 +83,8 @@ class Statistics:
     #: Age of the images when they came, and of those processed when their depth was out.
     arrival_age: LatencyStats | None = None
     publishing_age: LatencyStats | None = None
+    #: Of the images processed, the median: above 1, most are unlike those of the model's training.
+    strangeness: float | None = None
     #: Since the beginning.
     latest: LatestImage | None = None
     #: In which of :data:`STAGES` the latest that was skipped failed, and why, for people.
@@ -97,6 +99,14 @@ class _Sample(NamedTuple):
     n_images: int
     #: What else is known of them.
     fact: Any
+
+
+class _Work(NamedTuple):
+    """What is known of an image that was processed."""
+
+    age_s: float
+    durations: Mapping[str, float]
+    strangeness: float | None
 
 
 class Measurements:
@@ -163,19 +173,27 @@ class Measurements:
         self._busy_since_s = None
         self._record('skipped', (stage, reason))
 
-    def process(self, durations: Mapping[str, float], *, stamp_ns: int, clock_ns: int) -> None:
+    def process(
+        self,
+        durations: Mapping[str, float],
+        *,
+        stamp_ns: int,
+        clock_ns: int,
+        strangeness: float | None = None,
+    ) -> None:
         """Record that all that is made of the image is published.
 
         :param durations: of its stages [s].
         :param stamp_ns: of its header; 0 where that is not set [ns].
         :param clock_ns: the node's clock; 0 where that does not run [ns].
+        :param strangeness: above 1 for an image unlike those of the model's training.
         """
         self._busy_since_s = None
         total_s = sum(durations.values())
         with self._lock:
             self.working_s += total_s
-        fact = (_age_s(stamp_ns, clock_ns), {**durations, 'total': total_s})
-        self._record('processed', fact)
+        age_s = _age_s(stamp_ns, clock_ns)
+        self._record('processed', _Work(age_s, {**durations, 'total': total_s}, strangeness))
 
     def _record(self, what: str, fact: Any = None, *, n_images: int = 1) -> None:
         with self._lock:
@@ -202,9 +220,10 @@ class Measurements:
             busy_s=None if busy_since_s is None else now_s - busy_since_s,
             input_hz=_rate_hz(recent['received']),
             output_hz=_rate_hz(recent['processed']),
-            durations=_latencies_by_stage([durations for _, durations in facts['processed']]),
+            durations=_latencies_by_stage([work.durations for work in facts['processed']]),
             arrival_age=_latencies(_age_s(i.stamp_ns, i.clock_ns) for i in facts['received']),
-            publishing_age=_latencies(age_s for age_s, _ in facts['processed']),
+            publishing_age=_latencies(work.age_s for work in facts['processed']),
+            strangeness=_median([work.strangeness for work in facts['processed']]),
             latest=None if last is None else last.fact,
             skip_stage=stage,
             skip_reason=reason,
@@ -242,6 +261,12 @@ def _latencies(values: Iterable[float]) -> LatencyStats | None:
     """Return those of the values that are no NaN; None if none is left."""
     known = [value for value in values if not math.isnan(value)]
     return LatencyStats(*np.percentile(known, [50, 95]).tolist()) if known else None
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    """Return that of the values that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
 
 
 def _latencies_by_stage(durations: Sequence[Mapping[str, float]]) -> dict[str, LatencyStats]:

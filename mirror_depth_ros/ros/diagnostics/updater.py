@@ -189,6 +189,10 @@ def camera_values(camera: CameraStatus) -> dict[str, str]:
         for p in ('p50', 'p95'):
             known = _UNKNOWN if stats is None else f'{1e3 * getattr(stats, p):.2f}'
             values[f'{name}, {p} [ms]'] = known
+    strangeness = statistics.strangeness
+    values['strangeness (above 1: unlike the training)'] = (
+        _UNKNOWN if strangeness is None else f'{strangeness:.2f}'
+    )
     values['values of 16-bit images fill'] = camera.grey_levels or 'none came'
     values['last skipped because'] = statistics.skip_reason or 'none was'
     return values

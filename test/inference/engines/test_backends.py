@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,8 +66,8 @@ def test_images_batches_and_smaller_inputs_have_pytorchs_depth(
     images = [picture(47, 75), picture(97, 61), picture(480, 641)]
     focals = [60.0, 45.0, 500.0]
     for _ in range(2):  # the second time with half of the patches
-        expected = by_torch.estimate_batch(images, focals)
-        depths = by_library.estimate_batch(images, focals)
+        expected = [found.depth for found in by_torch.estimate_batch(images, focals)]
+        depths = [found.depth for found in by_library.estimate_batch(images, focals)]
         assert [depth.shape for depth in depths] == [(47, 75), (97, 61), (480, 641)]
         for depth, of_torch in zip(depths, expected):
             np.testing.assert_allclose(depth, of_torch, rtol=1e-3)
@@ -89,10 +91,10 @@ def test_confidence_is_pytorchs_and_stays_when_the_next_image_comes(
     kept_depth, kept = by_library.estimate(unresized, 50.0, with_confidence=True)
     before = kept_depth.copy(), kept.copy()
     alone = by_library.estimate_batch(images, focals)
-    for (depth, confidence), of_torch, plain in zip(pairs, expected, alone):
-        np.testing.assert_allclose(depth, of_torch[0], rtol=1e-3)
-        np.testing.assert_allclose(confidence, of_torch[1], atol=1e-3)
-        np.testing.assert_array_equal(depth, plain)
+    for found, of_torch, plain in zip(pairs, expected, alone):
+        np.testing.assert_allclose(found.depth, of_torch.depth, rtol=1e-3)
+        np.testing.assert_allclose(found.confidence, of_torch.confidence, atol=1e-3)
+        np.testing.assert_array_equal(found.depth, plain.depth)
     np.testing.assert_array_equal((kept_depth, kept), before)
 
 
@@ -251,6 +253,17 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(
     assert 'the engine is not kept for the next start' in caplog.text
 
 
+class Changed:
+    """An engine of which one output is changed."""
+
+    def __init__(self, engine: Any, change: Callable[[Any], Any], name: str = 'depth') -> None:
+        self.engine, self.change, self.name = engine, change, name
+
+    def compute(self, names: Sequence[str], *inputs: torch.Tensor) -> list[torch.Tensor]:
+        parts = zip(names, self.engine.compute(names, *inputs))
+        return [self.change(part) if name == self.name else part for name, part in parts]
+
+
 def test_an_engine_that_computes_something_else_is_refused(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,8 +271,7 @@ def test_an_engine_that_computes_something_else_is_refused(
     right = OpenVino.load
 
     def wrong(self: OpenVino, compiled: bytes):
-        engine = right(self, compiled)
-        return lambda images, focal_px: 1.25 * engine(images, focal_px)
+        return Changed(right(self, compiled), lambda depth: 1.25 * depth)
 
     monkeypatch.setattr(OpenVino, 'load', wrong)
     expected = (
@@ -276,48 +288,37 @@ def test_the_error_is_of_the_worst_pixel_in_fp32_and_of_the_mean_in_others(
     network = load_checkpoint(tiny_model)
     exact = TorchEngine(network, 'fp32')
 
-    def off_by_half_in_one_pixel(images: torch.Tensor, focal_px: torch.Tensor) -> torch.Tensor:
-        depth = exact(images, focal_px)
+    def half_more_in_one_pixel(depth: torch.Tensor) -> torch.Tensor:
         depth[:, :, 3, 5] *= 1.5
         return depth
 
-    size = (32, 48)
-    assert relative_error(off_by_half_in_one_pixel, network, size, 'fp32') == pytest.approx(0.5)
+    size, off = (32, 48), Changed(exact, half_more_in_one_pixel)
+    assert relative_error(off, network, size, 'fp32') == pytest.approx(0.5)
     # 0.5 / (32 * 48) = 3.26e-4
-    mean = relative_error(off_by_half_in_one_pixel, network, size, 'bf16')
-    assert mean == pytest.approx(3.26e-4, rel=0.02)
-    verify(off_by_half_in_one_pixel, network, size, 'bf16')
+    assert relative_error(off, network, size, 'bf16') == pytest.approx(3.26e-4, rel=0.02)
+    verify(off, network, size, 'bf16')
     with pytest.raises(ValueError, match='got a relative error of 0.5 in fp32 against PyTorch'):
-        verify(off_by_half_in_one_pixel, network, size, 'fp32')
-    assert relative_error(lambda i, f: exact(i, f) * torch.nan, network, size, 'bf16') > 1e9
-    assert relative_error(lambda i, f: exact(i, f)[:, :, 1:], network, size, 'bf16') > 1e9
+        verify(off, network, size, 'fp32')
+    for broken in (lambda depth: depth * torch.nan, lambda depth: depth[:, :, 1:]):
+        assert relative_error(Changed(exact, broken), network, size, 'bf16') > 1e9
 
 
 def test_the_error_is_also_that_of_confidence(tiny_model_with_confidence: Path) -> None:
     network = load_checkpoint(tiny_model_with_confidence)
     exact = TorchEngine(network, 'fp32')
 
-    class LessSure:
+    def less_sure(factor: float) -> Changed:
         """Expects larger errors than the network, by a factor."""
-
-        def __init__(self, factor: float) -> None:
-            self.more = np.log(factor)
-
-        def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
-            return exact(*inputs)
-
-        def with_log_scale(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            depth, log_scale = exact.with_log_scale(*inputs)
-            return depth, log_scale + self.more
+        return Changed(exact, lambda log_scale: log_scale + np.log(factor), 'log_scale')
 
     size = (32, 48)
-    assert verify(LessSure(1.0), network, size, 'fp32') < 1e-5
+    assert verify(less_sure(1.0), network, size, 'fp32') < 1e-5
     # From p to p' = 1 - (1 - p)^(1/2); the network is unsure everywhere: p' / p is near 1/2.
-    error = relative_error(LessSure(2.0), network, size, 'fp32')
+    error = relative_error(less_sure(2.0), network, size, 'fp32')
     assert 0.05 < error < 0.5
     with pytest.raises(ValueError, match=f'got a relative error of {error:.2g} in fp32 against'):
-        verify(LessSure(2.0), network, size, 'fp32')
-    assert relative_error(LessSure(np.nan), network, size, 'bf16') > 1e9
+        verify(less_sure(2.0), network, size, 'fp32')
+    assert relative_error(less_sure(np.nan), network, size, 'bf16') > 1e9
 
 
 @pytest.mark.parametrize(
@@ -364,7 +365,7 @@ def test_only_so_many_engines_are_kept(
         precision='fp32',
         traits=(),
         compile=lambda onnx, size: onnx,
-        load=lambda compiled: lambda images, focal_px: exact(images, focal_px),
+        load=lambda compiled: SimpleNamespace(compute=exact.compute),
     )
     monkeypatch.setattr(engine_set, 'export_onnx', lambda *_: b'')
     engines = engine_set.EngineSet(network, compiler, EngineCache(tmp_path))
@@ -394,7 +395,7 @@ def test_verification_is_without_tf32_and_gives_it_back(tiny_model: Path) -> Non
     def see(*_: object) -> None:
         seen.append([setting.allow_tf32 for setting in settings])
 
-    network.register_forward_hook(see)
+    network.image_encoder.register_forward_hook(see)
     verify(exact, network, (32, 48), 'fp32')
     assert seen == [[False, False]] * 3  # for reference, and the engine's two batches
     assert [setting.allow_tf32 for setting in settings] == [False, True]
@@ -403,7 +404,7 @@ def test_verification_is_without_tf32_and_gives_it_back(tiny_model: Path) -> Non
         raise RuntimeError('no such instruction')
 
     with pytest.raises(RuntimeError, match='no such instruction'):
-        verify(broken, network, (32, 48), 'fp32')
+        verify(Changed(exact, broken), network, (32, 48), 'fp32')
     assert [setting.allow_tf32 for setting in settings] == [False, True]
 
 

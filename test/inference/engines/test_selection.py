@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,9 +49,14 @@ class Libraries:
                 raise RuntimeError('no such kernel\nat line 5')
             return onnx
 
-        def load(compiled: bytes) -> Callable[..., torch.Tensor]:
+        def compute(
+            names: list[str], images: torch.Tensor, focal_px: torch.Tensor
+        ) -> list[torch.Tensor]:
+            return [self.factors[name] * d for d in self.exact.compute(names, images, focal_px)]
+
+        def load(compiled: bytes) -> SimpleNamespace:
             assert compiled == FILE
-            return lambda images, focal_px: self.factors[name] * self.exact(images, focal_px)
+            return SimpleNamespace(compute=compute)
 
         return SimpleNamespace(
             name=backend, precision=precision, traits=(), compile=compile_, load=load
@@ -180,12 +184,12 @@ def test_other_sizes_are_compiled_and_else_pytorchs(
     libraries.factors['openvino bf16'] = 1.005  # to tell it from PyTorch
     focal_px = torch.tensor([50.0, 60.0])
     wide, tall = torch.rand(2, 3, 16, 64), torch.rand(2, 3, 64, 16)
-    expected = libraries.exact(wide, focal_px)
-    torch.testing.assert_close(engine(wide, focal_px), 1.005 * expected)
+    (expected,) = libraries.exact.compute(['depth'], wide, focal_px)
+    torch.testing.assert_close(engine.compute(['depth'], wide, focal_px), [1.005 * expected])
     libraries.broken_sizes.add((64, 16))
-    expected = libraries.exact(tall, focal_px)
+    (expected,) = libraries.exact.compute(['depth'], tall, focal_px)
     for _ in range(2):
-        torch.testing.assert_close(engine(tall, focal_px), expected)
+        torch.testing.assert_close(engine.compute(['depth'], tall, focal_px), [expected])
     warning = (
         'openvino does not serve for inputs of 16 x 64 pixels: torch computes these '
         '(no such kernel)'
@@ -203,7 +207,7 @@ def test_a_library_by_name_uses_the_file_and_fails_aloud(
     assert (libraries.made, libraries.timed) == (['onnxruntime fp32'], [])
     libraries.broken_sizes.add((64, 16))
     with pytest.raises(RuntimeError, match='no such kernel'):
-        engine(torch.rand(1, 3, 64, 16), torch.ones(1))
+        engine.compute(['depth'], torch.rand(1, 3, 64, 16), torch.ones(1))
 
 
 def test_the_time_is_the_shortest_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,11 +218,12 @@ def test_the_time_is_the_shortest_of_several(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(selection.time, 'perf_counter', lambda: next(clock))
     shapes = []
 
-    def engine(images: torch.Tensor, focal_px: torch.Tensor) -> torch.Tensor:
-        shapes.append((tuple(images.shape), tuple(focal_px.shape)))
-        return images
+    class Noting:
+        def compute(self, names: list[str], *inputs: torch.Tensor) -> list[torch.Tensor]:
+            shapes.append(tuple(tuple(tensor.shape) for tensor in inputs))
+            return []
 
-    assert selection._best_time(engine, (32, 48)) == 3
+    assert selection._best_time(Noting(), (32, 48)) == 3
     assert set(shapes) == {((1, 3, 32, 48), (1,))}
 
 

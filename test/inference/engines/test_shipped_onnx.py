@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,8 +155,8 @@ def test_a_file_that_was_made_before_confidence_is_refused(written: Path, backen
     onnx = shipped_onnx(written / 'small.safetensors')
     maker = EngineMaker(backend=backend, precision='fp32', device='cpu')
     message = (
-        'got a .onnx_parts file without the output log_scale, expected it of a model with '
-        'confidence; make the file anew by python -m '
+        'got a .onnx_parts file without the output log_scale, expected all that its model gives; '
+        'make the file anew by python -m '
         'mirror_depth_ros.inference.engines.shipped_onnx CHECKPOINT, or use backend torch'
     )
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -204,8 +205,8 @@ def test_a_file_that_computes_something_else_is_not_written(
     monkeypatch.setattr(module, 'load_checkpoint', lambda path: SmallNetwork())
     monkeypatch.setattr(module, 'export_onnx', lambda *_, **__: b'')
     monkeypatch.setattr(module, '_pack', lambda onnx: onnx)
-    depth = lambda images, focal_px: torch.ones(len(images), 1, *images.shape[2:])  # noqa: E731
-    monkeypatch.setattr(module.OnnxRuntime, 'load', lambda *_: depth)
+    ones = lambda _, images, __: [torch.ones(len(images), 1, *images.shape[2:])]  # noqa: E731
+    monkeypatch.setattr(module.OnnxRuntime, 'load', lambda *_: SimpleNamespace(compute=ones))
     (tmp_path / 'small.safetensors').write_bytes(b'weights')
     with pytest.raises(ValueError, match='got a relative error of .* in fp32 against PyTorch'):
         write_shipped_onnx(tmp_path / 'small.safetensors')

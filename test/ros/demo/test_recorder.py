@@ -27,7 +27,7 @@ def load_flat_world(model, **_):
         return np.full(rgb.shape[:2], DEPTH_M, np.float32)
 
     return SimpleNamespace(
-        estimate_batch=lambda *batch: list(map(estimate, *batch)),
+        estimate_batch=lambda *batch, **_: [(d, None, None) for d in map(estimate, *batch)],
         device='cpu',
         precision='fp32',
         backend='torch',

@@ -324,6 +324,14 @@ ISSUES = {
         'CPU; install PyTorch for the GPU, or let the camera send fewer images',
         Cause.SLOW,
     ),
+    'unlike the training': (
+        measured(strangeness=1.37),
+        Level.WARN,
+        'the images are unlike those that the model was trained on (1.4 times as far from their '
+        'mean as nearly all of those), so depth, its scale above all, may be far off; adapt the '
+        'model to this camera: mirror_depth train --config bag',
+        Cause.STRANGE,
+    ),
     'skipped a moment ago, and none since': (
         replace(
             skipping('calibrate', UNCALIBRATED, since_image_s=4.0),

@@ -42,6 +42,13 @@ def test_before_any_image_nothing_is_known(at):
     assert statistics.durations == {}
 
 
+def test_strangeness_is_the_median_of_the_images_that_have_one(at):
+    assert at(1.0).summarise().strangeness is None
+    for strangeness in (0.5, 1.5, None, 1.25):
+        at(1.0).process({}, stamp_ns=0, clock_ns=0, strangeness=strangeness)
+    assert at(1.0).summarise().strangeness == 1.25
+
+
 def test_every_fate_of_an_image_is_counted(at):
     for _ in range(6):
         at(1.0).receive(UNKNOWN)

@@ -47,7 +47,7 @@ class Bench:
             backend='torch',
             notice='',
             has_confidence=False,
-            estimate_batch=lambda *batch: list(map(estimate, *batch)),
+            estimate_batch=lambda *batch, **_: [(d, None, None) for d in map(estimate, *batch)],
         )
         #: Offset of the stamps from the system's clock, and changes to the messages.
         self.offset_s, self.image_fields, self.info_fields = 0.0, {}, {}
