@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.depth.eval_protocols import named_protocol
 from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.depth.metrics import depth_metrics
+from mirror_depth_ros.model.clip import Frozen
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
@@ -75,12 +77,14 @@ def train_depth(
     rendered: Mapping[str, Path],
     real: Sequence[Path],
     photographs: Path,
+    make_training: Callable[..., BuiltinTraining] | None = None,
 ) -> dict[str, float]:
     """Train in place and return the validation's figures; resumes from ``work``.
 
     :param rendered: folders of rendered scenes, by split.
     :param real: folders of recordings to train on.
     :param photographs: folder of recordings to validate on.
+    :param make_training: takes the model and the options; else the image tower stays frozen.
     """
     options = recipe['depth']
     size = model.config.input_size
@@ -90,9 +94,10 @@ def train_depth(
         mixture, options['batch_size'], seed=recipe['seed'], workers=options['workers']
     )
     names, loaders = _validation(model, rendered['val'], photographs)
-    training = BuiltinTraining(
+    if make_training is None:
+        make_training = partial(BuiltinTraining, fast=FastModule(model.image_encoder, (3, *size)))
+    training = make_training(
         model,
-        FastModule(model.image_encoder, size),
         lr=options['lr'],
         weight_decay=options['weight_decay'],
         loss=options['loss'],
@@ -137,10 +142,10 @@ class _Fp32Conv2d(torch.nn.Conv2d):
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, Tensor]:
-    """Return what is trained of a network, by name."""
-    parts = ('mirror.', 'film.', 'decoder.')
+    """Return what is trained of a network, by name; of a tower that learns, its weights too."""
+    frozen = tuple(f'{n}.' for n, part in model.named_modules() if isinstance(part, Frozen))
     state = model.state_dict()
-    return {k: v.detach().contiguous() for k, v in state.items() if k.startswith(parts)}
+    return {k: v.detach().contiguous() for k, v in state.items() if not k.startswith(frozen)}
 
 
 class _Report(lightning.Callback):

@@ -19,18 +19,17 @@ def has_matrix_unit() -> bool:
 
 
 class FastModule(nn.Module):
-    """What a module computes of images of one size."""
+    """What a module computes of images or maps of one size."""
 
-    def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
-        """Compile ``module``, which takes ``[B, 3, H, W]`` and returns a tensor or several.
+    def __init__(self, module: nn.Module, shape: tuple[int, int, int]) -> None:
+        """Compile ``module``, which takes ``[B, C, H, W]`` and returns a tensor or several.
 
-        :param size: height and width of the images [pixels].
+        :param shape: channels, height and width of what it takes.
         """
         super().__init__()
-        self.size = size
         program = torch.onnx.export(
             module,
-            (torch.rand(2, 3, *size),),
+            (torch.rand(2, *shape),),
             dynamo=True,
             dynamic_shapes=({0: 'batch'},),
             verbose=False,
@@ -49,9 +48,9 @@ class FastModule(nn.Module):
         return self
 
     @torch.no_grad()
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the outputs for images ``[B, 3, H, W]``; maps are channels-last."""
-        outputs = self._compiled([np.ascontiguousarray(images.numpy())])
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """Return the outputs for ``[B, C, H, W]``; maps are channels-last."""
+        outputs = self._compiled([np.ascontiguousarray(inputs.numpy())])
         tensors = [torch.from_numpy(outputs[i].copy()) for i in range(len(outputs))]
         return [
             t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in tensors

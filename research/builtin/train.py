@@ -7,6 +7,9 @@ passed over when that is there; a training that was killed goes on with the same
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +21,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from mirror_depth_ros.depth.files import write_bytes, write_json
-from research.builtin.depth import train_depth
+from mirror_depth_ros.model.clip_loading import LOCAL_FOLDER
+from mirror_depth_ros.model.familiarity import Familiarity, pool
+from mirror_depth_ros.training.loading import Draw
+from research.builtin.depth import train_depth, training_sources
 from research.builtin.fast_encoder import FastModule
 from research.builtin.image_tower import (
     build_clip,
@@ -26,13 +32,17 @@ from research.builtin.image_tower import (
     half_precision,
     model_config,
 )
-from research.builtin.publish import build_model, publish
+from research.builtin.mixture import Mixture, Source
+from research.builtin.publish import build_model, network_config, publish
 from research.builtin.recipe import SHIPPED, read_recipe
 from research.builtin.text_tuning import ClassTexts, text_report, tune_text
+from research.builtin.tower_tuning import TowerTuning, learning_network, with_tower
 from research.builtin.vocabulary import Vocabulary
 from research.scenes.rendered_scenes import RenderedScenes
 
+_WEIGHTS = 'open_clip_model.safetensors'
 _ENCODED_AT_ONCE = 50
+_FAMILIAR_DRAWS = 3000
 _MOST_CAPTIONS = 4000
 
 
@@ -50,10 +60,16 @@ def main(
     recipe = read_recipe(config)
     rendered = {split: scenes / split for split in ('train', 'val')}
     lightning.seed_everything(recipe['seed'])
-    clip_folder = work / 'clip'
-    if not (clip_folder / 'open_clip_model.safetensors').exists():
-        make_clip(recipe, rendered, clip_folder)
+    locked, clip_folder = work / 'locked_clip', work / 'clip'
+    if not (locked / _WEIGHTS).exists():
+        make_clip(recipe, rendered, locked)
+    data: dict[str, Any] = {'rendered': rendered, 'real': [real], 'photographs': photographs}
+    tuned = tune_tower(recipe, locked, work / recipe['name'] / 'tower', data)
+    if not (clip_folder / _WEIGHTS).exists():
+        shutil.copytree(locked, clip_folder, dirs_exist_ok=True)
+        write_bytes(clip_folder / _WEIGHTS, save(with_tower(load_file(locked / _WEIGHTS), tuned)))
     model = build_model(recipe, clip_folder)
+    model.load_state_dict(tuned, strict=False)  # mirror and decoder; the tower's names differ
     for number, changes in enumerate(recipe['rounds'], 1):
         folder = work / recipe['name'] / f'round_{number}'
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,15 +83,56 @@ def main(
                     'depth': {**recipe['depth'], **changes},
                 },
                 folder,
-                rendered=rendered,
-                real=[real],
-                photographs=photographs,
+                **data,
             )
             write_json(folder / 'figures.json', figures)
         model.load_state_dict(load_file(finished), strict=False)
     figures = json.loads((folder / 'figures.json').read_text())
     if output is not None:
-        print(f'written to {publish(recipe, clip_folder, finished, figures, output)}')
+        sources = training_sources(
+            {**recipe, 'depth': {**recipe['depth'], **recipe['rounds'][-1]}},
+            rendered['train'],
+            [real],
+            model.config.input_size,
+        )
+        familiarity = measure_familiarity(model.image_encoder, sources, model.config.input_size)
+        path = publish(recipe, clip_folder, finished, figures, output, familiarity=familiarity)
+        print(f'written to {path}')
+
+
+def measure_familiarity(
+    encoder: nn.Module, sources: Mapping[str, Source], size: tuple[int, int]
+) -> Familiarity | None:
+    """Return what tells pictures that are unlike those of the training, of some of its draws."""
+    fast = FastModule(encoder, (3, *size))
+    mixture = Mixture(sources, size, _FAMILIAR_DRAWS)
+    pooled = []
+    for start in range(0, _FAMILIAR_DRAWS, _ENCODED_AT_ONCE):
+        draws = range(start, start + _ENCODED_AT_ONCE)
+        images = torch.stack([mixture[Draw(i, i)].image for i in draws])
+        pooled.append(pool(fast(images / 255.0)[-1]))
+    return Familiarity.fit(torch.cat(pooled))
+
+
+def tune_tower(
+    recipe: dict[str, Any], locked: Path, folder: Path, data: dict[str, Any]
+) -> dict[str, Tensor]:
+    """Let the image tower learn depth; return its weights and those of mirror and decoder."""
+    finished = folder / 'trained.safetensors'
+    if not finished.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        clip = open_clip.create_model(f'{LOCAL_FOLDER}{locked}').eval()
+        options = dict(recipe['tower'])
+        of_tower = {name: options.pop(name) for name in ('tower_lr_share', 'keep_weight')}
+        figures = train_depth(
+            learning_network(network_config(recipe), clip),
+            {**recipe, 'depth': {**recipe['depth'], **options}},
+            folder,
+            **data,
+            make_training=partial(TowerTuning, **of_tower),
+        )
+        write_json(folder / 'figures.json', figures)
+    return load_file(finished)
 
 
 def make_clip(recipe: dict[str, Any], rendered: dict[str, Path], folder: Path) -> None:
@@ -101,12 +158,12 @@ def make_clip(recipe: dict[str, Any], rendered: dict[str, Path], folder: Path) -
     write_json(folder / 'vocabulary.json', {'words': vocabulary.words})
     write_json(folder.parent / 'clip_report.json', report)
     # Rounded once, here: everything after is trained on the very weights that are shipped.
-    write_bytes(folder / 'open_clip_model.safetensors', save(half_precision(clip)))
+    write_bytes(folder / _WEIGHTS, save(half_precision(clip)))
 
 
 def embed(clip: open_clip.CLIP, scenes: RenderedScenes, count: int) -> Tensor:
     """Return the image tower's embeddings of the first pictures, ``[N, D]``."""
-    fast = FastModule(clip.visual, scenes.rgb.shape[1:3])
+    fast = FastModule(clip.visual, (3, *scenes.rgb.shape[1:3]))
     embeddings = []
     for start in range(0, min(count, len(scenes)), _ENCODED_AT_ONCE):
         rgb = torch.from_numpy(scenes.rgb[start : min(start + _ENCODED_AT_ONCE, count)].copy())

@@ -1,7 +1,7 @@
 """Networks to compare the built-in model with, on the same frozen convolutional CLIP.
 
-One whose condition depends on the image, one whose image tower learns as well, and the ways from
-CLIP to depth that the paper compares itself with.
+One whose condition depends on the image, and the ways from CLIP to depth that the paper compares
+itself with.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize, pixel_shuffle
 
-from mirror_depth_ros.model.clip import Frozen, FrozenTextEncoder
+from mirror_depth_ros.model.clip import FrozenTextEncoder
 from mirror_depth_ros.model.conv_encoder import make_image_encoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.model.pyramid_decoder import PyramidDecoder, Standardisation
-from research.builtin.depth import BuiltinTraining
+from research.builtin.image_tower import PlaceEmbeddings
 from research.builtin.vocabulary import Vocabulary
 
 
@@ -37,27 +37,6 @@ def without_condition(config: MirrorDepthConfig, clip: nn.Module) -> MirrorDepth
     network.film.requires_grad_(False)
     network.mirror.requires_grad_(False)
     return network
-
-
-class PlaceEmbeddings(Frozen):
-    """The last steps of a timm tower, taken by every place of its deepest stage.
-
-    Both steps after the stage's convolution are linear, so their mean is the image's embedding.
-    """
-
-    def __init__(self, clip: nn.Module) -> None:
-        """Take over convolution, norm and projection, before an encoder drops them."""
-        super().__init__()
-        visual: Any = clip.visual
-        trunk = visual.trunk
-        self.convolution, self.norm = trunk.conv_head, trunk.bn2
-        self.projection = trunk.classifier
-        self.freeze()
-
-    def forward(self, tap: Tensor) -> Tensor:
-        """Return embeddings ``[B, h w, embed_dim]`` of the deepest stage, ``[B, C, h, w]``."""
-        places = self.norm(self.convolution(tap)).flatten(2).transpose(1, 2)
-        return self.projection(places)
 
 
 class ImageConditioned(MirrorDepth):
@@ -117,50 +96,6 @@ class _Modulated(nn.Module):
         scale, shift = self.condition
         self.condition = None  # no copy of a network takes an image's condition along
         return self.block(scale * x + shift)
-
-
-class FineTuning(BuiltinTraining):
-    """The image tower's convolutions learn as well, more slowly; its norms stay."""
-
-    #: Of the learning rate of what starts from random weights.
-    TOWER_LR_SHARE = 0.05
-
-    def __init__(self, model: MirrorDepth, fast: None = None, **options: Any) -> None:
-        super().__init__(model, None, **options)
-        for parameter in model.image_encoder.parameters():
-            parameter.requires_grad_(parameter.ndim > 1)
-
-    def encode(self, images: Tensor) -> list[Tensor]:
-        """Return the tower's taps, which gradients reach."""
-        taps = self.model.image_encoder(images)
-        # What is usual is measured here, once: measured by the network, it would be learned from.
-        assert isinstance(self.model.decoder, PyramidDecoder)
-        self.model.decoder.measure([tap.detach() for tap in reversed(taps)])
-        return taps
-
-    def configure_optimizers(self) -> Any:
-        """AdamW as for all, with two learning rates."""
-        tower = [p for p in self.model.image_encoder.parameters() if p.requires_grad]
-        theirs = {id(p) for p in tower}
-        others = [p for p in self.model.parameters() if p.requires_grad and id(p) not in theirs]
-        matrices, vectors = ([p for p in others if (p.ndim > 1) is m] for m in (True, False))
-        groups = [
-            {'params': matrices, 'weight_decay': self.weight_decay},
-            {'params': vectors, 'weight_decay': 0.0},
-            {'params': tower, 'weight_decay': 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.98))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            [self.lr, self.lr, self.TOWER_LR_SHARE * self.lr],
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=0.05,
-            cycle_momentum=False,
-        )
-        return {
-            'optimizer': optimizer,
-            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
-        }
 
 
 class _Compared(DepthNetwork):

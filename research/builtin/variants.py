@@ -38,9 +38,9 @@ from research.builtin.evaluate import mean_of_recordings, measure_sets
 from research.builtin.fast_encoder import FastModule
 from research.builtin.mixture import FirstPart, Mixture, Source
 from research.builtin.recipe import SHIPPED, read_recipe
+from research.builtin.tower_tuning import TowerTuning, learning_network
 from research.builtin.variant_networks import (
     DepthClip,
-    FineTuning,
     ImageConditioned,
     LearnedPrompts,
     LinearProbe,
@@ -98,7 +98,9 @@ VARIANTS = {
         'input of 256 x 320', model={'input_size': [256, 320], 'reference_focal_px': 258.0}
     ),
     'wider': Variant('decoder of width 240', model={'width': 240}),
-    'fine_tuned': Variant('image tower fine-tuned', training=FineTuning),
+    'fine_tuned': Variant(
+        'image tower fine-tuned', network=learning_network, training=TowerTuning
+    ),
     'learned_prompts': Variant('learned prompts and bins (Auty et al.)', network=LearnedPrompts),
     'linear': Variant('linear probe of the same taps', network=LinearProbe),
     'mean': Variant('mean depth map', network=MeanMap, depth={'lr': 0.02}),
@@ -194,7 +196,8 @@ def train(
     draws = options['steps'] * options['batch_size']
     mixture = Mixture(sources, size, draws)
     loader = ResumableLoader(mixture, options['batch_size'], seed=recipe['seed'])
-    fast = None if variant.training is FineTuning else FastModule(network.image_encoder, size)
+    is_frozen = variant.training is not TowerTuning
+    fast = FastModule(network.image_encoder, (3, *size)) if is_frozen else None
     training = variant.training(
         network,
         fast,

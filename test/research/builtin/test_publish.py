@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from mirror_depth_ros.model.checkpoint import checkpoint_facts, load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
+from mirror_depth_ros.model.familiarity import Familiarity
 from mirror_depth_ros.model.resources import model_directory
 from research.builtin import publish as module
 from research.builtin.publish import publish
@@ -30,7 +31,8 @@ def test_the_onnx_file_is_of_what_the_checkpoint_holds(
     monkeypatch.setattr(module, 'write_shipped_onnx', lambda *given: written.append(given))
     recipe = checkpoint_facts('builtin')['recipe']
     clip = model_directory() / recipe['model']['clip']
-    path = publish(recipe, clip, tmp_path / 'trained.safetensors', {'abs_rel': 0.1}, tmp_path)
+    weights, figures = tmp_path / 'trained.safetensors', {'abs_rel': 0.1}
+    path = publish(recipe, clip, weights, figures, tmp_path, familiarity=Familiarity(352))
     ((target, network),) = written
     assert target == path == tmp_path / 'builtin.safetensors'
     assert checkpoint_facts(path)['validation'] == {'abs_rel': 0.1}

@@ -1,0 +1,36 @@
+"""A small convolutional CLIP with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import open_clip
+import pytest
+import torch
+
+
+@pytest.fixture
+def make_clip() -> Callable[[], open_clip.CLIP]:
+    """Return what makes the same one again: an encoder takes a CLIP apart."""
+    from research.builtin.image_tower import fold_norms
+
+    def make() -> open_clip.CLIP:
+        torch.manual_seed(0)
+        vision = {
+            'timm_model_name': 'tf_efficientnet_lite0',
+            'timm_model_pretrained': False,
+            'timm_pool': 'avg',
+            'timm_proj': '',
+            'image_size': 64,
+        }
+        text = {'width': 16, 'heads': 2, 'layers': 1, 'context_length': 12, 'vocab_size': 20}
+        clip = open_clip.CLIP(8, vision, text).eval()
+        fold_norms(clip.visual.trunk)
+        return clip
+
+    return make
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(3))
