@@ -122,6 +122,36 @@ def adaptation(folder: Path) -> str:
     return markdown_table(['', 'held-out images', *what], rows)
 
 
+def strangeness(folder: Path) -> str:
+    """Return how strange pictures are, from ``strangeness.json``.
+
+    As ``research.builtin.strangeness --json`` wrote it: a column for the built-in model, and
+    others for each model that was adapted to a recording.
+    """
+    path = folder / 'strangeness.json'
+    if not path.is_file():
+        return ''
+    figures = json.loads(path.read_text(encoding='utf-8'))
+    rows = []
+    for name, of_set in figures['builtin'].items():
+        row = [_RENDERED.get(name, name), str(of_set['pictures'])]
+        row += [f'{of_set["median"]:.2f}', f'{100 * of_set["above_limit"]:.0f} %']
+        adapted = figures.get('adapted', {}).get(name)
+        row += (
+            ['', '', '', '']
+            if adapted is None
+            else [
+                str(adapted['held_out']),
+                f'{adapted["auroc"]:.2f}',
+                f'{100 * adapted["held_out_above_limit"]:.0f} %',
+                f'{100 * adapted["others_above_limit"]:.0f} %',
+            ]
+        )
+        rows.append(row)
+    header = ['', 'pictures', 'built-in: median', 'above 1', 'adapted to it: held-out images']
+    return markdown_table([*header, 'AUROC', 'above 1', 'of the others above 1'], rows)
+
+
 def confidence(folder: Path) -> str:
     """Return what leaving out unsure pixels brings, from ``confidence.json``.
 
@@ -160,6 +190,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     'steady': steady,
     'adaptation': adaptation,
     'confidence': confidence,
+    'strangeness': strangeness,
     **{name: partial(trials, name=name) for name in _TRIALS},
     **PERFORMANCE,
 }
