@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from mirror_depth_ros.data.specification import DataSet
     from mirror_depth_ros.depth.eval_protocols import Protocol
+    from mirror_depth_ros.evaluation.breakdown import Part
     from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
@@ -58,6 +60,13 @@ Pictures = Annotated[
     Path | None,
     typer.Option(help='Write image, truth, prediction and error side by side.', metavar='DIR'),
 ]
+Where = Annotated[
+    Path | None,
+    typer.Option(
+        help='Show the errors by distance and by place, too, and draw the latter there.',
+        metavar='PNG',
+    ),
+]
 PerImage = Annotated[
     bool, typer.Option(help="Write every image's own figures to the JSON file, too.")
 ]
@@ -75,6 +84,7 @@ def evaluate(
     precision: Precision = 'auto',
     backend: Backend = 'auto',
     pictures: Pictures = None,
+    where: Where = None,
     json_file: JsonFile = None,
     per_image: PerImage = True,
 ) -> None:
@@ -90,7 +100,7 @@ def evaluate(
 
     For example:
 
-    - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/`
+    - `mirror_depth evaluate --data frames:recordings/kitchen --pictures errors/ --where where.png`
 
     - `mirror_depth evaluate --data 'frames:recordings/kitchen[80%:]'`
 
@@ -104,7 +114,8 @@ def evaluate(
 
     from mirror_depth_ros.data.specification import open_data
     from mirror_depth_ros.depth.eval_protocols import named_protocol
-    from mirror_depth_ros.depth.files import write_json
+    from mirror_depth_ros.depth.files import make_folder, write_json, write_rgb_png
+    from mirror_depth_ros.evaluation.breakdown import Breakdown
     from mirror_depth_ros.inference.estimator import DepthEstimator
 
     console = Console(stderr=True)
@@ -114,15 +125,28 @@ def evaluate(
         estimator = DepthEstimator.load(
             model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
         )
+    breakdown = Breakdown()
     figures = _measure(
-        estimator, data_set, rules, console, flip=flip, skip_broken=skip_broken, pictures=pictures
+        estimator,
+        data_set,
+        rules,
+        console,
+        skip_broken=skip_broken,
+        flip=flip,
+        pictures=pictures,
+        breakdown=breakdown,
     )
-    summary = {'data': data, 'model': estimator.model_name, **figures}
+    summary = {'data': data, 'model': estimator.model_name, **figures, **breakdown.to_dict()}
     if not per_image:
         del summary['per_image']
     if json_file is not None:
         write_json(json_file, summary)
     _print_table(summary)
+    if where is not None:
+        make_folder(where.parent)
+        write_rgb_png(where, breakdown.picture())
+        _print_parts('by distance', breakdown.bands())
+        _print_parts('by place in the picture', breakdown.places())
 
 
 def _measure(
@@ -131,9 +155,9 @@ def _measure(
     rules: Protocol,
     console: Console,
     *,
-    flip: bool,
     skip_broken: bool,
-    pictures: Path | None,
+    flip: bool,
+    **options: Any,
 ) -> dict[str, Any]:
     """Evaluate every image below a progress bar; return how that was done and what came of it."""
     from rich.progress import track
@@ -146,7 +170,7 @@ def _measure(
     order = track(range(len(samples)), 'evaluating', console=console)
     broken: list[Broken] = []
     opened = open_each(samples, order, broken=broken if skip_broken else None)
-    scores = [*evaluate_samples(estimator, opened, protocol=rules, flip=flip, pictures=pictures)]
+    scores = [*evaluate_samples(estimator, opened, protocol=rules, flip=flip, **options)]
     return {
         'precision': estimator.precision,
         'backend': estimator.backend,
@@ -157,6 +181,23 @@ def _measure(
         'left_out': data_set.left_out,
         'broken': [asdict(sample) for sample in broken],
     }
+
+
+def _print_parts(title: str, parts: Sequence[Part]) -> None:
+    from mirror_depth_ros.cli.tables import print_table
+
+    rows = [
+        (
+            part.name,
+            f'{100 * part.fraction:.1f} %',
+            f'{part.abs_rel:.3f}',
+            f'{100 * part.bias:+.0f} %',
+            f'{part.delta1:.3f}',
+        )
+        for part in parts
+    ]
+    columns = ('pixels', 'Abs Rel', 'too far by', 'delta1')
+    print_table(rows, '', *columns, title=f'{title}, every pixel counting the same')
 
 
 def _print_table(summary: dict[str, Any]) -> None:

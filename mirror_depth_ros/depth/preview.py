@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 _BEYOND_RANGE_BRIGHTNESS = 0.45
 # An error of this size and above has the strongest colour (|p - g| / g).
 _MAX_RELATIVE_ERROR = 0.5
+# Of depth that is half, and twice, the truth.
+_TOO_NEAR, _TOO_FAR = (30, 70, 200), (200, 40, 30)
 _LABEL_HEIGHT_PX = 26
 _TITLE_HEIGHT_PX = 36
 _TITLE_COLOUR = (32, 48, 80)
@@ -96,6 +98,18 @@ def colorize_relative_error(
     picture = _turbo(error / largest)
     picture[np.isnan(error)] = 0
     return picture
+
+
+def colorize_bias(log_ratio: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return a picture of ln(p / g): white is right, blue half the truth, red twice or more.
+
+    :param log_ratio: ``[H, W]``; NaN, nothing to compare, becomes black.
+    :returns: RGB uint8 ``[H, W, 3]``.
+    """
+    strength = (log_ratio / np.log(2.0)).clip(-1, 1)[..., None]  # [H, W, 1]
+    colour = np.where(strength > 0, np.array(_TOO_FAR), np.array(_TOO_NEAR))
+    picture = 255 + np.abs(strength) * (colour - 255.0)
+    return np.where(np.isnan(log_ratio)[..., None], 0, np.nan_to_num(picture)).astype(np.uint8)
 
 
 def side_by_side(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.depth.eval_protocols import Protocol
 from mirror_depth_ros.depth.metrics import mean_metrics
+from mirror_depth_ros.evaluation.breakdown import Breakdown
 from mirror_depth_ros.evaluation.result import Score, estimate, score_depth, write_result
 from mirror_depth_ros.inference.estimator import DepthEstimator
 
@@ -23,6 +25,7 @@ def evaluate(
     protocol: Protocol,
     flip: bool = False,
     pictures: Path | None = None,
+    breakdown: Breakdown | None = None,
 ) -> Iterator[Score]:
     """Score every image of a data set; none is left out.
 
@@ -30,19 +33,17 @@ def evaluate(
     :param flip: average with the prediction of the mirrored image, turned back (as BTS and AdaBins
         are evaluated).
     :param pictures: folder for image, truth, prediction and error side by side.
+    :param breakdown: adds up every image's errors by distance and place.
     :raises ValueError: for an image without any true depth where it counts, or of a size that the
         protocol is not defined for.
     """
     for sample in samples:
         try:
             depth, confidence = _predict(estimator, sample, protocol, flip=flip)
-            score = score_depth(
-                sample,
-                depth,
-                max_depth=protocol.max_depth,
-                mask=protocol.mask(*depth.shape),
-                confidence=confidence,
-            )
+            counts: Any = {'max_depth': protocol.max_depth, 'mask': protocol.mask(*depth.shape)}
+            score = score_depth(sample, depth, confidence=confidence, **counts)
+            if breakdown is not None and sample.depth is not None:
+                breakdown.add(depth, sample.depth, **counts)
             if pictures is not None:
                 path = pictures / f'{sample.name.replace("/", "_")}.png'
                 write_result({'comparison': path}, sample, depth, max_depth=protocol.max_depth)

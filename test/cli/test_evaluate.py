@@ -162,3 +162,16 @@ def test_clip_weights_that_lie_elsewhere(moved_clip: tuple[Path, Path], frames: 
     assert 'say as clip_weights where this machine has them' in output
     code, output, figures = run(f'frames:{frames}[:1]', model, '--clip-weights', str(weights))
     assert (code, figures['images']) == (0, 1), output
+
+
+def test_errors_by_distance_and_place(tiny_model: Path, frames: Path, tmp_path: Path) -> None:
+    code, output, figures = run(
+        f'frames:{frames}[:2]', tiny_model, '--where', str(tmp_path / 'new' / 'where.png')
+    )
+    assert code == 0, output
+    assert 'by distance, every pixel counting the same' in output
+    assert 'by place in the picture' in output
+    for name in ('by_distance', 'by_place'):
+        assert sum(part['fraction'] for part in figures[name]) == pytest.approx(1.0)
+    assert cv2.imread(str(tmp_path / 'new' / 'where.png')).shape[2] == 3
+    assert 'by distance' not in run(f'frames:{frames}[:2]', tiny_model)[1]
