@@ -45,6 +45,7 @@ _RECIPE = ByName(
             },
             required=('steps',),
         ),
+        # Without it, the image tower stays as it is.
         'tower': ByName({**_TRAINING, 'tower_lr_share': _SHARE, 'keep_weight': Number(0, 1000)}),
         'rendered_augmentation': ByName(Augmentation.RULES),
         'real_augmentation': ByName(Augmentation.RULES),
@@ -57,7 +58,6 @@ _RECIPE = ByName(
         'name',
         'seed',
         'text',
-        'tower',
         'rendered_augmentation',
         'real_augmentation',
         'depth',

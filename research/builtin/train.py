@@ -56,20 +56,23 @@ def main(
     scenes: Annotated[Path, typer.Option(help='Rendered scenes.')] = Path('build/scenes'),
     output: Annotated[Path | None, typer.Option(help='Where the final files go.')] = None,
 ) -> None:
-    """Train the built-in CLIP's text tower, then mirror and decoder."""
+    """Train the built-in CLIP's text tower, its image tower, then mirror and decoder on both."""
     recipe = read_recipe(config)
     rendered = {split: scenes / split for split in ('train', 'val')}
     lightning.seed_everything(recipe['seed'])
-    locked, clip_folder = work / 'locked_clip', work / 'clip'
+    locked, clip_folder = work / 'locked_clip', work / recipe['name'] / 'clip'
     if not (locked / _WEIGHTS).exists():
         make_clip(recipe, rendered, locked)
     data: dict[str, Any] = {'rendered': rendered, 'real': [real], 'photographs': photographs}
-    tuned = tune_tower(recipe, locked, work / recipe['name'] / 'tower', data)
+    learned: dict[str, Tensor] = {}
+    if 'tower' in recipe:
+        learned = tune_tower(recipe, locked, work / recipe['name'] / 'tower', data)
     if not (clip_folder / _WEIGHTS).exists():
         shutil.copytree(locked, clip_folder, dirs_exist_ok=True)
-        write_bytes(clip_folder / _WEIGHTS, save(with_tower(load_file(locked / _WEIGHTS), tuned)))
+        weights = with_tower(load_file(locked / _WEIGHTS), learned)
+        write_bytes(clip_folder / _WEIGHTS, save(weights))
     model = build_model(recipe, clip_folder)
-    model.load_state_dict(tuned, strict=False)  # mirror and decoder; the tower's names differ
+    model.load_state_dict(learned, strict=False)  # its mirror and decoder
     for number, changes in enumerate(recipe['rounds'], 1):
         folder = work / recipe['name'] / f'round_{number}'
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Variants of the built-in model, each with one thing changed, at one small equal budget.
 
-``python -m research.builtin.variants --help``. All stand on the CLIP that the package ships and
-start from random weights. One that has its file of figures is passed over, so that the same
-command goes on where it was stopped.
+``python -m research.builtin.variants --help``. All stand on the CLIP as it is before its tower
+learns depth, and start from random weights. One that has its file of figures is passed over, so
+that the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from research.builtin.depth import BuiltinTraining, training_sources
 from research.builtin.evaluate import mean_of_recordings, measure_sets
 from research.builtin.fast_encoder import FastModule
 from research.builtin.mixture import FirstPart, Mixture, Source
-from research.builtin.recipe import SHIPPED, read_recipe
+from research.builtin.recipe import read_recipe
 from research.builtin.tower_tuning import TowerTuning, learning_network
 from research.builtin.variant_networks import (
     DepthClip,
@@ -52,6 +52,11 @@ from research.pages.markdown import markdown_table
 from research.scenes.rendered_scenes import KINDS
 
 _STEPS = 600
+_COMMON = Path(__file__).with_name('variants.yaml')
+
+
+#: What the recipe leaves before the image tower learns depth.
+LOCKED_CLIP = Path('build/builtin/locked_clip')
 
 
 def _depth_clip(config: MirrorDepthConfig, clip: nn.Module) -> DepthClip:
@@ -115,6 +120,7 @@ def main(
     more_real: Annotated[Path, typer.Option(help='Further ones, for the variant with them.')],
     photographs: Annotated[Path, typer.Option(help='Recordings to measure on.')],
     scenes: Annotated[Path, typer.Option(help='Rendered scenes.')] = Path('build/scenes'),
+    clip: Annotated[Path, typer.Option(help='Folder of the CLIP.')] = LOCKED_CLIP,
     seed: Annotated[int, typer.Option(help='Of weights and pictures.')] = 0,
     steps: Annotated[int, typer.Option(help='Of the batch of the recipe, each.')] = _STEPS,
     work: Annotated[Path, typer.Option(help='Where weights go.')] = Path('build/variants'),
@@ -132,7 +138,7 @@ def main(
             continue
         recipe = recipe_of(variant, steps, seed)
         lightning.seed_everything(seed)
-        network = build_network(variant, recipe)
+        network = build_network(variant, recipe, clip)
         folders = [real, more_real] if variant.more_real else [real]
         started = time.monotonic()
         if recipe['depth']['steps']:
@@ -156,17 +162,17 @@ def main(
 
 
 def recipe_of(variant: Variant, steps: int, seed: int) -> dict[str, Any]:
-    """Return the shipped recipe, its first round of so many steps, with a variant's changes."""
-    recipe = read_recipe(SHIPPED)
+    """Return the recipe that all have in common, of so many steps, with a variant's changes."""
+    recipe = read_recipe(_COMMON)
     depth = {**recipe['depth'], **recipe['rounds'][0], 'steps': steps, **variant.depth}
     model = {**MirrorDepthConfig().to_dict(), **recipe['model'], **variant.model}
     return {**recipe, 'seed': seed, 'depth': depth, 'model': model}
 
 
-def build_network(variant: Variant, recipe: Mapping[str, Any]) -> DepthNetwork:
-    """Return a variant's network on the CLIP that the package ships, to be trained."""
+def build_network(variant: Variant, recipe: Mapping[str, Any], clip_folder: Path) -> DepthNetwork:
+    """Return a variant's network on the CLIP in a folder, to be trained."""
     config = MirrorDepthConfig.from_dict(recipe['model'])
-    clip = open_clip.create_model(f'{LOCAL_FOLDER}{model_directory() / config.clip}')
+    clip = open_clip.create_model(f'{LOCAL_FOLDER}{clip_folder}')
     return variant.network(config, clip.eval()).train()
 
 

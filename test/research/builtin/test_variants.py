@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip('embreex', reason='only the laboratory needs it: pip install embreex trimesh')
 pytest.importorskip('trimesh', reason='only the laboratory needs it: pip install embreex trimesh')
 
+from mirror_depth_ros.model.resources import model_directory
 from research.builtin.variants import VARIANTS, build_network, recipe_of, sources_of, table
 
 PAGE = Path(__file__).parents[3] / 'docs' / 'results.md'
@@ -21,11 +22,13 @@ PAGE = Path(__file__).parents[3] / 'docs' / 'results.md'
 def test_a_variant_can_be_trained_on_the_shipped_clip(name: str) -> None:
     variant = VARIANTS[name]
     recipe = recipe_of(variant, 600, seed=0)
-    network = build_network(variant, recipe)
+    clip = model_directory() / recipe['model']['clip']
+    network = build_network(variant, recipe, clip)
     trained = [n for n, p in network.named_parameters() if p.requires_grad]
     assert bool(trained) == bool(recipe['depth']['steps'])
     assert network.config.input_size == tuple(recipe['model']['input_size'])
-    assert [n for n in trained if n.startswith(('image_encoder.', 'text_encoder.'))] == []
+    of_tower = [n for n in trained if n.startswith(('image_encoder.', 'text_encoder.'))]
+    assert bool(of_tower) == (name == 'fine_tuned')
 
 
 def write_frame(folder: Path) -> None:
