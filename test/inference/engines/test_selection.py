@@ -17,7 +17,8 @@ from mirror_depth_ros.model.checkpoint import load_checkpoint
 from mirror_depth_ros.model.depth_network import DepthNetwork
 
 SIZE = (32, 48)
-FILE = b'an ONNX file'
+# As a file of a network's depth, as far as anybody looks into it.
+FILE = b'an ONNX file, output \n\x05depth\x12'
 
 
 class Libraries:
