@@ -32,8 +32,6 @@ SPLITS = {
     'val': range(10_000_000, 11_000_000),
     'test': range(11_000_000, 12_000_000),
 }
-#: Pictures of one scene: building it costs as much as a few pictures.
-VIEWS = 8
 # Farther than this is no truth but scenery [m].
 _FARTHEST_M = 500.0
 
@@ -151,11 +149,15 @@ def render_scenes(
     width: int = 320,
     kinds: tuple[str, ...] = KINDS,
     mix: tuple[int, ...] = (4, 3, 3),
+    views: int = 4,
+    first_seed: int = 0,
     processes: int = 2,
 ) -> RenderedScenes:
     """Render the first ``count`` pictures of a split and keep them; go on where it stopped.
 
     :param mix: how many scenes in turn of each of ``kinds``.
+    :param views: pictures of each scene, of which building costs as much as a few.
+    :param first_seed: of the first scene, counted from where the split begins.
     :raises ValueError: if ``mix`` does not name a number for each kind.
     """
     if len(mix) != len(kinds):
@@ -173,11 +175,11 @@ def render_scenes(
             folder,
             split,
             turns[i % len(turns)],
-            SPLITS[split].start + i,
-            i * VIEWS,
-            min(VIEWS, count - i * VIEWS),
+            SPLITS[split].start + first_seed + i,
+            i * views,
+            min(views, count - i * views),
         )
-        for i in range(-(-count // VIEWS))
+        for i in range(-(-count // views))
     ]
     open_jobs = [job for job in jobs if not _facts_path(job).exists()]
     start, done = time.monotonic(), 0
@@ -246,6 +248,10 @@ def main() -> None:
     parser.add_argument('--width', type=int, default=320)
     parser.add_argument('--kinds', default=','.join(KINDS))
     parser.add_argument('--mix', default='4,3,3', help='scenes in turn of each kind')
+    parser.add_argument('--views', type=int, default=4, help='pictures of each scene')
+    parser.add_argument(
+        '--first-seed', type=int, default=0, help="of the split's, the first taken"
+    )
     parser.add_argument('--processes', type=int, default=2)
     options = parser.parse_args()
     render_scenes(
@@ -256,6 +262,8 @@ def main() -> None:
         width=options.width,
         kinds=tuple(options.kinds.split(',')),
         mix=tuple(int(word) for word in options.mix.split(',')),
+        views=options.views,
+        first_seed=options.first_seed,
         processes=options.processes,
     )
 
