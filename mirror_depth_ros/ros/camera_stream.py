@@ -14,13 +14,13 @@ from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.depth.temporal_filter import TemporalFilter
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, image_topics
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.diagnostics.health import SILENCE_S
-from mirror_depth_ros.ros.diagnostics.statistics import LatestImage, Measurements
-from mirror_depth_ros.ros.diagnostics.status import (
+from mirror_depth_ros.ros.diagnostics.health import SILENCE_S, input_name
+from mirror_depth_ros.ros.diagnostics.statistics import (
     CameraStatus,
+    LatestImage,
+    Measurements,
     NodeStatus,
     SubscriptionStatus,
-    input_name,
 )
 from mirror_depth_ros.ros.outputs import CONFIDENCE_TOPIC, OUTPUTS, OutputPublisher, private_name
 from mirror_depth_ros.ros.parameter_server import ParameterServer

@@ -23,7 +23,7 @@ from std_srvs.srv import SetBool
 from mirror_depth_ros.inference.process_tuning import free_caches, gpu_bytes, resident_bytes
 from mirror_depth_ros.ros.camera_motion import CameraMotion
 from mirror_depth_ros.ros.camera_stream import CameraStream
-from mirror_depth_ros.ros.diagnostics.status import NodeStatus
+from mirror_depth_ros.ros.diagnostics.statistics import NodeStatus
 from mirror_depth_ros.ros.diagnostics.updater import Diagnostics
 from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker
 from mirror_depth_ros.ros.lifecycle_node import OrderlyLifecycleNode, run_in_thread

@@ -15,9 +15,9 @@ from mirror_depth_ros.depth.compressed_depth import compress_metres, compress_mi
 from mirror_depth_ros.depth.nav_points import nav_points
 from mirror_depth_ros.depth.preview import compress_picture
 from mirror_depth_ros.ros import messages
+from mirror_depth_ros.ros.adaptive_subscription import PublisherEvents
 from mirror_depth_ros.ros.camera_info import info_for_image
-from mirror_depth_ros.ros.diagnostics.qos import PublisherEvents
-from mirror_depth_ros.ros.diagnostics.status import PublisherStatus
+from mirror_depth_ros.ros.diagnostics.statistics import PublisherStatus
 from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.parameters import DepthParameters
 from mirror_depth_ros.ros.pipeline import Frame

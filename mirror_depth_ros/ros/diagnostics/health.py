@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from mirror_depth_ros.ros.diagnostics.statistics import WINDOW_S, Statistics
-from mirror_depth_ros.ros.diagnostics.status import (
+from mirror_depth_ros.ros.diagnostics.statistics import (
+    WINDOW_S,
     CameraStatus,
     NodeStatus,
     PublisherStatus,
+    Statistics,
     SubscriptionStatus,
-    input_name,
 )
 
 #: No message for longer than this means that none comes [s].
@@ -277,6 +277,11 @@ def _speed_issues(node: NodeStatus, statistics: Statistics) -> Iterator[Issue]:
 
 
 # Topics of which nothing comes, or not all
+
+
+def input_name(camera: str, topic: str) -> str:
+    """Return the name that remaps an input: ``front/image``, or ``image`` of an only camera."""
+    return f'{camera}/{topic}' if camera else topic
 
 
 def _is_silent(topic: SubscriptionStatus, since_s: float | None, elapsed_s: float) -> bool:

@@ -20,8 +20,12 @@ from mirror_depth_ros.ros.diagnostics.health import (
     check_health,
     check_node_health,
 )
-from mirror_depth_ros.ros.diagnostics.statistics import STAGES, LatencyStats
-from mirror_depth_ros.ros.diagnostics.status import CameraStatus, NodeStatus
+from mirror_depth_ros.ros.diagnostics.statistics import (
+    STAGES,
+    CameraStatus,
+    LatencyStats,
+    NodeStatus,
+)
 
 _PERIOD_S = 1.0
 # Of what has no value, as yet or at all. Not 0, which would be one.

@@ -13,15 +13,13 @@ from mirror_depth_ros.ros.diagnostics.health import (
     check_node_health,
 )
 from mirror_depth_ros.ros.diagnostics.statistics import (
+    CameraStatus,
     Counts,
     LatencyStats,
     LatestImage,
-    Statistics,
-)
-from mirror_depth_ros.ros.diagnostics.status import (
-    CameraStatus,
     NodeStatus,
     PublisherStatus,
+    Statistics,
     SubscriptionStatus,
 )
 

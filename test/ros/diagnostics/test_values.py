@@ -1,7 +1,12 @@
 from dataclasses import replace
 
-from mirror_depth_ros.ros.diagnostics.statistics import Counts, LatencyStats, Statistics
-from mirror_depth_ros.ros.diagnostics.status import CameraStatus, NodeStatus
+from mirror_depth_ros.ros.diagnostics.statistics import (
+    CameraStatus,
+    Counts,
+    LatencyStats,
+    NodeStatus,
+    Statistics,
+)
 from mirror_depth_ros.ros.diagnostics.updater import camera_values, node_values
 
 NODE = NodeStatus(
