@@ -154,7 +154,7 @@ class CameraStream:
             clock=self._clock,
             depth=_IMAGE_DEPTH,
             reliability=lambda: self._settings.values.image_reliability,
-            on_lost=self.measurements.lose,
+            on_lost=lambda n_images: self.measurements.count('lost', n_images),
         )
         self.logger.info(f'listening to {self._images.topic} and {self._infos.topic}')
 
@@ -168,11 +168,12 @@ class CameraStream:
 
     def log_counts(self) -> None:
         """Log what became of the images since the last :meth:`listen`."""
-        counts, working_s = self.measurements.counts, self.measurements.working_s
+        statistics = self.measurements.summarise()
+        counts, working_ms = statistics.counts, 1e3 * statistics.working_s
         self.logger.info(
-            f'stopped: {counts.received} images, {counts.processed} processed in '
-            f'{1e3 * working_s / max(counts.processed, 1):.0f} ms each, {counts.dropped} '
-            f'dropped for newer ones, {counts.skipped} skipped'
+            f'stopped: {counts["received"]} images, {counts["processed"]} processed in '
+            f'{working_ms / max(counts["processed"], 1):.0f} ms each, {counts["dropped"]} '
+            f'dropped for newer ones, {counts["skipped"]} skipped'
         )
 
     def _take_info(self, message: CameraInfo) -> None:

@@ -95,10 +95,8 @@ class FrameWorker:
             self._changed.notify()
         if before is None:
             return
-        if before.since_s < self._due_s(camera):  # it could not have had a turn
-            camera.measurements.leave_out()
-        else:
-            camera.measurements.drop()
+        could_have_had_a_turn = before.since_s >= self._due_s(camera)
+        camera.measurements.count('dropped' if could_have_had_a_turn else 'left_out')
 
     def stop(self, *, timeout_s: float) -> bool:
         """Finish the images at hand and end the thread, or give up waiting for it.
@@ -144,7 +142,7 @@ class FrameWorker:
                     _read(camera, frame)
                     wanted[camera] = frame
                 else:
-                    camera.measurements.ignore()
+                    camera.measurements.count('ignored')
         for camera, frame in self._estimate(wanted).items():
             if self._is_abandoned:
                 break

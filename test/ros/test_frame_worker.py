@@ -27,11 +27,11 @@ class Camera:
 
     @property
     def n_dropped(self):
-        return self.measurements.counts.dropped
+        return self.measurements.summarise().counts['dropped']
 
     @property
     def n_left_out(self):
-        return self.measurements.counts.left_out
+        return self.measurements.summarise().counts['left_out']
 
 
 class BusyWorker(FrameWorker):

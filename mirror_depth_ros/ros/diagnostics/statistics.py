@@ -1,7 +1,8 @@
-"""What becomes of the images: counts, rates and times. Without ROS.
+"""What is seen of a node: what becomes of its images, and its state and topics. Without ROS.
 
-Any thread may record and any may read. Recording costs some microseconds an image; what takes
-longer, such as sorting for percentiles, is left to the reader.
+:class:`Measurements` counts and times images. Any thread may record and any may read. Recording
+costs some microseconds an image; what takes longer, such as sorting for percentiles, is left to
+the reader.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,26 +23,29 @@ WINDOW_S = 5.0
 #: What is done to an image, in this order; of those estimated as a batch, each has its time.
 STAGES = ('decode', 'calibrate', 'estimate', 'publish')
 
+#: What may become of an image.
+Fate = Literal['received', 'lost', 'processed', 'dropped', 'skipped', 'ignored', 'left_out']
+
+#: The same for people, as the figures of ``/diagnostics`` are called.
+FATES: dict[Fate, str] = {
+    'received': 'images received',
+    # As far as the middleware counts them; not among those received.
+    'lost': 'images lost on the way',
+    'processed': 'images processed',
+    'dropped': 'images dropped for newer ones',
+    # Malformed, or failed otherwise.
+    'skipped': 'images skipped',
+    # Nobody subscribes, or no CameraInfo has come yet.
+    'ignored': 'images nobody wanted',
+    # Replaced by a newer one before they could have had a turn.
+    'left_out': 'images left out by max_rate_hz',
+}
+
+# What ends the work on an image.
+_ENDS = ('processed', 'skipped', 'ignored')
+
 # Enough for the window at 200 images a second; beyond that, memory stays bounded.
 _CAPACITY = 1000
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many images met which fate."""
-
-    received: int = 0
-    processed: int = 0
-    #: Replaced by a newer one before their turn came.
-    dropped: int = 0
-    #: Malformed, or failed otherwise.
-    skipped: int = 0
-    #: Not worked on: nobody subscribes, or no CameraInfo has come yet.
-    ignored: int = 0
-    #: Replaced by a newer one before they could have had a turn, by the parameter max_rate_hz.
-    left_out: int = 0
-    #: Lost on the way, as far as the middleware counts them; not among those received.
-    lost: int = 0
 
 
 class LatencyStats(NamedTuple):
@@ -67,14 +71,16 @@ class LatestImage:
 class Statistics:
     """All that is measured, at one moment; of the last seconds, where nothing else is said."""
 
-    #: Since the beginning.
-    counts: Counts = field(default_factory=Counts)
-    recent: Counts = field(default_factory=Counts)
+    #: Images by their fate, since the beginning.
+    counts: Counter[Fate] = field(default_factory=Counter)
+    recent: Counter[Fate] = field(default_factory=Counter)
     #: Time since the beginning, since the latest image came, and since work on one began; None
     #: where there is none [s].
     elapsed_s: float = 0.0
     since_image_s: float | None = None
     busy_s: float | None = None
+    #: Time spent on the images processed, since the beginning [s].
+    working_s: float = 0.0
     #: Images that came and that were processed [Hz]; 0 for less than two.
     input_hz: float = 0.0
     output_hz: float = 0.0
@@ -106,62 +112,37 @@ class Measurements:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        #: Time spent on the images processed [s].
-        self.working_s = 0.0
         self._lock = threading.Lock()
         self._clock = clock
         self._started_s = clock()
         self._busy_since_s: float | None = None
-        self._totals: Counter[str] = Counter()
-        #: By a field of :class:`Counts`, and the CameraInfo that was ``announced``.
-        self._samples = {
-            what: deque[_Sample](maxlen=_CAPACITY) for what in (*vars(Counts()), 'announced')
-        }
+        self._working_s = 0.0
+        self._totals: Counter[Fate] = Counter()
+        self._samples = {fate: deque[_Sample](maxlen=_CAPACITY) for fate in FATES}
+        #: When each CameraInfo came, and its stamp.
+        self._infos = deque[tuple[float, int]](maxlen=_CAPACITY)
 
     @property
     def elapsed_s(self) -> float:
         """Time since the beginning [s]."""
         return self._clock() - self._started_s
 
-    @property
-    def counts(self) -> Counts:
-        """The counts so far."""
+    def announce(self, stamp_ns: int) -> None:
+        """Record that a CameraInfo has come; 0 where its stamp is not set."""
         with self._lock:
-            return _counts(self._totals)
+            self._infos.append((self._clock(), stamp_ns))
 
     def receive(self, image: LatestImage) -> None:
         """Record that an image has come."""
-        self._record('received', image)
-
-    def announce(self, stamp_ns: int) -> None:
-        """Record that a CameraInfo has come; 0 where its stamp is not set."""
-        self._record('announced', stamp_ns)
-
-    def lose(self, n_images: int) -> None:
-        """Record that the middleware says it has lost images."""
-        self._record('lost', n_images=n_images)
-
-    def drop(self) -> None:
-        """Record that an image gave way to a newer one."""
-        self._record('dropped')
-
-    def leave_out(self) -> None:
-        """Record that an image gave way to a newer one, when neither could have had a turn."""
-        self._record('left_out')
+        self.count('received', fact=image)
 
     def begin(self) -> None:
-        """Record that work on an image begins; one of the following three ends it."""
+        """Record that work on an image begins, until it is processed, skipped or ignored."""
         self._busy_since_s = self._clock()
-
-    def ignore(self) -> None:
-        """Record that the image was not wanted."""
-        self._busy_since_s = None
-        self._record('ignored')
 
     def skip(self, *, stage: str, reason: str) -> None:
         """Record that the image came to nothing."""
-        self._busy_since_s = None
-        self._record('skipped', (stage, reason))
+        self.count('skipped', fact=(stage, reason))
 
     def process(self, durations: Mapping[str, float], *, stamp_ns: int, clock_ns: int) -> None:
         """Record that all that is made of the image is published.
@@ -170,36 +151,43 @@ class Measurements:
         :param stamp_ns: of its header; 0 where that is not set [ns].
         :param clock_ns: the node's clock; 0 where that does not run [ns].
         """
-        self._busy_since_s = None
         total_s = sum(durations.values())
         with self._lock:
-            self.working_s += total_s
+            self._working_s += total_s
         fact = (_age_s(stamp_ns, clock_ns), {**durations, 'total': total_s})
-        self._record('processed', fact)
+        self.count('processed', fact=fact)
 
-    def _record(self, what: str, fact: Any = None, *, n_images: int = 1) -> None:
+    def count(self, fate: Fate, n_images: int = 1, *, fact: Any = None) -> None:
+        """Record what became of images.
+
+        :param fact: what else :meth:`summarise` is to know of them.
+        """
         with self._lock:
-            self._totals[what] += n_images
-            self._samples[what].append(_Sample(self._clock(), n_images, fact))
+            if fate in _ENDS:
+                self._busy_since_s = None
+            self._totals[fate] += n_images
+            self._samples[fate].append(_Sample(self._clock(), n_images, fact))
 
     def summarise(self) -> Statistics:
         """Return what is known now."""
         now_s = self._clock()
         with self._lock:
-            counts, busy_since_s = _counts(self._totals), self._busy_since_s
+            counts, busy_since_s, working_s = +self._totals, self._busy_since_s, self._working_s
             last = self._samples['received'][-1] if self._samples['received'] else None
             recent = {
-                what: [sample for sample in samples if now_s - sample.time_s <= WINDOW_S]
-                for what, samples in self._samples.items()
+                fate: [sample for sample in samples if now_s - sample.time_s <= WINDOW_S]
+                for fate, samples in self._samples.items()
             }
-        facts = {what: [sample.fact for sample in samples] for what, samples in recent.items()}
+            infos = {stamp_ns for time_s, stamp_ns in self._infos if now_s - time_s <= WINDOW_S}
+        facts = {fate: [sample.fact for sample in samples] for fate, samples in recent.items()}
         stage, reason = facts['skipped'][-1] if facts['skipped'] else ('', '')
         return Statistics(
             counts=counts,
-            recent=_counts({what: sum(s.n_images for s in recent[what]) for what in recent}),
-            elapsed_s=now_s - self._started_s,
+            recent=Counter({fate: sum(s.n_images for s in recent[fate]) for fate in FATES}),
+            elapsed_s=self.elapsed_s,
             since_image_s=None if last is None else now_s - last.time_s,
             busy_s=None if busy_since_s is None else now_s - busy_since_s,
+            working_s=working_s,
             input_hz=_rate_hz(recent['received']),
             output_hz=_rate_hz(recent['processed']),
             durations=_latencies_by_stage([durations for _, durations in facts['processed']]),
@@ -208,14 +196,8 @@ class Measurements:
             latest=None if last is None else last.fact,
             skip_stage=stage,
             skip_reason=reason,
-            n_missing=_count_missing(
-                {image.stamp_ns for image in facts['received']} - {0}, set(facts['announced'])
-            ),
+            n_missing=_count_missing({i.stamp_ns for i in facts['received']} - {0}, infos),
         )
-
-
-def _counts(numbers: Mapping[str, int]) -> Counts:
-    return Counts(**{fate.name: numbers[fate.name] for fate in fields(Counts)})
 
 
 def _count_missing(images: set[int], infos: set[int]) -> int:

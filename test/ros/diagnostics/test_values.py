@@ -1,8 +1,8 @@
+from collections import Counter
 from dataclasses import replace
 
 from mirror_depth_ros.ros.diagnostics.statistics import (
     CameraStatus,
-    Counts,
     LatencyStats,
     NodeStatus,
     Statistics,
@@ -21,7 +21,7 @@ NODE = NodeStatus(
 WORKING = CameraStatus(
     NODE,
     statistics=Statistics(
-        counts=Counts(
+        counts=Counter(
             received=12, processed=5, dropped=2, skipped=1, ignored=1, left_out=3, lost=7
         ),
         input_hz=9.996,
