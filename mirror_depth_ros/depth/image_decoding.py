@@ -72,7 +72,7 @@ def decode_image(
     levels: GreyLevels | None = None,
     load_bridge: Callable[[], Any] = lambda: None,
 ) -> NDArray[np.uint8]:
-    """Return the picture of an ``Image`` as RGB.
+    """Return the picture of an ``Image`` as RGB; of a ``CompressedImage``, see below.
 
     :param levels: what is known of the camera's 16-bit pictures; None: of this picture alone.
     :param load_bridge: returns a ``cv_bridge.CvBridge`` for encodings that are not in
@@ -80,6 +80,8 @@ def decode_image(
     :returns: uint8 ``[H, W, 3]``. For ``rgb8`` this is a view of the message, not a copy.
     :raises ValueError: for an unknown encoding, an impossible size or step, or missing data.
     """
+    if hasattr(message, 'format'):
+        return decode_compressed(message, levels=levels)
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
         return _decode_by_bridge(message, load_bridge())

@@ -12,8 +12,12 @@ from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPo
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
-from mirror_depth_ros.ros.diagnostics.qos import LossEvents
-from mirror_depth_ros.ros.diagnostics.status import SubscriptionStatus
+from mirror_depth_ros.ros.diagnostics.statistics import SubscriptionStatus
+
+try:
+    from rclpy import event_handler
+except ImportError:  # as the module was called up to Humble
+    from rclpy import qos_event as event_handler
 
 # How often to look whether publishers have changed [s].
 _LOOK_PERIOD_S = 0.25
@@ -23,6 +27,29 @@ RELIABILITIES = ('auto', 'reliable', 'best_effort')
 _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
 # What image_transport appends to the name of the topic that it compresses.
 _SUFFIX = '/compressed'
+#: The events of a publisher.
+PublisherEvents = event_handler.PublisherEventCallbacks
+
+
+class LossEvents(event_handler.SubscriptionEventCallbacks):
+    """The events of a subscription that counts what is lost on its way.
+
+    Whose QoS does not fit is for the subscriber to find on the graph, before it asks.
+    """
+
+    def __init__(self, on_lost: Callable[[int], None]) -> None:
+        """Call ``on_lost`` with how many messages were lost since the last call."""
+        super().__init__(
+            message_lost=lambda event: on_lost(event.total_count_change),
+            use_default_callbacks=False,
+        )
+
+    def create_event_handlers(self, *arguments: Any, **options: Any) -> list[Any]:
+        """Return them; none where the middleware counts no losses."""
+        try:
+            return super().create_event_handlers(*arguments, **options)
+        except event_handler.UnsupportedEventTypeError:
+            return []
 
 
 class _Offer(NamedTuple):

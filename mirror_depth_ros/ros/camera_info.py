@@ -70,10 +70,11 @@ class CalibrationTracker:
             return not self._recent or is_uncalibrated(self._recent[-1], rectified=rectified)
 
     def find(
-        self, header: Header, width: int, height: int, *, rectified: bool, hfov_deg: float = 0.0
+        self, header: Header, size: tuple[int, int], *, rectified: bool, hfov_deg: float = 0.0
     ) -> Calibration:
         """Return an image's calibration: that of the same stamp if there is one, or the latest.
 
+        :param size: width and height of the image [pixels].
         :param hfov_deg: horizontal field of view of a pinhole camera to assume where nothing is
             known of the camera; 0: assume none [degrees].
         :raises ValueError: if no ``CameraInfo`` has come yet, or as :func:`camera_from_info`.
@@ -83,8 +84,8 @@ class CalibrationTracker:
         same_stamp = (info for info in reversed(recent) if info.header.stamp == header.stamp)
         info = next(same_stamp, recent[-1] if recent else None)
         if hfov_deg and (info is None or is_uncalibrated(info, rectified=rectified)):
-            key = (width, height, hfov_deg)
-            camera = self._remember(key, lambda: CameraModel.from_fov(width, height, hfov_deg))
+            key = (size, hfov_deg)
+            camera = self._remember(key, lambda: CameraModel.from_fov(*size, hfov_deg))
             return Calibration(camera, info_from_camera(camera, header))
         if info is None:
             raise ValueError(
@@ -93,8 +94,8 @@ class CalibrationTracker:
             )
         return Calibration(
             self._remember(
-                (_fingerprint(info), width, height, rectified),
-                lambda: camera_from_info(info, rectified=rectified, size=(width, height)),
+                (_fingerprint(info), size, rectified),
+                lambda: camera_from_info(info, rectified=rectified, size=size),
             ),
             info,
         )

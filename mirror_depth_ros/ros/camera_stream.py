@@ -14,13 +14,13 @@ from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.depth.temporal_filter import TemporalFilter
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, image_topics
 from mirror_depth_ros.ros.camera_info import CalibrationTracker
-from mirror_depth_ros.ros.diagnostics.health import SILENCE_S
-from mirror_depth_ros.ros.diagnostics.statistics import LatestImage, Measurements
-from mirror_depth_ros.ros.diagnostics.status import (
+from mirror_depth_ros.ros.diagnostics.health import SILENCE_S, input_name
+from mirror_depth_ros.ros.diagnostics.statistics import (
     CameraStatus,
+    LatestImage,
+    Measurements,
     NodeStatus,
     SubscriptionStatus,
-    input_name,
 )
 from mirror_depth_ros.ros.outputs import CONFIDENCE_TOPIC, OUTPUTS, OutputPublisher, private_name
 from mirror_depth_ros.ros.parameter_server import ParameterServer
@@ -71,7 +71,6 @@ class CameraStream:
         self._outputs: list[OutputPublisher] = []
         self._infos: AdaptiveSubscription | None = None
         self._images: AdaptiveSubscription | None = None
-        self._put: Callable[[CameraStream, Image | CompressedImage], None] | None = None
         #: Wants the depth of images while somebody waits for the scale.
         self.scale = ScaleCalibration(
             node,
@@ -128,13 +127,12 @@ class CameraStream:
     def listen(self, put: Callable[[CameraStream, Image | CompressedImage], None]) -> None:
         """Subscribe; what is known of the images begins anew.
 
-        :param put: called with every image, after the calibrations that came before it.
+        :param put: called with every image; it is to call :meth:`note_arrival` first.
         """
         self.calibrations = CalibrationTracker()
         self.measurements = Measurements()
         self.levels = GreyLevels()
         self.temporal_filter = TemporalFilter()
-        self._put = put
         node, transport = self._node, self._settings.values.image_transport
         # An executor serves what waits in the order of creation: the calibration goes first.
         self._infos = AdaptiveSubscription(
@@ -150,11 +148,11 @@ class CameraStream:
             node,
             Image if transport == 'raw' else CompressedImage,
             image_topics(node, input_name(self.name, 'image'))[transport],
-            self._take_image,
+            lambda message: put(self, message),
             clock=self._clock,
             depth=_IMAGE_DEPTH,
             reliability=lambda: self._settings.values.image_reliability,
-            on_lost=self.measurements.lose,
+            on_lost=lambda n_images: self.measurements.count('lost', n_images),
         )
         self.logger.info(f'listening to {self._images.topic} and {self._infos.topic}')
 
@@ -163,24 +161,25 @@ class CameraStream:
         for subscription in (self._images, self._infos):
             if subscription is not None:
                 subscription.destroy()
-        # The worker, to which put belongs, holds the model's memory.
-        self._images = self._infos = self._put = None
+        self._images = self._infos = None
 
     def log_counts(self) -> None:
         """Log what became of the images since the last :meth:`listen`."""
-        counts, working_s = self.measurements.counts, self.measurements.working_s
+        statistics = self.measurements.summarise()
+        counts, working_ms = statistics.counts, 1e3 * statistics.working_s
         self.logger.info(
-            f'stopped: {counts.received} images, {counts.processed} processed in '
-            f'{1e3 * working_s / max(counts.processed, 1):.0f} ms each, {counts.dropped} '
-            f'dropped for newer ones, {counts.skipped} skipped'
+            f'stopped: {counts["received"]} images, {counts["processed"]} processed in '
+            f'{working_ms / max(counts["processed"], 1):.0f} ms each, {counts["dropped"]} '
+            f'dropped for newer ones, {counts["skipped"]} skipped'
         )
 
     def _take_info(self, message: CameraInfo) -> None:
         self.calibrations.add(message)
         self.measurements.announce(Time.from_msg(message.header.stamp).nanoseconds)
 
-    def _take_image(self, message: Image | CompressedImage) -> None:
-        if self._infos is None or self._put is None:
+    def note_arrival(self, message: Image | CompressedImage) -> None:
+        """Count an image, and take the calibrations that came before it."""
+        if self._infos is None:
             return  # the node has stopped listening
         self._infos.take_waiting()  # all of them: an executor serves but one before the image
         latest = LatestImage(
@@ -190,7 +189,6 @@ class CameraStream:
             size=(message.width, message.height) if isinstance(message, Image) else None,
         )
         self.measurements.receive(latest)
-        self._put(self, message)
 
     # Observing
 

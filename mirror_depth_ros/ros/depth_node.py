@@ -15,22 +15,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 from std_srvs.srv import SetBool
 
-from mirror_depth_ros.inference.process_tuning import free_caches, gpu_bytes, resident_bytes
+from mirror_depth_ros.inference.process_tuning import (
+    free_caches,
+    gc_paused,
+    gpu_bytes,
+    resident_bytes,
+)
 from mirror_depth_ros.ros.camera_motion import CameraMotion
 from mirror_depth_ros.ros.camera_stream import CameraStream
-from mirror_depth_ros.ros.diagnostics.status import NodeStatus
+from mirror_depth_ros.ros.diagnostics.statistics import NodeStatus
 from mirror_depth_ros.ros.diagnostics.updater import Diagnostics
 from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker
 from mirror_depth_ros.ros.lifecycle_node import OrderlyLifecycleNode, run_in_thread
 from mirror_depth_ros.ros.outputs import INTERFACE
 from mirror_depth_ros.ros.parameter_server import QOS_PREFIX, ParameterServer, warn_of_unknown
 from mirror_depth_ros.ros.parameters import parameter_specs
-from mirror_depth_ros.ros.pipeline import load_estimator, warm_up
 from mirror_depth_ros.ros.process import parse_ros_arguments, run_node
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
@@ -42,6 +47,28 @@ _STOP_TIMEOUT_S = 5.0
 # The same when the process ends; ros2 launch waits 5 s.
 _EXIT_TIMEOUT_S = 2.0
 _LOADER_NAME = 'model_loader'
+# Height and width of what most cameras send [pixels].
+_USUAL_IMAGE = (480, 640)
+
+
+def load_estimator(model: str, **options: Any) -> DepthEstimator:
+    """Load an estimator that goes on with less where memory runs out.
+
+    :param options: as of :meth:`.DepthEstimator.load`.
+    :raises ValueError: or OSError, saying what to do.
+    """
+    with gc_paused():
+        from mirror_depth_ros.inference.estimator import DepthEstimator
+
+    return DepthEstimator.load(model, degrade_on_oom=True, **options)
+
+
+def warm_up(estimator: DepthEstimator) -> None:
+    """Let a GPU load and choose its kernels now, not when the first image waits for them."""
+    if str(estimator.device) == 'cpu':
+        return  # where the first image takes hardly longer than the next
+    height, width = _USUAL_IMAGE
+    estimator.estimate(np.zeros((height, width, 3), np.uint8), float(width))
 
 
 class DepthNode(OrderlyLifecycleNode):

@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,12 @@ from rclpy.context import Context
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from mirror_depth_ros.depth.image_decoding import decode_compressed, decode_image
+from mirror_depth_ros.depth.image_decoding import decode_image
 from mirror_depth_ros.ros.camera_motion import CameraMotion
 from mirror_depth_ros.ros.camera_stream import CameraStream
 from mirror_depth_ros.ros.messages import load_cv_bridge
+from mirror_depth_ros.ros.outputs import Frame
 from mirror_depth_ros.ros.parameter_server import ParameterServer
-from mirror_depth_ros.ros.pipeline import Frame, publishable, timed
 from mirror_depth_ros.ros.process import describe_error
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
@@ -34,8 +33,7 @@ WORKER_NAME = 'depth_worker'
 _ERROR_PERIOD_S = 5.0
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """A camera's newest image."""
 
     message: Image | CompressedImage
@@ -75,7 +73,8 @@ class FrameWorker:
         self._clock = clock
         self._context = context
         self._motion = motion
-        self._announced: set[CameraStream] = set()
+        #: Cameras of which an image was processed, and what their 16-bit values were taken for.
+        self._announced: dict[CameraStream, str] = {}
         self._changed = threading.Condition()
         self._waiting: dict[CameraStream, _Waiting] = {}
         #: When work on each camera's latest image began, of the monotonic clock [s].
@@ -86,7 +85,8 @@ class FrameWorker:
         self._thread.start()
 
     def put(self, camera: CameraStream, message: Image | CompressedImage) -> None:
-        """Hand over an image; it is worked on unless a newer one of its camera comes first."""
+        """Take an image; it is worked on unless a newer one of its camera comes first."""
+        camera.note_arrival(message)
         with self._changed:
             if self.is_paused or self._is_stopping:
                 return
@@ -95,10 +95,8 @@ class FrameWorker:
             self._changed.notify()
         if before is None:
             return
-        if before.since_s < self._due_s(camera):  # it could not have had a turn
-            camera.measurements.leave_out()
-        else:
-            camera.measurements.drop()
+        could_have_had_a_turn = before.since_s >= self._due_s(camera)
+        camera.measurements.count('dropped' if could_have_had_a_turn else 'left_out')
 
     def stop(self, *, timeout_s: float) -> bool:
         """Finish the images at hand and end the thread, or give up waiting for it.
@@ -128,38 +126,48 @@ class FrameWorker:
 
         :returns: whether to go on, which does not depend on what is wrong with an image.
         """
-        messages = self._take_due()
-        parameters = self._settings.values
-        frames = {
-            camera: Frame(message, parameters, camera.name) for camera, message in messages.items()
-        }
+        frames = self._take_due()
         began_s = time.monotonic()
         for camera in frames:
             camera.measurements.begin()
-        wanted: dict[CameraStream, Frame] = {}
+        read: dict[CameraStream, Frame] = {}
         for camera, frame in frames.items():
             with self._skipping_on_error(camera, frame):
-                if camera.wants_images:
-                    self._began_s[camera] = began_s
-                    _read(camera, frame)
-                    wanted[camera] = frame
-                else:
-                    camera.measurements.ignore()
-        for camera, frame in self._estimate(wanted).items():
+                if not camera.wants_images:
+                    camera.measurements.count('ignored')
+                    continue
+                self._began_s[camera] = began_s
+                with timed('decode', frame):
+                    frame.rgb = decode_image(
+                        frame.message, levels=camera.levels, load_bridge=load_cv_bridge
+                    )
+                with timed('calibrate', frame):
+                    frame.calibration = camera.calibrations.find(
+                        frame.header,
+                        frame.size,
+                        rectified=frame.parameters.rectified,
+                        hfov_deg=frame.parameters.hfov_deg,
+                    )
+                read[camera] = frame
+        for camera, frame in self._estimate(read).items():
             if self._is_abandoned:
                 break
             with self._skipping_on_error(camera, frame):
                 self._publish(camera, frame)
         return not self._is_stopping
 
-    def _take_due(self) -> dict[CameraStream, Image | CompressedImage]:
+    def _take_due(self) -> dict[CameraStream, Frame]:
         """Wait for images whose cameras may have a turn and take them; none when stopping."""
         with self._changed:
             while not self._is_stopping:
                 now_s = time.monotonic()
                 due_s = {camera: self._due_s(camera) for camera in self._waiting}
                 if due := [camera for camera in due_s if due_s[camera] <= now_s]:
-                    return {camera: self._waiting.pop(camera).message for camera in due}
+                    parameters = self._settings.values
+                    return {
+                        camera: Frame(self._waiting.pop(camera).message, parameters, camera.name)
+                        for camera in due
+                    }
                 first_s = min(due_s.values(), default=math.inf)
                 self._changed.wait(min(first_s - now_s, threading.TIMEOUT_MAX))
             return {}
@@ -208,15 +216,13 @@ class FrameWorker:
 
     def _publish(self, camera: CameraStream, frame: Frame) -> None:
         with timed('publish', frame):
-            estimated = frame.estimated
-            if frame.parameters.temporal_filter != 'off':
-                estimated = self._steadied(camera, frame)
-            frame.ranged, frame.depth = publishable(estimated, frame.parameters, frame.confidence)
+            is_steadied = frame.parameters.temporal_filter != 'off'
+            frame.filter(self._steadied(camera, frame) if is_steadied else frame.estimated)
             comes_late = self._estimator.has_confidence and frame.confidence is None
             for publisher in camera.wanted_outputs():
                 if comes_late and publisher.output.uses_confidence(frame.parameters):
                     continue  # its first subscriber came since, and gets the next image's
-                publisher.publish(frame)
+                publisher.publish(publisher.encode(frame))
         camera.scale.take(frame.estimated, frame.calibration.camera)
         camera.measurements.process(
             frame.durations,
@@ -224,9 +230,7 @@ class FrameWorker:
             clock_ns=self._clock.now().nanoseconds,
             strangeness=frame.strangeness,
         )
-        if camera not in self._announced:
-            self._announced.add(camera)
-            _announce(camera, frame)
+        self._announce(camera, frame)
 
     def _steadied(self, camera: CameraStream, frame: Frame) -> NDArray[np.float32]:
         """Return an image's depth, fused with that of the camera's last ones.
@@ -244,6 +248,18 @@ class FrameWorker:
             scale=frame.parameters.depth_scale,
         )
 
+    def _announce(self, camera: CameraStream, frame: Frame) -> None:
+        """Log what a camera's first image was, and what 16-bit images were taken for."""
+        known, levels = self._announced.get(camera), camera.levels.description
+        self._announced[camera] = levels
+        if known is None:
+            (width, height), message = frame.size, frame.message
+            form = message.encoding if isinstance(message, Image) else message.format
+            elapsed_ms = 1e3 * sum(frame.durations.values())
+            camera.logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')
+        if levels and levels != known:
+            camera.logger.info(f'values of the 16-bit images fill {levels}')
+
     @contextmanager
     def _skipping_on_error(self, camera: CameraStream, frame: Frame) -> Iterator[None]:
         try:
@@ -260,35 +276,13 @@ class FrameWorker:
         camera.logger.error(f'image skipped: {reason}', throttle_duration_sec=_ERROR_PERIOD_S)
 
 
-def _read(camera: CameraStream, frame: Frame) -> None:
-    """Add the picture of an image and its calibration.
-
-    :raises ValueError: for a malformed image or a calibration that does not fit it.
-    """
-    message, parameters, levels = frame.message, frame.parameters, camera.levels
-    taken_for = levels.description
-    with timed('decode', frame):
-        if isinstance(message, Image):
-            frame.rgb = decode_image(message, levels=levels, load_bridge=load_cv_bridge)
-        else:
-            frame.rgb = decode_compressed(message, levels=levels)
-    with timed('calibrate', frame):
-        height, width = frame.rgb.shape[:2]
-        frame.calibration = camera.calibrations.find(
-            frame.header,
-            width,
-            height,
-            rectified=parameters.rectified,
-            hfov_deg=parameters.hfov_deg,
-        )
-    if levels.description != taken_for:
-        camera.logger.info(f'values of the 16-bit images fill {levels.description}')
-
-
-def _announce(camera: CameraStream, frame: Frame) -> None:
-    """Log what a camera's first image was."""
-    height, width = frame.depth.shape
-    message = frame.message
-    form = message.encoding if isinstance(message, Image) else message.format
-    elapsed_ms = 1e3 * sum(frame.durations.values())
-    camera.logger.info(f'first image: {width} x {height}, {form}, {elapsed_ms:.0f} ms')
+@contextmanager
+def timed(stage: str, *frames: Frame) -> Iterator[None]:
+    """Time a stage that images go through together; where it raises, they say which one it was."""
+    for frame in frames:
+        frame.stage = stage
+    started_s = time.perf_counter()
+    yield
+    elapsed_s = time.perf_counter() - started_s
+    for frame in frames:
+        frame.durations[stage] = elapsed_s

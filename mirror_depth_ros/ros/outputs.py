@@ -1,31 +1,107 @@
-"""What the depth node publishes: one row per topic, each made only when somebody subscribes."""
+"""What the depth node publishes of an image: one row per topic, made when somebody subscribes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.compressed_depth import compress_metres, compress_millimetres
+from mirror_depth_ros.depth.filters import apply_range, filter_depth
 from mirror_depth_ros.depth.nav_points import nav_points
-from mirror_depth_ros.depth.preview import compress_picture
+from mirror_depth_ros.depth.preview import colorize_depth, compress_picture
 from mirror_depth_ros.ros import messages
-from mirror_depth_ros.ros.camera_info import info_for_image
-from mirror_depth_ros.ros.diagnostics.qos import PublisherEvents
-from mirror_depth_ros.ros.diagnostics.status import PublisherStatus
+from mirror_depth_ros.ros.adaptive_subscription import PublisherEvents
+from mirror_depth_ros.ros.camera_info import Calibration, info_for_image
+from mirror_depth_ros.ros.diagnostics.statistics import PublisherStatus
 from mirror_depth_ros.ros.messages import MessageMemory
 from mirror_depth_ros.ros.parameters import DepthParameters
-from mirror_depth_ros.ros.pipeline import Frame
 
 # Few, as clouds are large.
 _DEPTH = 5
 #: Published where the model has it.
 CONFIDENCE_TOPIC = '~/confidence/image'
+
+
+@dataclass(eq=False)
+class Frame:
+    """One image and what has been made of it: each step of its path adds its part."""
+
+    message: Image | CompressedImage
+    #: The parameters of when its work began: a change meanwhile is for the next image.
+    parameters: DepthParameters
+    #: Name of its camera; empty for the only one of a node.
+    camera_name: str = ''
+    #: The stage that began last, and the durations of those that have ended [s].
+    stage: str = ''
+    durations: dict[str, float] = field(default_factory=dict)
+    #: Decoded: uint8 ``[H, W, 3]``.
+    rgb: NDArray[np.uint8] = field(init=False)
+    #: Calibrated: of the camera at the image's size.
+    calibration: Calibration = field(init=False)
+    #: Estimated: metres along Z, ``[H, W]``, as the model has them, of any range and not scaled.
+    estimated: NDArray[np.float32] = field(init=False)
+    #: Estimated, where that is asked for: how sure the depth is, 0 to 1, ``[H, W]``.
+    confidence: NDArray[np.float32] | None = None
+    #: Estimated, of models that know it: above 1 for an image unlike those of the training.
+    strangeness: float | None = None
+    #: Filtered: metres along Z, ``[H, W]``, scaled, NaN between surfaces and where it is doubtful,
+    #: marked as in REP-117.
+    ranged: NDArray[np.float32] = field(init=False)
+    #: The same, out of range as the parameter ``out_of_range`` says.
+    depth: NDArray[np.float32] = field(init=False)
+
+    @property
+    def header(self) -> Header:
+        """The image's own header; where the parameter ``frame_id`` names a frame, in that."""
+        header, frame_id = self.message.header, self.parameters.frame_id
+        if not frame_id:
+            return header
+        frame_id = frame_id.replace('{camera}', self.camera_name or 'camera')
+        return Header(stamp=header.stamp, frame_id=frame_id)
+
+    def filter(self, depth: NDArray[np.float32]) -> None:
+        """Set what is published of a depth: scaled, without flying and doubtful pixels.
+
+        :param depth: metres along Z, ``[H, W]``, as the model has them.
+        """
+        parameters = self.parameters
+        low, high, how = parameters.min_range, parameters.max_range, parameters.out_of_range
+        self.ranged = self.depth = filter_depth(
+            depth,
+            scale=parameters.depth_scale,
+            min_range=low,
+            max_range=high,
+            edge_filter=parameters.edge_filter,
+            confidence=self.confidence,
+            min_confidence=parameters.min_confidence,
+        )
+        if how != 'inf':
+            self.depth = apply_range(self.ranged, min_range=low, max_range=high, out_of_range=how)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its width and height [pixels]."""
+        height, width = self.rgb.shape[:2]
+        return width, height
+
+    @cached_property
+    def preview(self) -> NDArray[np.uint8]:
+        """Its depth in colours, RGB ``[H, W, 3]``; made once for all outputs that show it."""
+        return colorize_depth(
+            self.depth,
+            min_depth=self.parameters.preview_min_depth,
+            max_depth=self.parameters.preview_max_depth,
+        )
 
 
 @dataclass(frozen=True)
@@ -47,8 +123,7 @@ class Output:
 
 
 def _camera_info(frame: Frame, _: MessageMemory) -> CameraInfo:
-    height, width = frame.depth.shape
-    return info_for_image(frame.calibration.info, frame.header, width, height)
+    return info_for_image(frame.calibration.info, frame.header, *frame.size)
 
 
 def _compressed_depth(frame: Frame, _: MessageMemory) -> CompressedImage:
@@ -105,7 +180,11 @@ OUTPUTS = (
         Image,
         lambda f, m: messages.depth_millimetres_message(f.header, f.depth, m),
     ),
-    Output('~/depth/preview', Image, lambda f, m: messages.rgb_message(f.header, f.preview, m)),
+    Output(
+        '~/depth/preview',
+        Image,
+        lambda f, m: messages.rgb_message(f.header, f.preview, m),
+    ),
     Output(CONFIDENCE_TOPIC, Image, _confidence, uses_confidence=lambda _: True),
     Output('~/points', PointCloud2, _points, uses_confidence=lambda p: p.cloud_confidence),
     Output('~/nav_points', PointCloud2, _nav_points),
@@ -134,9 +213,11 @@ class OutputPublisher:
 
         :param camera: its name; empty for the only one of a node.
         """
+        memory = MessageMemory()
         self.output = output
         self._node = node
-        self._memory = MessageMemory()
+        #: Makes the message of a frame.
+        self.encode: Callable[[Frame], Any] = lambda frame: output.encode(frame, memory)
         #: The QoS policy, such as ``reliability``, that kept a subscription apart last.
         self._refused_policy = ''
         self._publisher = node.create_lifecycle_publisher(
@@ -147,15 +228,13 @@ class OutputPublisher:
             event_callbacks=PublisherEvents(incompatible_qos=self._note_refusal),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        #: Takes that message.
+        self.publish: Callable[[Any], None] = self._publisher.publish
 
     @property
     def is_wanted(self) -> bool:
         """Whether somebody subscribes."""
         return self._publisher.get_subscription_count() > 0
-
-    def publish(self, frame: Frame) -> None:
-        """Publish what is made of a frame."""
-        self._publisher.publish(self.output.encode(frame, self._memory))
 
     def observe(self) -> PublisherStatus:
         """Return whom it reaches and whom it does not."""

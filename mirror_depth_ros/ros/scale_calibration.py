@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.ground_plane import scale_from_ground
 from mirror_depth_ros.ros.diagnostics.health import Cause, Level, check_health
-from mirror_depth_ros.ros.diagnostics.status import CameraStatus
+from mirror_depth_ros.ros.diagnostics.statistics import CameraStatus
 from mirror_depth_ros.ros.parameter_server import ParameterServer
 from mirror_depth_ros.ros.parameters import parameter_specs
 

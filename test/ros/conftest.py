@@ -172,7 +172,7 @@ class CameraBench:
     @property
     def counts(self):
         """What became of the images."""
-        return self.node.cameras[0].measurements.counts
+        return self.node.cameras[0].measurements.summarise().counts
 
     @property
     def is_calibrating(self):

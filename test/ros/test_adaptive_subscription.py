@@ -15,8 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription
-from mirror_depth_ros.ros.diagnostics.qos import LossEvents
+from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, LossEvents
 from mirror_depth_ros.ros.messages import rgb_message
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT

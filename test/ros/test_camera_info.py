@@ -112,7 +112,7 @@ def test_the_info_of_a_camera_leads_back_to_it():
 
 
 def find(tracker, sec=0, size=(640, 480), rectified=False):
-    return tracker.find(Header(stamp=Time(sec=sec)), *size, rectified=rectified)
+    return tracker.find(Header(stamp=Time(sec=sec)), size, rectified=rectified)
 
 
 def test_an_image_gets_the_info_of_its_stamp_or_the_latest(stereo_info):
@@ -146,7 +146,7 @@ def test_a_field_of_view_stands_in_for_a_calibration_that_says_nothing(stereo_in
     tracker, header = CalibrationTracker(), Header(stamp=Time(sec=7), frame_id='optical')
 
     def assume(hfov_deg, rectified=False):
-        return tracker.find(header, 101, 75, rectified=rectified, hfov_deg=hfov_deg)
+        return tracker.find(header, (101, 75), rectified=rectified, hfov_deg=hfov_deg)
 
     assert tracker.lacks_intrinsics(rectified=False)
     # 101 / 2 / tan(90 deg / 2), and the middle of pixels 0 to 100 and 0 to 74
@@ -181,7 +181,7 @@ def test_a_calibration_that_is_wrong_is_not_replaced_by_a_field_of_view(stereo_i
     tracker = CalibrationTracker()
     tracker.add(stereo_info(distortion_model='double_sphere'))
     with pytest.raises(ValueError, match='double_sphere'):
-        tracker.find(Header(), 640, 480, rectified=False, hfov_deg=70.0)
+        tracker.find(Header(), (640, 480), rectified=False, hfov_deg=70.0)
     tracker.add(stereo_info(p=[0.0] * 12))
     with pytest.raises(ValueError, match='set parameter rectified to false'):
-        tracker.find(Header(), 640, 480, rectified=True, hfov_deg=70.0)
+        tracker.find(Header(), (640, 480), rectified=True, hfov_deg=70.0)

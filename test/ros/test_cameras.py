@@ -21,9 +21,8 @@ from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.ros import messages
 from mirror_depth_ros.ros.camera_info import info_from_camera
-from mirror_depth_ros.ros.depth_node import DepthNode
+from mirror_depth_ros.ros.depth_node import DepthNode, load_estimator
 from mirror_depth_ros.ros.outputs import OUTPUTS
-from mirror_depth_ros.ros.pipeline import load_estimator
 
 PATIENCE_S = 60.0
 CAMERAS = {
@@ -136,12 +135,12 @@ class Rig:
 
     def hand_over(self, name, sec, **options):
         """Publish an image and wait until the node has it."""
-        before = self.counts(name).received
+        before = self.counts(name)['received']
         self.publish(name, sec, **options)
-        wait(lambda: self.counts(name).received == before + 1)
+        wait(lambda: self.counts(name)['received'] == before + 1)
 
     def counts(self, name):
-        return self.streams[name].measurements.counts
+        return self.streams[name].measurements.summarise().counts
 
     def seconds(self, name):
         return [depth.header.stamp.sec for depth in self.depths[name]]
@@ -310,7 +309,7 @@ def test_the_newest_images_that_wait_are_one_batch(rig):
     assert rig.estimator.sizes == [[SIZES['front']], second]
     focals = [focal for _, focal in rig.estimator.batches[1]]
     assert focals == pytest.approx([CAMERAS[n].focal_px for n in ('rear', 'front', 'left')])
-    assert [rig.counts(name).dropped for name in CAMERAS] == [2, 0, 0]
+    assert [rig.counts(name)['dropped'] for name in CAMERAS] == [2, 0, 0]
 
 
 def test_a_camera_that_nobody_watches_is_left_out(rig):
@@ -323,7 +322,7 @@ def test_a_camera_that_nobody_watches_is_left_out(rig):
     rig.estimator.may_finish.set()
     rig.wait_seconds(front=[1, 2], rear=[2])
     assert rig.estimator.sizes[1:] == [[SIZES['front'], SIZES['rear']]]
-    assert rig.counts('left').ignored == 1
+    assert rig.counts('left')['ignored'] == 1
 
 
 def test_a_fast_camera_does_not_starve_a_slow_one(rig):
@@ -331,19 +330,19 @@ def test_a_fast_camera_does_not_starve_a_slow_one(rig):
     timer = rig.stream('front', rate_hz=100.0)
     estimate = rig.estimator.estimate_batch
     rig.estimator.estimate_batch = lambda *b, **o: (estimate(*b, **o), time.sleep(0.05))[0]
-    wait(lambda: rig.counts('front').dropped > 10)
+    wait(lambda: rig.counts('front')['dropped'] > 10)
     begun = []
     for sec in range(1, 9):
         rig.hand_over('left', sec)
         begun.append(len(rig.estimator.batches))
-        wait(lambda sec=sec: rig.counts('left').processed == sec)
+        wait(lambda sec=sec: rig.counts('left')['processed'] == sec)
     rig.user.destroy_timer(timer)
     rig.wait_seconds(left=list(range(1, 9)))
     turns = [i for i, sizes in enumerate(rig.estimator.sizes) if SIZES['left'] in sizes]
     # That at work when it came, perhaps one that has begun before we looked, and its own.
     assert all(turn <= n_begun + 1 for turn, n_begun in zip(turns, begun, strict=True))
-    assert rig.counts('left').dropped == 0
-    assert rig.counts('front').dropped > 20
+    assert rig.counts('left')['dropped'] == 0
+    assert rig.counts('front')['dropped'] > 20
 
 
 def test_a_camera_measures_the_scale_by_its_own_images(make_rig, monkeypatch):
@@ -355,7 +354,7 @@ def test_a_camera_measures_the_scale_by_its_own_images(make_rig, monkeypatch):
     response = rig.call(Trigger, 'left/calibrate_scale')
     assert not response.success  # a wall has no ground
     assert re.match('got .*ground', response.message), response.message
-    assert [rig.counts(name).processed for name in CAMERAS] == [0, 10, 0]
+    assert [rig.counts(name)['processed'] for name in CAMERAS] == [0, 10, 0]
 
 
 # What is wrong with one
@@ -371,9 +370,9 @@ def test_a_malformed_image_costs_the_others_nothing(rig, capfd):
     rig.hand_over('rear', 2, data=b'123')
     rig.estimator.may_finish.set()
     rig.wait_seconds(front=[1], left=[2])
-    wait(lambda: rig.counts('rear').skipped == 1)
+    wait(lambda: rig.counts('rear')['skipped'] == 1)
     assert rig.estimator.sizes[1:] == [[SIZES['left']]]
-    assert [rig.counts(name).skipped for name in CAMERAS] == [1, 0, 1]
+    assert [rig.counts(name)['skipped'] for name in CAMERAS] == [1, 0, 1]
     rig.publish('front', 3)
     rig.publish('rear', 3)
     rig.wait_seconds(front=[1, 3], rear=[3])
@@ -394,7 +393,7 @@ def test_an_image_that_the_model_fails_on_costs_the_others_nothing(rig):
     rig.estimator.may_finish.set()
     rig.wait_seconds(front=[1, 2], rear=[2])
     assert rig.depths['left'] == []
-    wait(lambda: rig.counts('left').skipped == 1)
+    wait(lambda: rig.counts('left')['skipped'] == 1)
     left = rig.streams['left'].measurements.summarise()
     assert (left.skip_stage, left.skip_reason) == ('estimate', 'FloatingPointError: too red')
 
@@ -403,7 +402,7 @@ def test_a_camera_without_calibration_holds_up_none(rig):
     rig.watch('front', 'left')
     image = messages.rgb_message(Header(), np.zeros((*SIZES['left'], 3), np.uint8))
     rig.images['left'].publish(image)
-    wait(lambda: rig.counts('left').ignored == 1)
+    wait(lambda: rig.counts('left')['ignored'] == 1)
     rig.publish('front', 1)
     rig.wait_seconds(front=[1])
     rig.publish('left', 2)
@@ -477,7 +476,7 @@ def test_each_camera_begins_anew_after_a_restart(rig):
     for transition in (rig.node.trigger_configure, rig.node.trigger_activate):
         transition()
     rig.wait_active()
-    assert [rig.counts(name).received for name in CAMERAS] == [0, 0, 0]
+    assert [rig.counts(name)['received'] for name in CAMERAS] == [0, 0, 0]
     for name in CAMERAS:
         wait(lambda name=name: rig.streams[name].wanted_outputs())
         rig.publish(name, 2)

@@ -139,7 +139,7 @@ def test_who_comes_while_an_image_is_estimated_gets_the_next_ones(make_camera_be
     bench.wait(lambda: depths and confidences)
     assert bench.asked[:2] == [False, True]
     assert stamp_ns(confidences[0]) > stamp_ns(depths[0])
-    assert bench.counts.skipped == 0
+    assert bench.counts['skipped'] == 0
 
 
 def test_a_model_without_confidence_has_no_topic_and_says_so_once(make_bench, capfd):

@@ -59,7 +59,7 @@ NODE = """
         image.header.frame_id = str(number)
         infos.publish(info_from_camera(CameraModel.from_fov(640, 480, 60.0), image.header))
         images.publish(image)
-        wait(lambda: node.cameras[0].measurements.counts.processed == number + 1)
+        wait(lambda: node.cameras[0].measurements.summarise().counts['processed'] == number + 1)
         deadline = time.monotonic() + grace_s
         while taken.count(number) < 2 and time.monotonic() < deadline:
             time.sleep(0.001)

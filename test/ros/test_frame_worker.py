@@ -4,8 +4,10 @@ import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rclpy.clock import Clock
+from std_msgs.msg import Header
 
 from mirror_depth_ros.ros import frame_worker
 from mirror_depth_ros.ros.diagnostics.statistics import Measurements
@@ -20,18 +22,29 @@ class Camera:
 
     name = ''
     wants_images = True
+    levels = None
+    calibrations = SimpleNamespace(find=lambda *_, **__: None)
 
     def __init__(self):
         self.scale = SimpleNamespace(wants_image=False)
         self.measurements = Measurements()
 
+    def note_arrival(self, message):
+        pass
+
     @property
     def n_dropped(self):
-        return self.measurements.counts.dropped
+        return self.measurements.summarise().counts['dropped']
 
     @property
     def n_left_out(self):
-        return self.measurements.counts.left_out
+        return self.measurements.summarise().counts['left_out']
+
+
+class Message(int):
+    """An image that is not looked at."""
+
+    header = Header()
 
 
 class BusyWorker(FrameWorker):
@@ -42,6 +55,9 @@ class BusyWorker(FrameWorker):
         self.busy, self.may_go_on, self.done = (threading.Event() for _ in range(3))
         self.settings = SimpleNamespace(values=DepthParameters())
         super().__init__(estimator=None, settings=self.settings, clock=Clock(), context=None)
+
+    def put(self, camera, number):
+        super().put(camera, Message(number))
 
     def _estimate(self, frames):
         self.taken_s.append(time.monotonic())
@@ -56,7 +72,9 @@ class BusyWorker(FrameWorker):
 @pytest.fixture
 def worker(monkeypatch):
     """A worker at work on an image."""
-    monkeypatch.setattr(frame_worker, '_read', lambda camera, frame: None)
+    monkeypatch.setattr(
+        frame_worker, 'decode_image', lambda *_, **__: np.zeros((3, 5, 3), np.uint8)
+    )
     worker = BusyWorker()
     worker.first = Camera()
     worker.put(worker.first, 0)

@@ -138,7 +138,7 @@ RESTARTS = """
     from mirror_depth_ros.ros.camera_info import info_from_camera
     from mirror_depth_ros.ros.depth_node import DepthNode
     from mirror_depth_ros.ros.messages import rgb_message
-    from mirror_depth_ros.ros.pipeline import load_estimator
+    from mirror_depth_ros.ros.depth_node import load_estimator
 
     model, n_times = sys.argv[1], int(sys.argv[2])
     models = []

@@ -49,7 +49,7 @@ def test_the_manager_brings_the_node_up_and_down_and_up_again(make_camera_bench,
     for _ in range(2):
         bring(bench, UP)
         bench.wait_active()
-        bench.wait(lambda: bench.send() or bench.counts.received > 0)
+        bench.wait(lambda: bench.send() or bench.counts['received'] > 0)
         bring(bench, DOWN)
     bring(bench, [Transition.TRANSITION_UNCONFIGURED_SHUTDOWN])
 

@@ -136,8 +136,8 @@ def test_no_more_images_a_second_are_computed_than_wanted(make_camera_bench):
     assert np.diff(computed_s[:5]).min() > 0.2
     # Of those between nothing was made, and they are not held against the model.
     counts = bench.counts
-    assert counts.left_out >= counts.processed > 0
-    assert (counts.dropped, counts.ignored) == (0, 0)
+    assert counts['left_out'] >= counts['processed'] > 0
+    assert (counts['dropped'], counts['ignored']) == (0, 0)
     bench.set_parameters(max_rate_hz=0.0)
     n_before = len(computed_s)
     bench.wait(lambda: len(computed_s) >= n_before + 12)
@@ -193,7 +193,7 @@ def test_a_preview_is_coloured_once_for_all_who_see_it(make_camera_bench, monkey
         coloured.append(depth)
         return colorize_depth(depth, **limits)
 
-    monkeypatch.setattr('mirror_depth_ros.ros.pipeline.colorize_depth', colour)
+    monkeypatch.setattr('mirror_depth_ros.ros.outputs.colorize_depth', colour)
     bench = make_camera_bench(CAMERA, lambda rgb, focal_px: DEPTH)
     bench.wait_active()
     raw = bench.collect('depth/preview', Image)

@@ -98,7 +98,7 @@ def test_the_factor_is_found_and_set_with_nobody_subscribing(make_bench):
     bench.user.create_subscription(ParameterEvent, '/parameter_events', changes.append, 10)
     bench.wait(lambda: bench.user.count_publishers('/parameter_events') >= 1)
     bench.stream()
-    bench.wait(lambda: bench.counts.ignored > 0)
+    bench.wait(lambda: bench.counts['ignored'] > 0)
     response = calibrate(bench)
 
     assert response.success, response.message
@@ -128,8 +128,8 @@ def test_while_it_waits_the_node_goes_on(make_bench):
     bench.stream()
     first = bench.begin(Trigger, 'calibrate_scale', Trigger.Request())
     bench.wait(lambda: bench.is_calibrating)
-    received = bench.counts.received
-    bench.wait(lambda: bench.counts.received > received + 5)
+    received = bench.counts['received']
+    bench.wait(lambda: bench.counts['received'] > received + 5)
     assert scale_now(bench) == 1.0  # a service that is answered meanwhile
     assert calibrate(bench).message == (
         'got a second call while the scale is being measured, expected one at a time; wait for '

@@ -28,7 +28,7 @@ PAGE_BYTES = 4096
 NODE = """
     import sys
     from mirror_depth_ros.ros.depth_node import DepthNode
-    from mirror_depth_ros.ros.pipeline import load_estimator
+    from mirror_depth_ros.ros.depth_node import load_estimator
     from mirror_depth_ros.ros.process import run_node
 
     def load(model, **options):

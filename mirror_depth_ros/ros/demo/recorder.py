@@ -22,7 +22,7 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from mirror_depth_ros.depth.files import make_folder
 from mirror_depth_ros.depth.image_decoding import decode_image
-from mirror_depth_ros.ros.demo.album import Album, remove_earlier
+from mirror_depth_ros.evaluation.album import Album, remove_earlier
 from mirror_depth_ros.ros.demo.frame_camera import FRAME_PARAMETERS, open_frames
 from mirror_depth_ros.ros.messages import cloud_array, depth_array
 from mirror_depth_ros.ros.parameter_server import FixedParameter, declare, parse_arguments

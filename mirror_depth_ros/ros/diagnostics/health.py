@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from mirror_depth_ros.ros.diagnostics.statistics import WINDOW_S, Statistics
-from mirror_depth_ros.ros.diagnostics.status import (
+from mirror_depth_ros.ros.diagnostics.statistics import (
+    WINDOW_S,
     CameraStatus,
     NodeStatus,
     PublisherStatus,
+    Statistics,
     SubscriptionStatus,
-    input_name,
 )
 
 #: No message for longer than this means that none comes [s].
@@ -117,7 +117,7 @@ def _activity(camera: CameraStatus) -> str:
         return f'depth comes at {statistics.output_hz:.1f} Hz'
     if statistics.durations:
         return 'depth comes'
-    if statistics.counts.processed and statistics.recent.left_out:
+    if statistics.counts['processed'] and statistics.recent['left_out']:
         return 'depth comes as seldom as max_rate_hz has it'
     return 'waiting for depth'
 
@@ -143,16 +143,16 @@ def _camera_issues(camera: CameraStatus) -> Iterator[Issue]:
 def _image_issues(camera: CameraStatus, topic: SubscriptionStatus) -> Iterator[Issue]:
     statistics, recent = camera.statistics, camera.statistics.recent
     if _is_silent(topic, statistics.since_image_s, statistics.elapsed_s):
-        if not recent.skipped:  # else the reason for that is what matters
-            message = _silence(topic, camera.name, statistics.since_image_s, recent.lost)
+        if not recent['skipped']:  # else the reason for that is what matters
+            message = _silence(topic, camera.name, statistics.since_image_s, recent['lost'])
             yield Issue(Level.ERROR, Cause.IMAGE, message)
     # Only what the middleware says it lost proves that: where this process is busy, an image gives
     # way to the next before it is taken, and its CameraInfo does not.
-    elif recent.lost > max(1.0, _LOST_RATIO * (recent.received + recent.lost)):
-        n_lost = max(recent.lost, statistics.n_missing)  # of what never began it knows nothing
+    elif recent['lost'] > max(1.0, _LOST_RATIO * (recent['received'] + recent['lost'])):
+        n_lost = max(recent['lost'], statistics.n_missing)  # of what never began it knows nothing
         message = (
-            f'{n_lost} of {recent.received + n_lost} images on {topic.topic} were lost on their '
-            f'way in the last {WINDOW_S:.0f} s: {_loss_remedy(topic)}'
+            f'{n_lost} of {recent["received"] + n_lost} images on {topic.topic} were lost on '
+            f'their way in the last {WINDOW_S:.0f} s: {_loss_remedy(topic)}'
         )
         yield Issue(Level.WARN, Cause.LOST, message)
 
@@ -176,12 +176,12 @@ def _work_issues(camera: CameraStatus, info_topic: str) -> Iterator[Issue]:
     if camera.calibration_error and statistics.skip_stage != 'decode':
         message = f'{info_topic}: {camera.calibration_error}'
         yield Issue(Level.ERROR, Cause.CALIBRATION, message)
-    elif recent.skipped:
+    elif n_skipped := recent['skipped']:
         message = (
-            f'{recent.skipped} {_SKIPPED[statistics.skip_stage].format(device=device)} in the '
+            f'{n_skipped} {_SKIPPED[statistics.skip_stage].format(device=device)} in the '
             f'last {WINDOW_S:.0f} s, the latest: {statistics.skip_reason}'
         )
-        yield Issue(Level.WARN if recent.processed else Level.ERROR, Cause.SKIPPED, message)
+        yield Issue(Level.WARN if recent['processed'] else Level.ERROR, Cause.SKIPPED, message)
     if statistics.busy_s is not None and statistics.busy_s > _STUCK_S:
         message = (
             f'got no depth for {statistics.busy_s:.0f} s: the model is still at work on one '
@@ -231,13 +231,15 @@ def _age_issues(statistics: Statistics) -> Iterator[Issue]:
     if latest is None:
         return
     age_s = 0.0 if age is None else age.p50
-    level, cause, unknown = Level.OK, Cause.CLOCK, 'the age of images is unknown'
+    level, cause = Level.OK, Cause.CLOCK
     if not latest.stamp_ns:
-        message = f'{unknown}: their stamps are zero; let the camera driver set them'
+        message = (
+            'the age of images is unknown: their stamps are zero; let the camera driver set them'
+        )
     elif not latest.clock_ns:
         message = (
-            f'{unknown}: use_sim_time is set, and nobody publishes /clock; start the simulator, '
-            'or play the recording with --clock'
+            'the age of images is unknown: use_sim_time is set, and nobody publishes /clock; '
+            'start the simulator, or play the recording with --clock'
         )
     elif abs(age_s) > OTHER_CLOCK_S:
         # No fault of a recording that is played, which would be blamed for as long as it plays.
@@ -265,7 +267,7 @@ def _age_issues(statistics: Statistics) -> Iterator[Issue]:
 
 
 def _speed_issues(node: NodeStatus, statistics: Statistics) -> Iterator[Issue]:
-    n_dropped, n_processed = statistics.recent.dropped, statistics.recent.processed
+    n_dropped, n_processed = statistics.recent['dropped'], statistics.recent['processed']
     is_slow = n_dropped > _SLOW_RATIO * (n_dropped + n_processed)
     # Not while the first image is at work, which takes longer than the others.
     if node.lacks_gpu and statistics.output_hz and is_slow:
@@ -289,6 +291,11 @@ def _strangeness_issues(statistics: Statistics) -> Iterator[Issue]:
 
 
 # Topics of which nothing comes, or not all
+
+
+def input_name(camera: str, topic: str) -> str:
+    """Return the name that remaps an input: ``front/image``, or ``image`` of an only camera."""
+    return f'{camera}/{topic}' if camera else topic
 
 
 def _is_silent(topic: SubscriptionStatus, since_s: float | None, elapsed_s: float) -> bool:

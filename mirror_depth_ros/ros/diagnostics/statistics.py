@@ -1,7 +1,8 @@
-"""What becomes of the images: counts, rates and times. Without ROS.
+"""What is seen of a node: what becomes of its images, and its state and topics. Without ROS.
 
-Any thread may record and any may read. Recording costs some microseconds an image; what takes
-longer, such as sorting for percentiles, is left to the reader.
+:class:`Measurements` counts and times images. Any thread may record and any may read. Recording
+costs some microseconds an image; what takes longer, such as sorting for percentiles, is left to
+the reader.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,26 +23,29 @@ WINDOW_S = 5.0
 #: What is done to an image, in this order; of those estimated as a batch, each has its time.
 STAGES = ('decode', 'calibrate', 'estimate', 'publish')
 
+#: What may become of an image.
+Fate = Literal['received', 'lost', 'processed', 'dropped', 'skipped', 'ignored', 'left_out']
+
+#: The same for people, as the figures of ``/diagnostics`` are called.
+FATES: dict[Fate, str] = {
+    'received': 'images received',
+    # As far as the middleware counts them; not among those received.
+    'lost': 'images lost on the way',
+    'processed': 'images processed',
+    'dropped': 'images dropped for newer ones',
+    # Malformed, or failed otherwise.
+    'skipped': 'images skipped',
+    # Nobody subscribes, or no CameraInfo has come yet.
+    'ignored': 'images nobody wanted',
+    # Replaced by a newer one before they could have had a turn.
+    'left_out': 'images left out by max_rate_hz',
+}
+
+# What ends the work on an image.
+_ENDS = ('processed', 'skipped', 'ignored')
+
 # Enough for the window at 200 images a second; beyond that, memory stays bounded.
 _CAPACITY = 1000
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many images met which fate."""
-
-    received: int = 0
-    processed: int = 0
-    #: Replaced by a newer one before their turn came.
-    dropped: int = 0
-    #: Malformed, or failed otherwise.
-    skipped: int = 0
-    #: Not worked on: nobody subscribes, or no CameraInfo has come yet.
-    ignored: int = 0
-    #: Replaced by a newer one before they could have had a turn, by the parameter max_rate_hz.
-    left_out: int = 0
-    #: Lost on the way, as far as the middleware counts them; not among those received.
-    lost: int = 0
 
 
 class LatencyStats(NamedTuple):
@@ -67,14 +71,16 @@ class LatestImage:
 class Statistics:
     """All that is measured, at one moment; of the last seconds, where nothing else is said."""
 
-    #: Since the beginning.
-    counts: Counts = field(default_factory=Counts)
-    recent: Counts = field(default_factory=Counts)
+    #: Images by their fate, since the beginning.
+    counts: Counter[Fate] = field(default_factory=Counter)
+    recent: Counter[Fate] = field(default_factory=Counter)
     #: Time since the beginning, since the latest image came, and since work on one began; None
     #: where there is none [s].
     elapsed_s: float = 0.0
     since_image_s: float | None = None
     busy_s: float | None = None
+    #: Time spent on the images processed, since the beginning [s].
+    working_s: float = 0.0
     #: Images that came and that were processed [Hz]; 0 for less than two.
     input_hz: float = 0.0
     output_hz: float = 0.0
@@ -116,62 +122,37 @@ class Measurements:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        #: Time spent on the images processed [s].
-        self.working_s = 0.0
         self._lock = threading.Lock()
         self._clock = clock
         self._started_s = clock()
         self._busy_since_s: float | None = None
-        self._totals: Counter[str] = Counter()
-        #: By a field of :class:`Counts`, and the CameraInfo that was ``announced``.
-        self._samples = {
-            what: deque[_Sample](maxlen=_CAPACITY) for what in (*vars(Counts()), 'announced')
-        }
+        self._working_s = 0.0
+        self._totals: Counter[Fate] = Counter()
+        self._samples = {fate: deque[_Sample](maxlen=_CAPACITY) for fate in FATES}
+        #: When each CameraInfo came, and its stamp.
+        self._infos = deque[tuple[float, int]](maxlen=_CAPACITY)
 
     @property
     def elapsed_s(self) -> float:
         """Time since the beginning [s]."""
         return self._clock() - self._started_s
 
-    @property
-    def counts(self) -> Counts:
-        """The counts so far."""
+    def announce(self, stamp_ns: int) -> None:
+        """Record that a CameraInfo has come; 0 where its stamp is not set."""
         with self._lock:
-            return _counts(self._totals)
+            self._infos.append((self._clock(), stamp_ns))
 
     def receive(self, image: LatestImage) -> None:
         """Record that an image has come."""
-        self._record('received', image)
-
-    def announce(self, stamp_ns: int) -> None:
-        """Record that a CameraInfo has come; 0 where its stamp is not set."""
-        self._record('announced', stamp_ns)
-
-    def lose(self, n_images: int) -> None:
-        """Record that the middleware says it has lost images."""
-        self._record('lost', n_images=n_images)
-
-    def drop(self) -> None:
-        """Record that an image gave way to a newer one."""
-        self._record('dropped')
-
-    def leave_out(self) -> None:
-        """Record that an image gave way to a newer one, when neither could have had a turn."""
-        self._record('left_out')
+        self.count('received', fact=image)
 
     def begin(self) -> None:
-        """Record that work on an image begins; one of the following three ends it."""
+        """Record that work on an image begins, until it is processed, skipped or ignored."""
         self._busy_since_s = self._clock()
-
-    def ignore(self) -> None:
-        """Record that the image was not wanted."""
-        self._busy_since_s = None
-        self._record('ignored')
 
     def skip(self, *, stage: str, reason: str) -> None:
         """Record that the image came to nothing."""
-        self._busy_since_s = None
-        self._record('skipped', (stage, reason))
+        self.count('skipped', fact=(stage, reason))
 
     def process(
         self,
@@ -188,36 +169,44 @@ class Measurements:
         :param clock_ns: the node's clock; 0 where that does not run [ns].
         :param strangeness: above 1 for an image unlike those of the model's training.
         """
-        self._busy_since_s = None
         total_s = sum(durations.values())
         with self._lock:
-            self.working_s += total_s
+            self._working_s += total_s
         age_s = _age_s(stamp_ns, clock_ns)
-        self._record('processed', _Work(age_s, {**durations, 'total': total_s}, strangeness))
+        work = _Work(age_s, {**durations, 'total': total_s}, strangeness)
+        self.count('processed', fact=work)
 
-    def _record(self, what: str, fact: Any = None, *, n_images: int = 1) -> None:
+    def count(self, fate: Fate, n_images: int = 1, *, fact: Any = None) -> None:
+        """Record what became of images.
+
+        :param fact: what else :meth:`summarise` is to know of them.
+        """
         with self._lock:
-            self._totals[what] += n_images
-            self._samples[what].append(_Sample(self._clock(), n_images, fact))
+            if fate in _ENDS:
+                self._busy_since_s = None
+            self._totals[fate] += n_images
+            self._samples[fate].append(_Sample(self._clock(), n_images, fact))
 
     def summarise(self) -> Statistics:
         """Return what is known now."""
         now_s = self._clock()
         with self._lock:
-            counts, busy_since_s = _counts(self._totals), self._busy_since_s
+            counts, busy_since_s, working_s = +self._totals, self._busy_since_s, self._working_s
             last = self._samples['received'][-1] if self._samples['received'] else None
             recent = {
-                what: [sample for sample in samples if now_s - sample.time_s <= WINDOW_S]
-                for what, samples in self._samples.items()
+                fate: [sample for sample in samples if now_s - sample.time_s <= WINDOW_S]
+                for fate, samples in self._samples.items()
             }
-        facts = {what: [sample.fact for sample in samples] for what, samples in recent.items()}
+            infos = {stamp_ns for time_s, stamp_ns in self._infos if now_s - time_s <= WINDOW_S}
+        facts = {fate: [sample.fact for sample in samples] for fate, samples in recent.items()}
         stage, reason = facts['skipped'][-1] if facts['skipped'] else ('', '')
         return Statistics(
             counts=counts,
-            recent=_counts({what: sum(s.n_images for s in recent[what]) for what in recent}),
-            elapsed_s=now_s - self._started_s,
+            recent=Counter({fate: sum(s.n_images for s in recent[fate]) for fate in FATES}),
+            elapsed_s=self.elapsed_s,
             since_image_s=None if last is None else now_s - last.time_s,
             busy_s=None if busy_since_s is None else now_s - busy_since_s,
+            working_s=working_s,
             input_hz=_rate_hz(recent['received']),
             output_hz=_rate_hz(recent['processed']),
             durations=_latencies_by_stage([work.durations for work in facts['processed']]),
@@ -227,14 +216,8 @@ class Measurements:
             latest=None if last is None else last.fact,
             skip_stage=stage,
             skip_reason=reason,
-            n_missing=_count_missing(
-                {image.stamp_ns for image in facts['received']} - {0}, set(facts['announced'])
-            ),
+            n_missing=_count_missing({i.stamp_ns for i in facts['received']} - {0}, infos),
         )
-
-
-def _counts(numbers: Mapping[str, int]) -> Counts:
-    return Counts(**{fate.name: numbers[fate.name] for fate in fields(Counts)})
 
 
 def _count_missing(images: set[int], infos: set[int]) -> int:
@@ -273,3 +256,87 @@ def _latencies_by_stage(durations: Sequence[Mapping[str, float]]) -> dict[str, L
     stages = (*STAGES, 'total')
     found = {stage: _latencies(d[stage] for d in durations if stage in d) for stage in stages}
     return {stage: stats for stage, stats in found.items() if stats is not None}
+
+
+@dataclass(frozen=True)
+class SubscriptionStatus:
+    """A topic that the node subscribes to."""
+
+    topic: str
+    #: Such as ``sensor_msgs/msg/Image``.
+    type_name: str
+    #: Publishers of that type, and the types of the others.
+    n_publishers: int = 0
+    other_types: tuple[str, ...] = ()
+    #: Whether none of the publishers is heard, as they are less reliable than what was asked for.
+    is_refused: bool = False
+    #: Whether what is lost on the way is sent again, and the parameter that says so; empty if the
+    #: publishers do.
+    is_reliable: bool = True
+    reliability_forced_by: str = ''
+    #: A topic where somebody publishes images in the other transport, maybe this one.
+    alternative: str = ''
+
+
+@dataclass(frozen=True)
+class PublisherStatus:
+    """A topic that the node publishes."""
+
+    topic: str
+    #: Subscribers that it reaches.
+    n_subscribers: int = 0
+    #: Those that it does not reach, and the QoS policy for which the last of them does not.
+    n_refused: int = 0
+    refused_policy: str = ''
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """What is the same for all cameras of a node."""
+
+    #: Full name of the node, and the label of its lifecycle state.
+    name: str
+    state: str
+    #: How many other nodes have the same full name.
+    n_namesakes: int = 0
+    #: Why the node could not be configured or activated, with what to do; empty where it was.
+    failure: str = ''
+    #: False while paused by ``~/enable``.
+    enabled: bool = True
+    #: What the parameter says, and what became of it; empty before a model is loaded.
+    model: str = ''
+    device_wanted: str = 'auto'
+    device: str = ''
+    precision: str = ''
+    backend: str = ''
+    #: That the model ran out of memory and makes do with a smaller input; empty if it does not.
+    shrunk: str = ''
+    #: Memory that the process has, and its part of the GPU's; None where unknown [bytes].
+    resident_bytes: int | None = None
+    gpu_bytes: int | None = None
+
+    @property
+    def lacks_gpu(self) -> bool:
+        """Whether the model is on the CPU because there is no GPU, not because it should be."""
+        return self.device_wanted == 'auto' and self.device == 'cpu'
+
+
+@dataclass(frozen=True)
+class CameraStatus:
+    """A camera of the node, with the node's status."""
+
+    node: NodeStatus
+    #: Its name; empty for the only camera of a node.
+    name: str = ''
+    #: None while the node is not active.
+    image: SubscriptionStatus | None = None
+    camera_info: SubscriptionStatus | None = None
+    #: Whether a CameraInfo has come, and why the latest does not describe the images' camera.
+    has_calibration: bool = False
+    calibration_error: str = ''
+    #: The field of view that is assumed in its place; 0 where none is [degrees].
+    assumed_hfov_deg: float = 0.0
+    publishers: tuple[PublisherStatus, ...] = ()
+    statistics: Statistics = field(default_factory=Statistics)
+    #: What the values of 16-bit images were taken for; empty before the first of them.
+    grey_levels: str = ''

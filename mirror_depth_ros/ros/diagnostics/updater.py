@@ -20,8 +20,13 @@ from mirror_depth_ros.ros.diagnostics.health import (
     check_health,
     check_node_health,
 )
-from mirror_depth_ros.ros.diagnostics.statistics import STAGES, LatencyStats
-from mirror_depth_ros.ros.diagnostics.status import CameraStatus, NodeStatus
+from mirror_depth_ros.ros.diagnostics.statistics import (
+    FATES,
+    STAGES,
+    CameraStatus,
+    LatencyStats,
+    NodeStatus,
+)
 
 _PERIOD_S = 1.0
 # Of what has no value, as yet or at all. Not 0, which would be one.
@@ -69,16 +74,18 @@ class Diagnostics:
     def _report(self) -> None:
         """Publish how node and cameras are, and log what is wrong."""
         try:
-            node, statuses = self._observe(), []
+            node, message = self._observe(), DiagnosticArray()
+            if any(stream.name for stream in self._logs):
+                health = check_node_health(node, len(self._logs))
+                message.status.append(
+                    _message(node, 'depth', health, node.device, node_values(node))
+                )
             for stream, log in self._logs.items():
                 camera = stream.observe(node)
                 health = check_health(camera)
-                statuses.append(_camera_message(camera, health))
+                message.status.append(_camera_message(camera, health))
                 for issue in log.choose(health.issues, time.monotonic()):
                     stream.logger.warning(issue.message)
-            if any(stream.name for stream in self._logs):
-                statuses.insert(0, _node_message(node, len(statuses)))
-            message = DiagnosticArray(status=statuses)
             message.header.stamp = self._node.get_clock().now().to_msg()
             self._publisher.publish(message)
         except Exception:
@@ -94,13 +101,12 @@ class IssueLog:
     """
 
     def __init__(self) -> None:
-        #: When an issue is due again, and the interval after that [s].
+        # When an issue is due again, and the interval after that [s].
         self._next: dict[tuple[Level, Cause, str], tuple[float, float]] = {}
 
     def choose(self, issues: Iterable[Issue], now_s: float) -> list[Issue]:
-        """Return those to log now.
+        """Return those to log now, of all that there are: one that is missing is over.
 
-        :param issues: all that there are; one that is missing is over.
         :param now_s: of a monotonic clock [s].
         """
         current = {(i.level, i.cause, i.topic): i for i in issues if i.cause not in _NOT_LOGGED}
@@ -117,30 +123,25 @@ class IssueLog:
         return chosen
 
 
-def _node_message(node: NodeStatus, n_cameras: int) -> DiagnosticStatus:
-    health = check_node_health(node, n_cameras)
-    return _message(f'{node.name}: depth', health, node.device, node_values(node))
-
-
 def _camera_message(camera: CameraStatus, health: Health) -> DiagnosticStatus:
     """Return the message of a camera; where it is the only one, with all that is the node's."""
-    latest, name, values = camera.statistics.latest, camera.name, camera_values(camera)
+    latest, values = camera.statistics.latest, camera_values(camera)
     hardware_id = '' if latest is None else latest.frame_id
     if not hardware_id and camera.image is not None:
         hardware_id = camera.image.topic
-    if not name:
-        name, values = 'depth', node_values(camera.node) | values
-    return _message(f'{camera.node.name}: {name}', health, hardware_id, values)
+    if not camera.name:
+        values = node_values(camera.node) | values
+    return _message(camera.node, camera.name or 'depth', health, hardware_id, values)
 
 
 def _message(
-    name: str, health: Health, hardware_id: str, values: dict[str, str]
+    node: NodeStatus, name: str, health: Health, hardware_id: str, values: dict[str, str]
 ) -> DiagnosticStatus:
     if health.level > Level.OK and len(health.issues) > 1:
         values['also'] = ' | '.join(issue.message for issue in health.issues[1:])
     return DiagnosticStatus(
         level=bytes([health.level]),
-        name=name.lstrip('/'),
+        name=f'{node.name}: {name}'.lstrip('/'),
         message=health.message,
         hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
@@ -169,15 +170,9 @@ def camera_values(camera: CameraStatus) -> dict[str, str]:
 
     Durations and ages are those of the last seconds, counts those since the activation.
     """
-    statistics, counts = camera.statistics, camera.statistics.counts
-    values = {
-        'images received': str(counts.received),
-        'images lost on the way': str(counts.lost),
-        'images processed': str(counts.processed),
-        'images dropped for newer ones': str(counts.dropped),
-        'images skipped': str(counts.skipped),
-        'images nobody wanted': str(counts.ignored),
-        'images left out by max_rate_hz': str(counts.left_out),
+    statistics = camera.statistics
+    values = {name: str(statistics.counts[fate]) for fate, name in FATES.items()}
+    values |= {
         'CameraInfo without an image, last seconds': str(statistics.n_missing),
         'input rate [Hz]': f'{statistics.input_hz:.2f}',
         'output rate [Hz]': f'{statistics.output_hz:.2f}',

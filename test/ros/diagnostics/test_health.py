@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -13,15 +14,12 @@ from mirror_depth_ros.ros.diagnostics.health import (
     check_node_health,
 )
 from mirror_depth_ros.ros.diagnostics.statistics import (
-    Counts,
+    CameraStatus,
     LatencyStats,
     LatestImage,
-    Statistics,
-)
-from mirror_depth_ros.ros.diagnostics.status import (
-    CameraStatus,
     NodeStatus,
     PublisherStatus,
+    Statistics,
     SubscriptionStatus,
 )
 
@@ -32,7 +30,7 @@ LOSSY = replace(IMAGE, is_reliable=False)
 DEPTH = PublisherStatus('/mirror_depth/depth/image', n_subscribers=1)
 POINTS = PublisherStatus('/mirror_depth/points')
 FLOWING = Statistics(
-    counts=Counts(received=100, processed=100),
+    counts=Counter(received=100, processed=100),
     elapsed_s=10.0,
     since_image_s=0.05,
     input_hz=10.0,
@@ -81,16 +79,16 @@ def without(**facts):
 
 def losing(image, n_lost=0, n_missing=0):
     """20 images have come on this topic in the last seconds."""
-    recent = Counts(received=20, lost=n_lost)
+    recent = Counter(received=20, lost=n_lost)
     return replace(measured(recent=recent, n_missing=n_missing), image=image)
 
 
 def dropping(n_dropped, n_processed, **fields):
-    return measured(recent=Counts(processed=n_processed, dropped=n_dropped), **fields)
+    return measured(recent=Counter(processed=n_processed, dropped=n_dropped), **fields)
 
 
 def skipping(stage, reason, *, others_pass=False, **fields):
-    recent = Counts(skipped=3, processed=int(others_pass))
+    recent = Counter(skipped=3, processed=int(others_pass))
     return measured(recent=recent, skip_stage=stage, skip_reason=reason, **fields)
 
 
@@ -165,7 +163,7 @@ ISSUES = {
     'all images lost': (
         replace(
             without(n_publishers=1, is_reliable=False),
-            statistics=Statistics(elapsed_s=3.0, recent=Counts(lost=12)),
+            statistics=Statistics(elapsed_s=3.0, recent=Counter(lost=12)),
         ),
         Level.ERROR,
         'got no image on /camera/image_raw: 12 were lost on their way; their publisher sends them '
@@ -446,14 +444,14 @@ ACTIVITIES = {
         measured(
             output_hz=0.0,
             durations={},
-            counts=Counts(processed=1, left_out=200),
-            recent=Counts(left_out=150),
+            counts=Counter(processed=1, left_out=200),
+            recent=Counter(left_out=150),
         ),
         'depth comes as seldom as max_rate_hz has it',
     ),
     'the first of those is at work': (
         measured(
-            output_hz=0.0, durations={}, counts=Counts(left_out=60), recent=Counts(left_out=60)
+            output_hz=0.0, durations={}, counts=Counter(left_out=60), recent=Counter(left_out=60)
         ),
         'waiting for depth',
     ),

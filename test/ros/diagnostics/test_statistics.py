@@ -1,10 +1,10 @@
 import threading
+from collections import Counter
 
 import pytest
 
 from mirror_depth_ros.ros.diagnostics.statistics import (
     WINDOW_S,
-    Counts,
     LatencyStats,
     LatestImage,
     Measurements,
@@ -38,7 +38,7 @@ def test_before_any_image_nothing_is_known(at):
     assert (statistics.input_hz, statistics.output_hz, statistics.n_missing) == (0.0, 0.0, 0)
     assert (statistics.arrival_age, statistics.publishing_age) == (None, None)
     assert (statistics.skip_stage, statistics.skip_reason) == ('', '')
-    assert statistics.counts == statistics.recent == Counts()
+    assert statistics.counts == statistics.recent == Counter()
     assert statistics.durations == {}
 
 
@@ -52,19 +52,20 @@ def test_strangeness_is_the_median_of_the_images_that_have_one(at):
 def test_every_fate_of_an_image_is_counted(at):
     for _ in range(6):
         at(1.0).receive(UNKNOWN)
-    at(1.0).drop()
-    at(1.0).ignore()
+    at(1.0).count('dropped')
+    at(1.0).count('ignored')
     at(1.0).skip(stage='decode', reason='too short')
     for seconds in (0.25, 0.5):
         at(1.0).process({'decode': 0.25, 'estimate': seconds}, stamp_ns=0, clock_ns=0)
-    counts = at(1.0).counts
-    assert (counts.received, counts.dropped, counts.ignored) == (6, 1, 1)
-    assert (counts.skipped, counts.processed) == (1, 2)
-    assert at(1.0).working_s == 1.25  # 0.25 + 0.25 + 0.25 + 0.5
-    at(1.0).ignore()
-    assert counts.ignored == 1  # a copy: it stays what it was
-    at(1.0).leave_out()
-    assert (at(1.0).counts.ignored, at(1.0).counts.left_out) == (2, 1)
+    counts = at(1.0).summarise().counts
+    assert (counts['received'], counts['dropped'], counts['ignored']) == (6, 1, 1)
+    assert (counts['skipped'], counts['processed']) == (1, 2)
+    assert at(1.0).summarise().working_s == 1.25  # 0.25 + 0.25 + 0.25 + 0.5
+    at(1.0).count('ignored')
+    assert counts['ignored'] == 1  # a copy: it stays what it was
+    at(1.0).count('left_out')
+    counts = at(1.0).summarise().counts
+    assert (counts['ignored'], counts['left_out']) == (2, 1)
 
 
 def test_rates_are_those_between_the_images_of_the_window(at):
@@ -112,7 +113,7 @@ def test_an_age_without_stamp_or_clock_is_unknown(at, stamp_s, clock_s):
 
 def skips(at, now_s):
     statistics = at(now_s).summarise()
-    return statistics.recent.skipped, statistics.skip_stage, statistics.skip_reason
+    return statistics.recent['skipped'], statistics.skip_stage, statistics.skip_reason
 
 
 def test_skips_are_those_of_the_window_with_the_latest_reason(at):
@@ -126,22 +127,22 @@ def test_skips_are_those_of_the_window_with_the_latest_reason(at):
 
 def test_recent_counts_are_those_of_the_window(at):
     for now_s in (1.0, 2.0, 3.0):
-        at(now_s).drop()
-        at(now_s).ignore()
-        at(now_s).lose(4)
+        at(now_s).count('dropped')
+        at(now_s).count('ignored')
+        at(now_s).count('lost', 4)
     at(3.0).process({}, stamp_ns=0, clock_ns=0)
-    every = Counts(dropped=3, ignored=3, lost=12, processed=1)
+    every = Counter(dropped=3, ignored=3, lost=12, processed=1)
     assert at(6.0).summarise().recent == every
     statistics = at(6.5).summarise()  # without what was at 1.0 s
     assert statistics.counts == every
-    assert statistics.recent == Counts(dropped=2, ignored=2, lost=8, processed=1)
-    assert at(9.0).summarise().recent == Counts()
+    assert statistics.recent == Counter(dropped=2, ignored=2, lost=8, processed=1)
+    assert at(9.0).summarise().recent == Counter()
 
 
 @pytest.mark.parametrize(
     'end',
     [
-        lambda m: m.ignore(),
+        lambda m: m.count('ignored'),
         lambda m: m.skip(stage='decode', reason=''),
         lambda m: m.process({}, stamp_ns=0, clock_ns=0),
     ],
@@ -155,15 +156,15 @@ def test_an_image_is_at_work_until_something_became_of_it(at, end):
 
 def test_an_image_at_work_stays_so_while_others_give_way(at):
     at(1.0).begin()
-    at(2.0).drop()
-    at(2.0).leave_out()
+    at(2.0).count('dropped')
+    at(2.0).count('left_out')
     assert at(3.5).summarise().busy_s == 2.5
 
 
 def test_memory_is_bounded_and_counts_go_on(at):
     for i in range(1500):
         at(i / 1000).receive(UNKNOWN)
-    assert at(1.5).counts.received == 1500
+    assert at(1.5).summarise().counts['received'] == 1500
     assert at(1.5).summarise().input_hz == pytest.approx(1000)
 
 
@@ -181,25 +182,26 @@ def test_threads_may_record_at_once(at):
         thread.start()
     for thread in threads:
         thread.join()
-    counts = at(1.0).counts
-    assert (counts.received, counts.processed, at(1.0).working_s) == (1500, 1500, 1500.0)
+    statistics = at(1.0).summarise()
+    counts = statistics.counts
+    assert (counts['received'], counts['processed'], statistics.working_s) == (1500, 1500, 1500.0)
 
 
 def losses(at, now_s):
     statistics = at(now_s).summarise()
-    return statistics.recent.received, statistics.recent.lost, statistics.n_missing
+    return statistics.recent['received'], statistics.recent['lost'], statistics.n_missing
 
 
 def test_images_that_do_not_come_are_counted(at):
-    at(1.0).lose(2)
+    at(1.0).count('lost', 2)
     for second in range(10, 20):
         at(second).announce(second * SECOND)
         if second not in (12, 13, 19):  # the image of 19 may be on its way
             at(second).receive(image(second, second))
-    at(19.0).lose(3)
+    at(19.0).count('lost', 3)
     # Of the last 5 s: 15, 16, 17, 18 have come.
     assert losses(at, 19.5) == (4, 3, 0)
-    assert at(19.5).counts.lost == 5
+    assert at(19.5).summarise().counts['lost'] == 5
 
 
 def test_images_whose_camera_info_came_are_missing(at):

@@ -1,7 +1,12 @@
+from collections import Counter
 from dataclasses import replace
 
-from mirror_depth_ros.ros.diagnostics.statistics import Counts, LatencyStats, Statistics
-from mirror_depth_ros.ros.diagnostics.status import CameraStatus, NodeStatus
+from mirror_depth_ros.ros.diagnostics.statistics import (
+    CameraStatus,
+    LatencyStats,
+    NodeStatus,
+    Statistics,
+)
 from mirror_depth_ros.ros.diagnostics.updater import camera_values, node_values
 
 NODE = NodeStatus(
@@ -16,7 +21,7 @@ NODE = NodeStatus(
 WORKING = CameraStatus(
     NODE,
     statistics=Statistics(
-        counts=Counts(
+        counts=Counter(
             received=12, processed=5, dropped=2, skipped=1, ignored=1, left_out=3, lost=7
         ),
         input_hz=9.996,

@@ -9,16 +9,25 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.nav_points import nav_points
-from mirror_depth_ros.ros import pipeline
+from mirror_depth_ros.ros import frame_worker
+from mirror_depth_ros.ros.depth_node import warm_up
+from mirror_depth_ros.ros.frame_worker import timed
+from mirror_depth_ros.ros.outputs import Frame
 from mirror_depth_ros.ros.parameters import DepthParameters
-from mirror_depth_ros.ros.pipeline import Frame, publishable, timed, warm_up
 
 NAN, INF = np.nan, np.inf
 
 
+def publishable(estimated, parameters, confidence=None):
+    """Return depth marked as in REP-117, and as the parameters say."""
+    frame = Frame(None, parameters, confidence=confidence)
+    frame.filter(estimated)
+    return frame.ranged, frame.depth
+
+
 def test_each_image_of_a_batch_has_the_time_of_the_batch(monkeypatch):
     clock = SimpleNamespace(perf_counter=iter([1.0, 1.5, 5.0, 7.0]).__next__)
-    monkeypatch.setattr(pipeline, 'time', clock)
+    monkeypatch.setattr(frame_worker, 'time', clock)
     first, second = Frame(None, DepthParameters()), Frame(None, DepthParameters())
     with timed('decode', first):
         pass

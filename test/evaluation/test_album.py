@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.data.frames import FrameFolder
-from mirror_depth_ros.ros.demo import album as album_module
-from mirror_depth_ros.ros.demo.album import Album, evenly_spread
+from mirror_depth_ros.evaluation import album as album_module
+from mirror_depth_ros.evaluation.album import Album, evenly_spread
 
 H, W = 5, 7
 
