@@ -101,6 +101,16 @@ class CameraModel:
         """The intrinsic matrix K, ``[3, 3]``."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
 
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether the lens distorts nothing."""
+        return self.distortion_model != 'equidistant' and not any(self.distortion)
+
+    @property
+    def pinhole(self) -> CameraModel:
+        """The same camera without its lens's distortion."""
+        return replace(self, distortion_model='', distortion=())
+
     def resized(self, width: int, height: int) -> CameraModel:
         """Return the camera of the same picture resampled to another size.
 
@@ -132,7 +142,7 @@ class CameraModel:
         """
         u, v = np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64)
         rays = np.moveaxis(np.empty((2, self.height, self.width), np.float32), 0, -1)
-        if self.distortion_model != 'equidistant' and not any(self.distortion):
+        if self.is_pinhole:
             rays[..., 0] = (u - self.cx) / self.fx
             rays[..., 1] = ((v - self.cy) / self.fy)[:, None]
         else:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 #: Poses farther apart than this say too little of what was between them [ns].
 MAX_GAP_NS = 500_000_000
+# Rotations may be written with three decimals.
+_ROUNDED = 2e-3
 
 
 def pose_matrix(translation: Sequence[float], quaternion: Sequence[float]) -> NDArray[np.float64]:
@@ -37,6 +39,22 @@ def pose_matrix(translation: Sequence[float], quaternion: Sequence[float]) -> ND
     ]
     pose[:3, 3] = translation
     return pose
+
+
+def check_pose(pose: NDArray[np.floating]) -> None:
+    """Refuse what is no pose ``[4, 4]``: a rotation and a shift, of finite numbers.
+
+    :raises ValueError: for it.
+    """
+    if np.shape(pose) == (4, 4) and np.isfinite(pose).all():
+        turn, last = pose[:3, :3], pose[3]
+        is_turn = np.allclose(turn.T @ turn, np.eye(3), atol=_ROUNDED) and np.linalg.det(turn) > 0
+        if is_turn and np.allclose(last, (0, 0, 0, 1)):
+            return
+    raise ValueError(
+        f'got the pose {np.asarray(pose).tolist()}, expected 4 x 4 numbers, a rotation and a '
+        'shift in metres above the row 0 0 0 1; correct it'
+    )
 
 
 class PoseTrack:

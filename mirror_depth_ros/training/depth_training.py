@@ -19,6 +19,8 @@ from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.feature_cache import EncodedPicture, split_features
 from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss
+from mirror_depth_ros.training.motion import MotionPicture
+from mirror_depth_ros.training.photometric import motion_loss
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.validation import Choice, Number, Rule, check
 
@@ -97,8 +99,25 @@ class DepthTraining(lightning.LightningModule):
         """Return the frozen tower's taps of images ``[B, 3, H, W]`` in 0..1."""
         return self.model.image_encoder(images)
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def training_step(self, batch: Batch | MotionPicture, index: int) -> Tensor:
         """Return the loss of one batch."""
+        if isinstance(batch, MotionPicture):
+            loss = self._motion_loss(batch)
+        else:
+            loss = self._depth_loss(batch)
+        self.log('loss', loss, prog_bar=True)
+        return loss
+
+    def _motion_loss(self, batch: MotionPicture) -> Tensor:
+        """Return the loss of frames without true depth."""
+        depth = self.canonical(batch.seen) * self._metres_per_canonical(batch.seen)
+        with torch.autocast(depth.device.type, enabled=False):
+            return motion_loss(depth.float(), batch.rays, batch.views)
+
+    def _metres_per_canonical(self, batch: Batch) -> Tensor:
+        return (batch.focal_px / self.model.config.reference_focal_px).view(-1, 1, 1, 1)
+
+    def _depth_loss(self, batch: Batch) -> Tensor:
         config = self.model.config
         canonical, log_scale = self.predict(batch)
         truth = batch.depth * (config.reference_focal_px / batch.focal_px).view(-1, 1, 1, 1)
@@ -109,16 +128,19 @@ class DepthTraining(lightning.LightningModule):
             loss = loss + self.gradient_weight * gradient_loss(canonical, truth, valid)
         if log_scale is not None:
             loss = loss + laplace_loss(canonical, laplace_scale(log_scale), truth, valid)
-        self.log('loss', loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
+    def validation_step(
+        self, batch: Batch | MotionPicture, index: int, dataloader_idx: int = 0
+    ) -> None:
         """Log the field's metrics by kind, every image counting the same.
 
         The truth may be larger than what the network sees: the prediction is brought to its size.
         """
-        scale = (batch.focal_px / self.model.config.reference_focal_px).view(-1, 1, 1, 1)
-        depth = self.canonical(batch) * scale
+        if isinstance(batch, MotionPicture):
+            self._log_validation('photometric', self._motion_loss(batch).item(), dataloader_idx)
+            return
+        depth = self.canonical(batch) * self._metres_per_canonical(batch)
         if depth.shape != batch.depth.shape:
             # As the estimator does it; see there for what the focal length refers to.
             depth = nn.functional.interpolate(depth, batch.depth.shape[-2:], mode='bilinear')
@@ -127,15 +149,18 @@ class DepthTraining(lightning.LightningModule):
                 prediction[0].float().numpy(), truth[0].numpy(), max_depth=self.max_depth
             )
             for name in METRIC_NAMES:
-                self.log(
-                    f'{self.kinds[dataloader_idx]}/{name}',
-                    metrics[name],
-                    prog_bar=name == 'abs_rel',
-                    # No integer: the mean of processes' counts would be rounded down.
-                    batch_size=1.0,
-                    add_dataloader_idx=False,
-                    sync_dist=True,
-                )
+                self._log_validation(name, metrics[name], dataloader_idx)
+
+    def _log_validation(self, name: str, value: float, dataloader_idx: int) -> None:
+        self.log(
+            f'{self.kinds[dataloader_idx]}/{name}',
+            value,
+            prog_bar=name in ('abs_rel', 'photometric'),
+            # No integer: the mean of processes' counts would be rounded down.
+            batch_size=1.0,
+            add_dataloader_idx=False,
+            sync_dist=True,
+        )
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine decay."""
