@@ -32,7 +32,7 @@ class Views(NamedTuple):
     All pictures are those of pinhole cameras. The first is the frame itself.
     """
 
-    #: RGB uint8, ``[B, 1 + S, 3, H, W]``.
+    #: uint8, ``[B, 1 + S, C, H, W]``.
     pictures: Tensor
     #: ``fx, fy, cx, cy`` of each at its size [pixels], ``[B, 1 + S, 4]``.
     cameras: Tensor
@@ -99,10 +99,10 @@ def _compare(
 def sample(picture: Tensor, camera: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Return the colours that a camera sees points in.
 
-    :param picture: ``[B, 3, H, W]``.
+    :param picture: ``[B, C, H, W]``.
     :param camera: ``fx, fy, cx, cy`` [pixels], ``[B, 4]``.
     :param points: in the optical frame, of any unit, ``[B, 3, h, w]``.
-    :returns: ``[B, 3, h, w]``, and where the points lie within the picture, bool ``[B, 1, h, w]``.
+    :returns: ``[B, C, h, w]``, and where the points lie within the picture, bool ``[B, 1, h, w]``.
     """
     size = camera.new_tensor([picture.shape[-1], picture.shape[-2]])  # width, height
     focal, centre = camera[:, :2, None, None], camera[:, 2:, None, None]
@@ -122,7 +122,7 @@ def sample(picture: Tensor, camera: Tensor, points: Tensor) -> tuple[Tensor, Ten
 def photometric_error(one: Tensor, other: Tensor) -> Tensor:
     """Return the difference of two pictures, ``0.85 (1 - SSIM) / 2 + 0.15 |one - other|``.
 
-    :param one: in 0..1, ``[B, 3, h, w]``.
+    :param one: in 0..1, ``[B, C, h, w]``.
     :param other: the same.
     :returns: 0 to 1, ``[B, 1, h, w]``.
     """
@@ -157,7 +157,7 @@ def smoothness(inverse: Tensor, picture: Tensor) -> Tensor:
     over its mean in the picture, so that nothing is gained by being far.
 
     :param inverse: ``[B, 1, h, w]``.
-    :param picture: in 0..1, ``[B, 3, h, w]``.
+    :param picture: in 0..1, ``[B, C, h, w]``.
     """
     normalised = inverse / inverse.mean(dim=(2, 3), keepdim=True)
     total = inverse.new_zeros(())
