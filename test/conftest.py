@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -542,6 +542,62 @@ class BagMaker:
             **{'roi': region, 'r': np.eye(3).ravel(), **arrays, **fields},
         )
 
+    def transform(
+        self,
+        parent: str,
+        child: str,
+        stamp_ns: int = 0,
+        *,
+        xyz: Sequence[float] = (0.0, 0.0, 0.0),
+        quaternion: Sequence[float] = (0.0, 0.0, 0.0, 1.0),
+    ) -> Any:
+        """Make a TFMessage of one transform."""
+        transform = self.make(
+            'geometry_msgs/msg/Transform',
+            translation=self._numbers('Vector3', xyz),
+            rotation=self._numbers('Quaternion', quaternion),
+        )
+        stamped = self.make(
+            'geometry_msgs/msg/TransformStamped',
+            header=self.header(stamp_ns, parent),
+            child_frame_id=child,
+            transform=transform,
+        )
+        return self.make('tf2_msgs/msg/TFMessage', transforms=[stamped])
+
+    def odometry(
+        self,
+        stamp_ns: int,
+        *,
+        xyz: Sequence[float],
+        quaternion: Sequence[float] = (0.0, 0.0, 0.0, 1.0),
+        child: str = 'base_link',
+    ) -> Any:
+        """Make an Odometry of a robot in the frame ``odom``."""
+        pose = self.make(
+            'geometry_msgs/msg/Pose',
+            position=self._numbers('Point', xyz),
+            orientation=self._numbers('Quaternion', quaternion),
+        )
+        still = self.make(
+            'geometry_msgs/msg/Twist',
+            linear=self._numbers('Vector3', (0, 0, 0)),
+            angular=self._numbers('Vector3', (0, 0, 0)),
+        )
+        unknown = np.zeros(36)
+        kind = 'geometry_msgs/msg/{}WithCovariance'
+        return self.make(
+            'nav_msgs/msg/Odometry',
+            header=self.header(stamp_ns, 'odom'),
+            child_frame_id=child,
+            pose=self.make(kind.format('Pose'), pose=pose, covariance=unknown),
+            twist=self.make(kind.format('Twist'), twist=still, covariance=unknown),
+        )
+
+    def _numbers(self, kind: str, values: Sequence[float]) -> Any:
+        names = dict(zip('xyzw', map(float, values)))
+        return self.make(f'geometry_msgs/msg/{kind}', **names)
+
     def write(
         self,
         messages: list[tuple[str, Any]],
@@ -565,7 +621,8 @@ class BagMaker:
                 kind = message.__msgtype__
                 if topic not in connections:
                     connections[topic] = writer.add_connection(topic, kind, typestore=self._store)
-                stamp = message.header.stamp
+                header = getattr(message, 'header', None) or message.transforms[0].header
+                stamp = header.stamp
                 soon_ns = stamp.sec * 10**9 + stamp.nanosec + _LATENCY_NS
                 data = self._store.serialize_cdr(message, kind)
                 writer.write(connections[topic], soon_ns if log_ns is None else log_ns, data)
