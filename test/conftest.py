@@ -113,6 +113,46 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = (path, (line or 0) + 1, f'Skipped: {_OPTIONAL[package]}')
 
 
+@pytest.fixture(scope='session')
+def make_cloud() -> Callable[..., SimpleNamespace]:
+    """Return a maker of what has the fields of ``sensor_msgs/PointCloud2``."""
+
+    def make(
+        records: Any,
+        *,
+        is_bigendian: bool = False,
+        row_padding: int = 0,
+        sec: int = 0,
+        nanosec: int = 0,
+        **fields: Any,
+    ) -> SimpleNamespace:
+        """Lay out a structured array, ``[N]`` or ``[H, W]``, as its own type has it."""
+        records = np.atleast_2d(records)
+        datatypes = {'i1': 1, 'u1': 2, 'i2': 3, 'u2': 4, 'i4': 5, 'u4': 6, 'f4': 7, 'f8': 8}
+        step = records.dtype.itemsize
+        rows = np.frombuffer(records.tobytes(), np.uint8).reshape(len(records), -1)
+        rows = np.pad(rows, ((0, 0), (0, row_padding)), constant_values=77)
+        message = {
+            'header': SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec)),
+            'height': records.shape[0],
+            'width': records.shape[1],
+            'fields': [
+                SimpleNamespace(
+                    name=name, offset=offset, datatype=datatypes[kind.str[1:]], count=1
+                )
+                for name, (kind, offset, *_) in records.dtype.fields.items()
+            ],
+            'is_bigendian': is_bigendian,
+            'point_step': step,
+            'row_step': rows.shape[1],
+            'data': rows.ravel(),
+            'is_dense': True,
+        }
+        return SimpleNamespace(**{**message, **fields})
+
+    return make
+
+
 # A message is recorded so long after it was taken [ns].
 _LATENCY_NS = 5_000_000
 
