@@ -634,6 +634,41 @@ class BagMaker:
             twist=self.make(kind.format('Twist'), twist=still, covariance=unknown),
         )
 
+    def scan(
+        self,
+        ranges: Sequence[float],
+        stamp_ns: int = 0,
+        frame: str = 'laser',
+        *,
+        angle_min: float = 0.0,
+        angle_increment: float = 0.1,
+        time_increment: float = 0.0,
+    ) -> Any:
+        """Make a LaserScan of 0.05 to 30 m."""
+        return self.make(
+            'sensor_msgs/msg/LaserScan',
+            header=self.header(stamp_ns, frame),
+            angle_min=angle_min,
+            angle_max=angle_min + angle_increment * (len(ranges) - 1),
+            angle_increment=angle_increment,
+            time_increment=time_increment,
+            scan_time=0.1,
+            range_min=0.05,
+            range_max=30.0,
+            ranges=np.array(ranges, np.float32),
+            intensities=np.zeros(0, np.float32),
+        )
+
+    def cloud(self, layout: Any, stamp_ns: int = 0, frame: str = 'laser') -> Any:
+        """Make a PointCloud2 of what ``make_cloud`` has laid out."""
+        fields = [
+            self.make('sensor_msgs/msg/PointField', **vars(field)) for field in layout.fields
+        ]
+        header = self.header(stamp_ns, frame)
+        return self.make(
+            'sensor_msgs/msg/PointCloud2', **{**vars(layout), 'header': header, 'fields': fields}
+        )
+
     def _numbers(self, kind: str, values: Sequence[float]) -> Any:
         names = dict(zip('xyzw', map(float, values)))
         return self.make(f'geometry_msgs/msg/{kind}', **names)

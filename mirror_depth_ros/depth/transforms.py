@@ -179,6 +179,11 @@ class TransformBuffer:
         return f'; the tree:\n{self.describe()}'
 
 
+def stamp_text(stamp_ns: int) -> str:
+    """Return a stamp [ns] as seconds with all of its digits."""
+    return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'
+
+
 # A frame and its parent.
 _Step = tuple[str, str]
 
@@ -217,9 +222,10 @@ class _Edge:
             return self._pose(0)
         if self._jump is not None:
             raise ValueError(
-                f'got time that jumps back from {_seconds(self._jump[0])} to '
-                f'{_seconds(self._jump[1])} s, expected one run; was a recording played in a loop '
-                'or the simulation reset? Record each run by itself'
+                'got time that jumps back from {} to {} s, expected one run; was a recording '
+                'played in a loop or the simulation reset? Record each run by itself'.format(
+                    *map(stamp_text, self._jump)
+                )
             )
         stamps_ns = self._stamps_ns
         i = bisect_left(stamps_ns, stamp_ns)
@@ -227,14 +233,16 @@ class _Edge:
             return self._pose(i)
         if not 0 < i < len(stamps_ns):
             raise ExtrapolationError(
-                f'got the time {_seconds(stamp_ns)} s, expected one from {_seconds(stamps_ns[0])} '
-                f'to {_seconds(stamps_ns[-1])} s, in which the transform is known'
+                f'got the time {stamp_text(stamp_ns)} s, expected one from '
+                f'{stamp_text(stamps_ns[0])} to {stamp_text(stamps_ns[-1])} s, in which the '
+                'transform is known'
             )
         before_ns, after_ns = stamps_ns[i - 1], stamps_ns[i]
         if after_ns - before_ns > MAX_GAP_NS:
             raise ExtrapolationError(
-                f'got the time {_seconds(stamp_ns)} s in a gap from {_seconds(before_ns)} to '
-                f'{_seconds(after_ns)} s, expected at most {MAX_GAP_NS / 1e9} s between transforms'
+                f'got the time {stamp_text(stamp_ns)} s in a gap from {stamp_text(before_ns)} to '
+                f'{stamp_text(after_ns)} s, expected at most {MAX_GAP_NS / 1e9} s between '
+                'transforms'
             )
         share = (stamp_ns - before_ns) / (after_ns - before_ns)
         return interpolate_pose(self._pose(i - 1), self._pose(i), share)
@@ -251,7 +259,3 @@ def _plain(frame: str) -> str:
 
 def _root(steps: list[_Step], frame: str) -> str:
     return steps[-1][1] if steps else frame
-
-
-def _seconds(stamp_ns: int) -> str:
-    return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'
