@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
@@ -22,7 +23,10 @@ FORMS = (
 
 # No topic has a comma in its name, and what is no option may belong to the folder's.
 _OPTIONS = re.compile(r'(?P<path>.+?)(?P<options>(?:,[A-Za-z_]+=[^,]*)+)')
-_OPTION_NAMES = ('image', 'depth', 'camera_info', 'tolerance_s')
+_OPTION_NAMES = (
+    *('image', 'depth', 'camera_info', 'lidar', 'odom_frame', 'odometry'),
+    'tolerance_s',
+)
 
 # As in TensorFlow Datasets: numbers or percentages, negative ones counted from the end.
 _PERCENTAGE = r'(?:100(?:\.0+)?|[0-9]{1,2}(?:\.[0-9]+)?)%'
@@ -40,6 +44,8 @@ class DataSet:
     protocol: str
     #: How many of its images have no true depth and were left out; of a part, those of the whole.
     left_out: int = 0
+    #: Makes the rows of a table that says what is used of it.
+    describe: Callable[[], list[tuple[str, str]]] = list
 
 
 def open_data(specification: str, *, split: str = 'test') -> DataSet:
@@ -173,7 +179,9 @@ def _open_whole(kind: str, where: str, specification: str, *, split: str) -> Dat
 
         path, options = _recording_options(where)
         frames = BagFrames(path, **options)
-        return DataSet(frames, 'indoor', frames.unmatched)
+        # A lidar sees farther than a depth camera.
+        protocol = 'outdoor' if frames.topics.is_lidar else 'indoor'
+        return DataSet(frames, protocol, frames.unmatched, frames.describe)
     if kind == 'frames':
         return DataSet(FrameFolder(where), 'indoor')
     raise ValueError(f'got data set {specification!r}, expected {FORMS}')

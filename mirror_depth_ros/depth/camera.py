@@ -150,6 +150,15 @@ class CameraModel:
             rays[:] = self._undistort(pixels.reshape(-1, 1, 2)).reshape(pixels.shape)
         return rays
 
+    def is_in_field(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Say which points ``[N, 3]`` are before the camera and in the field of its lens, ``[N]``.
+
+        For others, :meth:`project` may give a pixel at which the camera never sees them.
+        """
+        x, y, z = np.asarray(points).T
+        is_before = z > 0
+        return is_before & (np.hypot(x, y) < self._field_radius * np.where(is_before, z, 1.0))
+
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the pixels ``[N, 2]`` of points ``[N, 3]`` in the optical frame [m]."""
         points = np.asarray(points, np.float64).reshape(-1, 1, 3)
@@ -182,12 +191,13 @@ class CameraModel:
             projected = self.project(np.column_stack([flat, np.ones(len(flat))]))
             error = np.linalg.norm(projected - pixels.reshape(-1, 2), axis=-1)
         found = error < _MAX_REPROJECTION_ERROR_PX
-        found &= np.linalg.norm(flat, axis=-1) < self._field_radius()
+        found &= np.linalg.norm(flat, axis=-1) < self._field_radius
         flat[~found] = np.nan
         return flat
 
+    @cached_property
     def _field_radius(self) -> float:
-        """Return the ray length where the lens model first folds over, infinity if nowhere.
+        """The ray length where the lens model first folds over, infinity if nowhere.
 
         Rays beyond it may project onto their pixel and still not be where the light came from.
         """

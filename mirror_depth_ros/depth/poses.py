@@ -57,6 +57,21 @@ def check_pose(pose: NDArray[np.floating]) -> None:
     )
 
 
+def interpolate_pose(
+    before: NDArray[np.float64], after: NDArray[np.float64], share: float
+) -> NDArray[np.float64]:
+    """Return a pose ``[4, 4]`` between two: on a straight line and about one axis (slerp).
+
+    :param share: how much of the way is gone, 0 to 1.
+    """
+    axis_angle, _ = cv2.Rodrigues(before[:3, :3].T @ after[:3, :3])
+    turn, _ = cv2.Rodrigues(share * axis_angle)
+    pose = np.eye(4)
+    pose[:3, :3] = before[:3, :3] @ turn
+    pose[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
+    return pose
+
+
 class PoseTrack:
     """The last poses, and those between them."""
 
@@ -77,7 +92,7 @@ class PoseTrack:
         self._poses.append(pose)
 
     def find(self, stamp_ns: int) -> NDArray[np.float64] | None:
-        """Return the pose ``[4, 4]`` at a time: on a straight line and about one axis between two.
+        """Return the pose ``[4, 4]`` at a time, interpolated between two.
 
         :returns: None before the first pose and after the last, and between two that are more
             than :data:`MAX_GAP_NS` apart: nothing is extrapolated.
@@ -92,9 +107,4 @@ class PoseTrack:
             return None
         before_ns, before = self._stamps_ns[i - 1], self._poses[i - 1]
         share = (stamp_ns - before_ns) / (after_ns - before_ns)
-        axis_angle, _ = cv2.Rodrigues(before[:3, :3].T @ after[:3, :3])
-        turn, _ = cv2.Rodrigues(share * axis_angle)
-        pose = np.eye(4)
-        pose[:3, :3] = before[:3, :3] @ turn
-        pose[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
-        return pose
+        return interpolate_pose(before, after, share)

@@ -16,7 +16,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mirror_depth_ros.data.sample import DepthSample, LazySequence, Selection
-from mirror_depth_ros.data.specification import open_data
+from mirror_depth_ros.data.specification import DataSet, open_data
 from mirror_depth_ros.depth.eval_protocols import named_protocol
 from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.model.depth_network import DepthNetwork
@@ -68,7 +68,8 @@ class DepthData(lightning.LightningDataModule):
         Args:
             train: Data to train on, such as nyu:FOLDER, kitti:FOLDER, bag:FOLDER or frames:FOLDER,
                 or a part of it, frames:FOLDER[:50%]; bag:FOLDER,image=TOPIC,depth=TOPIC where a
-                recording has several cameras.
+                recording has several cameras, and bag:FOLDER,lidar=TOPIC where it has several
+                lidars.
             val: Data to validate on. By default the test split of NYU and KITTI, or the last fifth
                 of a recording, which is then not trained on.
             protocol: What counts in validation, a protocol of mirror_depth evaluate; by default
@@ -141,6 +142,7 @@ class DepthData(lightning.LightningDataModule):
             self._train_data = MotionPictures(self._train_data, motion)
         self._val_data, self._val_samples = val_data, val
         trainer.lightning_module.max_depth = self.protocol.max_depth
+        _print_sources(self.train_set)
         devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
         rank_zero_only(print)(
             f'training on {len(pictures)} images of {self.names[0]}, validating on '
@@ -278,6 +280,13 @@ class DepthData(lightning.LightningDataModule):
                 )
             usable.append(Selection(samples, numbers))
         return usable
+
+
+@rank_zero_only
+def _print_sources(data: DataSet) -> None:
+    """Say what is used of a recording."""
+    for what, where in data.describe():
+        print(f'{what:>20}  {where}', flush=True)
 
 
 def _name_data(train: str, val: str | None) -> tuple[str, str]:
