@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.data.bag_calibration import Calibration, camera_of, check_stamps, naming
 from mirror_depth_ros.data.bag_lidar import LidarDepth
 from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
@@ -34,9 +34,6 @@ from mirror_depth_ros.data.bag_topics import (
 from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.camera_info import (
-    camera_from_info,
-    has_intrinsics,
-    has_projection,
     is_same_aspect,
     resize_camera,
 )
@@ -56,20 +53,12 @@ _DEPTH_TOLERANCE_S, _LIDAR_TOLERANCE_S = 0.02, 0.05
 _log = logging.getLogger(__name__)
 
 
-class _Info(NamedTuple):
-    """What one CameraInfo says."""
-
-    #: The time in its header [ns].
-    stamp_ns: int
-    camera: CameraModel
-
-
 class _Index(NamedTuple):
     """All messages of the three topics, by stamp."""
 
     images: list[Times]
     depths: list[Times]
-    infos: list[_Info]
+    infos: list[Calibration]
 
 
 class BagFrames(LazySequence[DepthSample]):
@@ -151,10 +140,10 @@ class BagFrames(LazySequence[DepthSample]):
         decode = partial(decode_colour, levels=self._levels)
         rgb = self._decode(decode, topics.image, pair.image)
         height, width = rgb.shape[:2]
-        with self._naming(topics.image, pair.image.stamp_ns):
+        with naming(self._reader, topics.image, pair.image.stamp_ns):
             camera = resize_camera(self._cameras[pair.camera], width, height)
         depth = self._depth(pair, camera)
-        with self._naming(topics.image, pair.image.stamp_ns):
+        with naming(self._reader, topics.image, pair.image.stamp_ns):
             return DepthSample(rgb, self._fit(depth, width, height), camera, self.name_of(index))
 
     def name_of(self, index: int) -> str:
@@ -198,38 +187,21 @@ class BagFrames(LazySequence[DepthSample]):
         for topic, log_ns, message in self._reader.messages(wanted):
             stamp_ns = stamp_of(message)
             if topic == topics.camera_info:
-                with self._naming(topic, stamp_ns):
-                    infos.append(_Info(stamp_ns, self._camera(message)))
+                with naming(self._reader, topic, stamp_ns):
+                    infos.append(Calibration(stamp_ns, camera_of(message, self._reader, topics)))
             elif topic == topics.depth and self._lidar is not None:
-                with self._naming(topic, stamp_ns):
+                with naming(self._reader, topic, stamp_ns):
                     times[topic].append(self._lidar.times(message, log_ns))
             else:
                 times[topic].append(Times(stamp_ns, log_ns))
         for topic, entries in times.items():
-            if len(entries) > 1 and len({entry.stamp_ns for entry in entries}) == 1:
-                raise ValueError(
-                    f'got {len(entries)} messages with the stamp {entries[0].stamp_ns} ns on '
-                    f'{topic} in {self._reader.path}, expected stamps that tell them apart; does '
-                    'the driver fill in header.stamp?'
-                )
+            check_stamps(entries, topic, self._reader)
         infos.sort(key=lambda info: info.stamp_ns)
         images, depths = (
             sorted(times[topic], key=lambda entry: entry.middle_ns)
             for topic in (topics.image, topics.depth)
         )
         return _Index(images, depths, infos)
-
-    def _camera(self, info: Any) -> CameraModel:
-        """Return the camera of a CameraInfo, at the size that it speaks of."""
-        is_rectified = self.topics.is_rectified
-        if is_rectified and has_intrinsics(info) and not has_projection(info):
-            raise ValueError(
-                f'got a CameraInfo without focal lengths in P for images on {self.topics.image}, '
-                'which are rectified by that name, expected their projection; where another topic '
-                f'has it, {to_add(self._reader, "camera_info", ["TOPIC"])}, or take images that '
-                'are not rectified'
-            )
-        return camera_from_info(info, rectified=is_rectified)
 
     def _pair(self, index: _Index, tolerance_s: float | None) -> list[Pair]:
         """Return the images that have depth."""
@@ -274,7 +246,7 @@ class BagFrames(LazySequence[DepthSample]):
     def _decode(self, decode: Callable[[Any], T], topic: str, times: Times) -> T:
         """Read a message and make an array of it."""
         message = self._reader.message(topic, times.log_ns, times.stamp_ns)
-        with self._naming(topic, times.stamp_ns):
+        with naming(self._reader, topic, times.stamp_ns):
             return decode(message)
 
     def _fit(self, depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
@@ -292,12 +264,3 @@ class BagFrames(LazySequence[DepthSample]):
             )
         # Nearest: between two depths there is nothing. Exact: with the pixels' centres in place.
         return cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-    @contextmanager
-    def _naming(self, topic: str, stamp_ns: int) -> Iterator[None]:
-        """Say in an error which message it is about."""
-        try:
-            yield
-        except ValueError as error:
-            where = f'{topic} at {stamp_text(stamp_ns)} in {self._reader.path}'
-            raise ValueError(f'{error} ({where})') from error

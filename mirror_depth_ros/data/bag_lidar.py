@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_times import Pair, Times
 from mirror_depth_ros.data.bag_topics import SCAN_TYPE, BagTopics, to_add
-from mirror_depth_ros.data.bag_transforms import read_transforms
+from mirror_depth_ros.data.bag_transforms import ODOM_FRAME, read_transforms
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.lidar import LidarPoints, lidar_points, sparse_depth
 from mirror_depth_ros.depth.transforms import ExtrapolationError, TransformError
 
-# Where robots say they are, without jumps (REP-105).
-_ODOM = 'odom'
 # Poses that are looked up in a turn of the lidar; between them, each point's is interpolated.
 _KNOTS = 11
 # So many points say whether any is in view, if one of them is.
@@ -64,7 +62,7 @@ class LidarDepth:
         is_static = self._transforms.is_static(self.camera_frame, frame)
         motion = f'from {self._fixed} -> {self.camera_frame}'
         if self._fixed == self.camera_frame:
-            motion = f'not accounted for: no transform from {_ODOM}'
+            motion = f'not accounted for: no transform from {ODOM_FRAME}'
         return [
             ('lidar', f'{topic} ({kind}) in {frame}'),
             (
@@ -168,10 +166,10 @@ class LidarDepth:
             self._require(wanted, self.camera_frame)
             return wanted
         try:
-            self._transforms.is_static(_ODOM, self.camera_frame)
+            self._transforms.is_static(ODOM_FRAME, self.camera_frame)
         except TransformError:
             return self.camera_frame
-        return _ODOM
+        return ODOM_FRAME
 
     def _require(self, target: str, source: str) -> None:
         try:

@@ -34,7 +34,7 @@ class BagTopics:
     """The topics of an image, of its depth and of its camera."""
 
     image: str
-    #: Of depth images, or of a lidar.
+    #: Of depth images, or of a lidar; empty where there is neither.
     depth: str
     camera_info: str
     is_lidar: bool = False
@@ -93,6 +93,22 @@ def find_topics(
         camera_info = _beside(reader, image)
     check_type(reader, 'camera_info', camera_info, INFO_TYPES)
     return BagTopics(image, depth or lidar or '', camera_info, is_lidar=lidar is not None)
+
+
+def find_picture_topics(
+    reader: BagReader, *, image: str | None, camera_info: str | None
+) -> BagTopics:
+    """Find the topics of images and of their camera that are not given, as :func:`find_topics`.
+
+    :raises ValueError: if a topic is missing or of another type, or several are left.
+    """
+    if image is None:
+        image = _only(reader, 'image', picture_topics(reader))
+    check_type(reader, 'image', image, IMAGE_TYPES)
+    if camera_info is None:
+        camera_info = _beside(reader, image)
+    check_type(reader, 'camera_info', camera_info, INFO_TYPES)
+    return BagTopics(image, '', camera_info)
 
 
 def picture_topics(reader: BagReader) -> list[str]:

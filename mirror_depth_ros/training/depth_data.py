@@ -92,8 +92,8 @@ class DepthData(lightning.LightningDataModule):
         self._is_cached = features == 'cached'
         self._batch_size, self._val_count = batch_size, val_count
         self.names = _name_data(train, val)
-        self.train_set = open_data(self.names[0], split='train')
-        self.val_set = open_data(self.names[1], split='test')
+        self.train_set = open_data(self.names[0], split='train', or_motion=True)
+        self.val_set = open_data(self.names[1], split='test', or_motion=True)
         self.protocol = named_protocol(protocol or self.val_set.protocol)
         self._train_data: Dataset[Any] | None = None
         self._loader: ResumableLoader | None = None

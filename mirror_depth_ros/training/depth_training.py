@@ -99,25 +99,8 @@ class DepthTraining(lightning.LightningModule):
         """Return the frozen tower's taps of images ``[B, 3, H, W]`` in 0..1."""
         return self.model.image_encoder(images)
 
-    def training_step(self, batch: Batch | MotionPicture, index: int) -> Tensor:
+    def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of one batch."""
-        if isinstance(batch, MotionPicture):
-            loss = self._motion_loss(batch)
-        else:
-            loss = self._depth_loss(batch)
-        self.log('loss', loss, prog_bar=True)
-        return loss
-
-    def _motion_loss(self, batch: MotionPicture) -> Tensor:
-        """Return the loss of frames without true depth."""
-        depth = self.canonical(batch.seen) * self._metres_per_canonical(batch.seen)
-        with torch.autocast(depth.device.type, enabled=False):
-            return motion_loss(depth.float(), batch.rays, batch.views)
-
-    def _metres_per_canonical(self, batch: Batch) -> Tensor:
-        return (batch.focal_px / self.model.config.reference_focal_px).view(-1, 1, 1, 1)
-
-    def _depth_loss(self, batch: Batch) -> Tensor:
         config = self.model.config
         canonical, log_scale = self.predict(batch)
         truth = batch.depth * (config.reference_focal_px / batch.focal_px).view(-1, 1, 1, 1)
@@ -128,19 +111,16 @@ class DepthTraining(lightning.LightningModule):
             loss = loss + self.gradient_weight * gradient_loss(canonical, truth, valid)
         if log_scale is not None:
             loss = loss + laplace_loss(canonical, laplace_scale(log_scale), truth, valid)
+        self.log('loss', loss, prog_bar=True)
         return loss
 
-    def validation_step(
-        self, batch: Batch | MotionPicture, index: int, dataloader_idx: int = 0
-    ) -> None:
+    def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
         """Log the field's metrics by kind, every image counting the same.
 
         The truth may be larger than what the network sees: the prediction is brought to its size.
         """
-        if isinstance(batch, MotionPicture):
-            self._log_validation('photometric', self._motion_loss(batch).item(), dataloader_idx)
-            return
-        depth = self.canonical(batch) * self._metres_per_canonical(batch)
+        scale = (batch.focal_px / self.model.config.reference_focal_px).view(-1, 1, 1, 1)
+        depth = self.canonical(batch) * scale
         if depth.shape != batch.depth.shape:
             # As the estimator does it; see there for what the focal length refers to.
             depth = nn.functional.interpolate(depth, batch.depth.shape[-2:], mode='bilinear')
@@ -149,13 +129,21 @@ class DepthTraining(lightning.LightningModule):
                 prediction[0].float().numpy(), truth[0].numpy(), max_depth=self.max_depth
             )
             for name in METRIC_NAMES:
-                self._log_validation(name, metrics[name], dataloader_idx)
+                self.log_validation(
+                    f'{self.kinds[dataloader_idx]}/{name}',
+                    metrics[name],
+                    is_shown=name == 'abs_rel',
+                )
 
-    def _log_validation(self, name: str, value: float, dataloader_idx: int) -> None:
+    def log_validation(self, name: str, value: float, *, is_shown: bool) -> None:
+        """Log a figure of one image to validate on.
+
+        :param is_shown: in the progress bar.
+        """
         self.log(
-            f'{self.kinds[dataloader_idx]}/{name}',
+            name,
             value,
-            prog_bar=name in ('abs_rel', 'photometric'),
+            prog_bar=is_shown,
             # No integer: the mean of processes' counts would be rounded down.
             batch_size=1.0,
             add_dataloader_idx=False,
@@ -173,7 +161,10 @@ class DepthTraining(lightning.LightningModule):
 
 
 class MirrorDepthTraining(DepthTraining):
-    """Mirror and decoder of a network on a frozen CLIP, from the start or from a checkpoint."""
+    """Mirror and decoder of a network on a frozen CLIP, from the start or from a checkpoint.
+
+    They learn from true depth or, where a batch has none, from the camera's motion.
+    """
 
     model: MirrorDepth
 
@@ -209,6 +200,30 @@ class MirrorDepthTraining(DepthTraining):
         else:
             model = load_checkpoint(init, clip_weights=clip_weights, folded=False)
         super().__init__(model.train(), lr=lr, weight_decay=weight_decay, loss=loss)
+
+    def training_step(self, batch: Batch | MotionPicture, index: int) -> Tensor:
+        """Return the loss of one batch."""
+        if not isinstance(batch, MotionPicture):
+            return super().training_step(batch, index)
+        loss = self._motion_loss(batch)
+        self.log('loss', loss, prog_bar=True)
+        return loss
+
+    def validation_step(
+        self, batch: Batch | MotionPicture, index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Log the field's metrics or, without true depth, the loss as ``photometric``."""
+        if not isinstance(batch, MotionPicture):
+            super().validation_step(batch, index, dataloader_idx)
+            return
+        loss = self._motion_loss(batch).item()
+        self.log_validation(f'{self.kinds[dataloader_idx]}/photometric', loss, is_shown=True)
+
+    def _motion_loss(self, batch: MotionPicture) -> Tensor:
+        scale = batch.seen.focal_px / self.model.config.reference_focal_px
+        depth = self.canonical(batch.seen) * scale.view(-1, 1, 1, 1)
+        with torch.autocast(depth.device.type, enabled=False):
+            return motion_loss(depth.float(), batch.rays, batch.views)
 
 
 def _frozen_parts(module: nn.Module) -> list[str]:
