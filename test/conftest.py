@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,6 +111,46 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         path, line, _ = item.location
         report.outcome = 'skipped'
         report.longrepr = (path, (line or 0) + 1, f'Skipped: {_OPTIONAL[package]}')
+
+
+@pytest.fixture(scope='session')
+def make_cloud() -> Callable[..., SimpleNamespace]:
+    """Return a maker of what has the fields of ``sensor_msgs/PointCloud2``."""
+
+    def make(
+        records: Any,
+        *,
+        is_bigendian: bool = False,
+        row_padding: int = 0,
+        sec: int = 0,
+        nanosec: int = 0,
+        **fields: Any,
+    ) -> SimpleNamespace:
+        """Lay out a structured array, ``[N]`` or ``[H, W]``, as its own type has it."""
+        records = np.atleast_2d(records)
+        datatypes = {'i1': 1, 'u1': 2, 'i2': 3, 'u2': 4, 'i4': 5, 'u4': 6, 'f4': 7, 'f8': 8}
+        step = records.dtype.itemsize
+        rows = np.frombuffer(records.tobytes(), np.uint8).reshape(len(records), -1)
+        rows = np.pad(rows, ((0, 0), (0, row_padding)), constant_values=77)
+        message = {
+            'header': SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec)),
+            'height': records.shape[0],
+            'width': records.shape[1],
+            'fields': [
+                SimpleNamespace(
+                    name=name, offset=offset, datatype=datatypes[kind.str[1:]], count=1
+                )
+                for name, (kind, offset, *_) in records.dtype.fields.items()
+            ],
+            'is_bigendian': is_bigendian,
+            'point_step': step,
+            'row_step': rows.shape[1],
+            'data': rows.ravel(),
+            'is_dense': True,
+        }
+        return SimpleNamespace(**{**message, **fields})
+
+    return make
 
 
 # A message is recorded so long after it was taken [ns].
@@ -542,6 +582,97 @@ class BagMaker:
             **{'roi': region, 'r': np.eye(3).ravel(), **arrays, **fields},
         )
 
+    def transform(
+        self,
+        parent: str,
+        child: str,
+        stamp_ns: int = 0,
+        *,
+        xyz: Sequence[float] = (0.0, 0.0, 0.0),
+        quaternion: Sequence[float] = (0.0, 0.0, 0.0, 1.0),
+    ) -> Any:
+        """Make a TFMessage of one transform."""
+        transform = self.make(
+            'geometry_msgs/msg/Transform',
+            translation=self._numbers('Vector3', xyz),
+            rotation=self._numbers('Quaternion', quaternion),
+        )
+        stamped = self.make(
+            'geometry_msgs/msg/TransformStamped',
+            header=self.header(stamp_ns, parent),
+            child_frame_id=child,
+            transform=transform,
+        )
+        return self.make('tf2_msgs/msg/TFMessage', transforms=[stamped])
+
+    def odometry(
+        self,
+        stamp_ns: int,
+        *,
+        xyz: Sequence[float],
+        quaternion: Sequence[float] = (0.0, 0.0, 0.0, 1.0),
+        child: str = 'base_link',
+    ) -> Any:
+        """Make an Odometry of a robot in the frame ``odom``."""
+        pose = self.make(
+            'geometry_msgs/msg/Pose',
+            position=self._numbers('Point', xyz),
+            orientation=self._numbers('Quaternion', quaternion),
+        )
+        still = self.make(
+            'geometry_msgs/msg/Twist',
+            linear=self._numbers('Vector3', (0, 0, 0)),
+            angular=self._numbers('Vector3', (0, 0, 0)),
+        )
+        unknown = np.zeros(36)
+        kind = 'geometry_msgs/msg/{}WithCovariance'
+        return self.make(
+            'nav_msgs/msg/Odometry',
+            header=self.header(stamp_ns, 'odom'),
+            child_frame_id=child,
+            pose=self.make(kind.format('Pose'), pose=pose, covariance=unknown),
+            twist=self.make(kind.format('Twist'), twist=still, covariance=unknown),
+        )
+
+    def scan(
+        self,
+        ranges: Sequence[float],
+        stamp_ns: int = 0,
+        frame: str = 'laser',
+        *,
+        angle_min: float = 0.0,
+        angle_increment: float = 0.1,
+        time_increment: float = 0.0,
+    ) -> Any:
+        """Make a LaserScan of 0.05 to 30 m."""
+        return self.make(
+            'sensor_msgs/msg/LaserScan',
+            header=self.header(stamp_ns, frame),
+            angle_min=angle_min,
+            angle_max=angle_min + angle_increment * (len(ranges) - 1),
+            angle_increment=angle_increment,
+            time_increment=time_increment,
+            scan_time=0.1,
+            range_min=0.05,
+            range_max=30.0,
+            ranges=np.array(ranges, np.float32),
+            intensities=np.zeros(0, np.float32),
+        )
+
+    def cloud(self, layout: Any, stamp_ns: int = 0, frame: str = 'laser') -> Any:
+        """Make a PointCloud2 of what ``make_cloud`` has laid out."""
+        fields = [
+            self.make('sensor_msgs/msg/PointField', **vars(field)) for field in layout.fields
+        ]
+        header = self.header(stamp_ns, frame)
+        return self.make(
+            'sensor_msgs/msg/PointCloud2', **{**vars(layout), 'header': header, 'fields': fields}
+        )
+
+    def _numbers(self, kind: str, values: Sequence[float]) -> Any:
+        names = dict(zip('xyzw', map(float, values)))
+        return self.make(f'geometry_msgs/msg/{kind}', **names)
+
     def write(
         self,
         messages: list[tuple[str, Any]],
@@ -565,7 +696,8 @@ class BagMaker:
                 kind = message.__msgtype__
                 if topic not in connections:
                     connections[topic] = writer.add_connection(topic, kind, typestore=self._store)
-                stamp = message.header.stamp
+                header = getattr(message, 'header', None) or message.transforms[0].header
+                stamp = header.stamp
                 soon_ns = stamp.sec * 10**9 + stamp.nanosec + _LATENCY_NS
                 data = self._store.serialize_cdr(message, kind)
                 writer.write(connections[topic], soon_ns if log_ns is None else log_ns, data)

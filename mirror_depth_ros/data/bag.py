@@ -1,12 +1,11 @@
-"""Recordings of an RGB-D camera (rosbag2): every image with the depth of the same moment."""
+"""Recordings (rosbag2): every image with the depth of the same moment, of a camera or a lidar."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,8 +13,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.data.bag_calibration import Calibration, camera_of, check_stamps, naming
+from mirror_depth_ros.data.bag_lidar import LidarDepth
 from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
+from mirror_depth_ros.data.bag_times import (
+    Pair,
+    Times,
+    least_and_most,
+    middles,
+    nanoseconds,
+    nearest,
+)
 from mirror_depth_ros.data.bag_topics import (
     check_registration,
     find_topics,
@@ -25,56 +34,31 @@ from mirror_depth_ros.data.bag_topics import (
 from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.camera_info import (
-    camera_from_info,
-    has_intrinsics,
-    has_projection,
     is_same_aspect,
     resize_camera,
 )
 from mirror_depth_ros.depth.grey_levels import GreyLevels
+from mirror_depth_ros.depth.transforms import stamp_text
 
 T = TypeVar('T')
 
-# So many of the images without a depth image are named one by one.
+# So many of the images without depth are named one by one.
 _NAMED = 10
+# So many images say how large the share of pixels with depth is.
+_PROBED = 20
+# How far apart in time an image and its depth may be: synchronised cameras are closer than the
+# first [s], and a lidar of 10 Hz is never farther from an image than the second [s].
+_DEPTH_TOLERANCE_S, _LIDAR_TOLERANCE_S = 0.02, 0.05
 
 _log = logging.getLogger(__name__)
-
-
-class _Times(NamedTuple):
-    """What finds a message again."""
-
-    #: The time in its header [ns].
-    stamp_ns: int
-    #: The time of its recording [ns].
-    log_ns: int
-
-
-class _Info(NamedTuple):
-    """What one CameraInfo says."""
-
-    #: The time in its header [ns].
-    stamp_ns: int
-    camera: CameraModel
 
 
 class _Index(NamedTuple):
     """All messages of the three topics, by stamp."""
 
-    images: list[_Times]
-    depths: list[_Times]
-    infos: list[_Info]
-
-
-class _Pair(NamedTuple):
-    """Where one sample lies."""
-
-    #: The image's number among all images of the recording, by stamp.
-    number: int
-    image: _Times
-    depth: _Times
-    #: The number of the image's camera.
-    camera: int
+    images: list[Times]
+    depths: list[Times]
+    infos: list[Calibration]
 
 
 class BagFrames(LazySequence[DepthSample]):
@@ -86,16 +70,24 @@ class BagFrames(LazySequence[DepthSample]):
 
     Raw and compressed images are understood; depth as ``16UC1`` or ``mono16`` (millimetres),
     ``32FC1`` (metres) or ``compressedDepth``, and only if it is registered to the images: of their
-    size and frame, or of their aspect on a topic that says ``aligned`` or ``registered``.
+    size and frame, or of their aspect on a topic that says ``aligned`` or ``registered``. Where
+    there is no depth image, the scans or clouds of a lidar are projected into the images, see
+    :class:`.LidarDepth`; images into which no point falls are left out.
 
     :param path: a folder with ``metadata.yaml``, or one ``.db3`` or ``.mcap`` file.
     :param image: topic of the images; found if there is only one.
     :param depth: topic of the depth images; found if there is only one.
     :param camera_info: topic of the images' CameraInfo; the one beside ``image`` by default.
-    :param tolerance_s: how far apart in time an image and its depth may be [s].
+    :param lidar: topic of a lidar, in place of depth images; found if there is only one.
+    :param odom_frame: the frame by which motion between a scan and its image is accounted for;
+        ``odom`` by default, if the recording has it.
+    :param odometry: topic of ``nav_msgs/Odometry``, where several could say where the robot is.
+    :param tolerance_s: how far apart in time an image and its depth may be [s]; by default 0.02,
+        and 0.05 between an image and the middle of a lidar's turn.
     :raises FileNotFoundError: if there is no recording at the path.
     :raises ValueError: for a file that is no recording or is damaged, topics that are missing or
-        ambiguous, an uncalibrated camera, depth that is not registered, or no pair at all.
+        ambiguous, an uncalibrated camera, depth that is not registered, a lidar that no transform
+        joins to the camera, or no pair at all.
     :raises ModuleNotFoundError: without rosbags.
     """
 
@@ -106,19 +98,37 @@ class BagFrames(LazySequence[DepthSample]):
         image: str | None = None,
         depth: str | None = None,
         camera_info: str | None = None,
-        tolerance_s: float = 0.02,
+        lidar: str | None = None,
+        odom_frame: str | None = None,
+        odometry: str | None = None,
+        tolerance_s: float | None = None,
     ) -> None:
-        if not (math.isfinite(tolerance_s) and tolerance_s >= 0):
+        if tolerance_s is not None and not (math.isfinite(tolerance_s) and tolerance_s >= 0):
             raise ValueError(f'got a tolerance of {tolerance_s} s, expected 0 or more')
         self._reader = BagReader(path)
         #: Where image, depth and camera come from.
-        self.topics = find_topics(self._reader, image=image, depth=depth, camera_info=camera_info)
-        check_registration(self._reader, self.topics)
+        self.topics = find_topics(
+            self._reader, image=image, depth=depth, camera_info=camera_info, lidar=lidar
+        )
+        self._lidar: LidarDepth | None = None
+        given = {'odom_frame': odom_frame, 'odometry': odometry}
+        if self.topics.is_lidar:
+            self._lidar = LidarDepth(self._reader, self.topics, **given)
+        elif unused := [n for n, v in given.items() if v is not None]:
+            raise ValueError(
+                f'got {" and ".join(unused)} for the depth images on {self.topics.depth} in '
+                f'{self._reader.path}, expected that with a lidar only; leave it out, or '
+                f'{to_add(self._reader, "lidar", ["TOPIC"])}'
+            )
+        else:
+            check_registration(self._reader, self.topics)
         index = self._read_index()
         self._cameras = list(dict.fromkeys(info.camera for info in index.infos))
         self._pairs = self._pair(index, tolerance_s)
+        if self._lidar is not None:
+            self._pairs = self._lidar.usable(self._pairs, self._cameras)
         self._levels = GreyLevels()
-        #: How many images have no depth image within the tolerance, and are left out.
+        #: How many images have no depth within the tolerance, or none at all, and are left out.
         self.unmatched = len(index.images) - len(self._pairs)
 
     def __len__(self) -> int:
@@ -129,93 +139,114 @@ class BagFrames(LazySequence[DepthSample]):
         pair, topics = self._pairs[index], self.topics
         decode = partial(decode_colour, levels=self._levels)
         rgb = self._decode(decode, topics.image, pair.image)
-        depth = self._decode(decode_depth, topics.depth, pair.depth)
         height, width = rgb.shape[:2]
-        with self._naming(topics.image, pair.image.stamp_ns):
+        with naming(self._reader, topics.image, pair.image.stamp_ns):
             camera = resize_camera(self._cameras[pair.camera], width, height)
+        depth = self._depth(pair, camera)
+        with naming(self._reader, topics.image, pair.image.stamp_ns):
             return DepthSample(rgb, self._fit(depth, width, height), camera, self.name_of(index))
 
     def name_of(self, index: int) -> str:
         """Return the image's number in the recording and its stamp [s]."""
         pair = self._pairs[index]
-        return f'{pair.number:06d}-{_seconds(pair.image.stamp_ns)}'
+        return f'{pair.number:06d}-{stamp_text(pair.image.stamp_ns)}'
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Return what is used of the recording, as the rows of a table."""
+        topics = self.topics
+        rows = [('images', topics.image), ('calibration', topics.camera_info)]
+        if self._lidar is None:
+            rows.append(('depth', topics.depth))
+        else:
+            rows[0] = ('images', f'{topics.image} in {self._lidar.camera_frame}')
+            rows += self._lidar.describe()
+        rows.append(('with depth', f'{len(self)} of {len(self) + self.unmatched} images'))
+        if self._lidar is not None:
+            rows.append(('pixels with depth', f'{100 * self._share_of_pixels():.2g} %'))
+        return rows
+
+    def _share_of_pixels(self) -> float:
+        """Return the share of pixels with depth in some images."""
+        pairs = self._pairs[:: max(1, len(self._pairs) // _PROBED)]
+        depths = [self._depth(pair, self._cameras[pair.camera]) for pair in pairs]
+        return float(np.mean([np.isfinite(depth).mean() for depth in depths]))
+
+    def _depth(self, pair: Pair, camera: CameraModel) -> NDArray[np.float32]:
+        """Read the depth of an image, ``[H, W]``."""
+        if self._lidar is None:
+            return self._decode(decode_depth, self.topics.depth, pair.depth)
+        decode = partial(self._lidar.depth, image=pair.image, camera=camera)
+        return self._decode(decode, self.topics.depth, pair.depth)
 
     def _read_index(self) -> _Index:
         """Go through the recording once, and keep no image of it."""
         topics = self.topics
-        times: dict[str, list[_Times]] = {topics.image: [], topics.depth: []}
+        times: dict[str, list[Times]] = {topics.image: [], topics.depth: []}
         infos = []
         wanted = {topics.image, topics.depth, topics.camera_info}
         for topic, log_ns, message in self._reader.messages(wanted):
             stamp_ns = stamp_of(message)
             if topic == topics.camera_info:
-                with self._naming(topic, stamp_ns):
-                    infos.append(_Info(stamp_ns, self._camera(message)))
+                with naming(self._reader, topic, stamp_ns):
+                    infos.append(Calibration(stamp_ns, camera_of(message, self._reader, topics)))
+            elif topic == topics.depth and self._lidar is not None:
+                with naming(self._reader, topic, stamp_ns):
+                    times[topic].append(self._lidar.times(message, log_ns))
             else:
-                times[topic].append(_Times(stamp_ns, log_ns))
+                times[topic].append(Times(stamp_ns, log_ns))
         for topic, entries in times.items():
-            if len(entries) > 1 and len({entry.stamp_ns for entry in entries}) == 1:
-                raise ValueError(
-                    f'got {len(entries)} messages with the stamp {entries[0].stamp_ns} ns on '
-                    f'{topic} in {self._reader.path}, expected stamps that tell them apart; does '
-                    'the driver fill in header.stamp?'
-                )
+            check_stamps(entries, topic, self._reader)
         infos.sort(key=lambda info: info.stamp_ns)
-        return _Index(sorted(times[topics.image]), sorted(times[topics.depth]), infos)
+        images, depths = (
+            sorted(times[topic], key=lambda entry: entry.middle_ns)
+            for topic in (topics.image, topics.depth)
+        )
+        return _Index(images, depths, infos)
 
-    def _camera(self, info: Any) -> CameraModel:
-        """Return the camera of a CameraInfo, at the size that it speaks of."""
-        is_rectified = self.topics.is_rectified
-        if is_rectified and has_intrinsics(info) and not has_projection(info):
-            raise ValueError(
-                f'got a CameraInfo without focal lengths in P for images on {self.topics.image}, '
-                'which are rectified by that name, expected their projection; where another topic '
-                f'has it, {to_add(self._reader, "camera_info", ["TOPIC"])}, or take images that '
-                'are not rectified'
-            )
-        return camera_from_info(info, rectified=is_rectified)
-
-    def _pair(self, index: _Index, tolerance_s: float) -> list[_Pair]:
+    def _pair(self, index: _Index, tolerance_s: float | None) -> list[Pair]:
         """Return the images that have depth."""
+        if tolerance_s is None:
+            tolerance_s = _DEPTH_TOLERANCE_S if self._lidar is None else _LIDAR_TOLERANCE_S
         images, depths, infos = index
-        stamps = _stamps(images)
-        depth_of, info_of = _nearest(stamps, _stamps(depths)), _nearest(stamps, _stamps(infos))
-        off_ns = np.abs(stamps - _stamps(depths)[depth_of])
-        is_near = off_ns <= _nanoseconds(tolerance_s)
+        stamps, info_stamps = middles(images), np.array([info.stamp_ns for info in infos])
+        depth_of, info_of = nearest(stamps, middles(depths)), nearest(stamps, info_stamps)
+        off_ns = np.abs(stamps - middles(depths)[depth_of])
+        is_near = off_ns <= nanoseconds(tolerance_s)
         if not is_near.any():
             # Enough for most: at the recording's ends an image may have no depth at all.
             enough_s = math.ceil(np.percentile(off_ns, 90) / 1e6) / 1000
             raise ValueError(
                 f'got no image on {self.topics.image} with depth on {self.topics.depth} within '
                 f'{tolerance_s} s in {self._reader.path}: the nearest are '
-                f'{_range(off_ns)} s off, expected stamps of one clock; correct the stamps, or to '
-                f'allow that, {to_add(self._reader, "tolerance_s", [f"{enough_s:.3f}"])}'
+                f'{least_and_most(off_ns)} s off, expected stamps of one clock; correct the '
+                'stamps, or to allow that, '
+                f'{to_add(self._reader, "tolerance_s", [f"{enough_s:.3f}"])}'
             )
         if not is_near.all():
             self._report(images, off_ns, tolerance_s)
         numbers = {camera: number for number, camera in enumerate(self._cameras)}
         return [
-            _Pair(int(i), images[i], depths[depth_of[i]], numbers[infos[info_of[i]].camera])
+            Pair(int(i), images[i], depths[depth_of[i]], numbers[infos[info_of[i]].camera])
             for i in np.flatnonzero(is_near)
         ]
 
-    def _report(self, images: list[_Times], off_ns: NDArray[np.int64], tolerance_s: float) -> None:
+    def _report(self, images: list[Times], off_ns: NDArray[np.int64], tolerance_s: float) -> None:
         """Name in the log the images that have no depth."""
-        left_out = np.flatnonzero(off_ns > _nanoseconds(tolerance_s))
-        names = ', '.join(_seconds(images[i].stamp_ns) for i in left_out[:_NAMED])
+        left_out = np.flatnonzero(off_ns > nanoseconds(tolerance_s))
+        names = ', '.join(stamp_text(images[i].stamp_ns) for i in left_out[:_NAMED])
         if len(left_out) > _NAMED:
             names += f' and {len(left_out) - _NAMED} more'
         where = (len(left_out), len(images), self.topics.image, self._reader.path)
         _log.warning(
             'left out %d of the %d images on %s in %s, which have no depth within %s s but %s s '
             'off (,tolerance_s= allows more): %s',
-            *(*where, tolerance_s, _range(off_ns[left_out]), names),
+            *(*where, tolerance_s, least_and_most(off_ns[left_out]), names),
         )
 
-    def _decode(self, decode: Callable[[Any], T], topic: str, times: _Times) -> T:
+    def _decode(self, decode: Callable[[Any], T], topic: str, times: Times) -> T:
         """Read a message and make an array of it."""
         message = self._reader.message(topic, times.log_ns, times.stamp_ns)
-        with self._naming(topic, times.stamp_ns):
+        with naming(self._reader, topic, times.stamp_ns):
             return decode(message)
 
     def _fit(self, depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
@@ -233,39 +264,3 @@ class BagFrames(LazySequence[DepthSample]):
             )
         # Nearest: between two depths there is nothing. Exact: with the pixels' centres in place.
         return cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-    @contextmanager
-    def _naming(self, topic: str, stamp_ns: int) -> Iterator[None]:
-        """Say in an error which message it is about."""
-        try:
-            yield
-        except ValueError as error:
-            where = f'{topic} at {_seconds(stamp_ns)} in {self._reader.path}'
-            raise ValueError(f'{error} ({where})') from error
-
-
-def _stamps(entries: Sequence[_Times | _Info]) -> NDArray[np.int64]:
-    """Return the stamps [ns], ``[N]``."""
-    return np.array([entry.stamp_ns for entry in entries], np.int64)
-
-
-def _nearest(stamps: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return for each stamp the index of the nearest of the others, which are sorted, ``[N]``."""
-    after = np.searchsorted(others, stamps).clip(max=len(others) - 1)
-    before = (after - 1).clip(min=0)
-    is_before = np.abs(stamps - others[before]) <= np.abs(stamps - others[after])
-    return np.where(is_before, before, after)
-
-
-def _nanoseconds(tolerance_s: float) -> int:
-    return round(tolerance_s * 1e9)
-
-
-def _range(off_ns: NDArray[np.int64]) -> str:
-    """Return the least and the greatest of some times as text [s]."""
-    return f'{off_ns.min() / 1e9:.3f} to {off_ns.max() / 1e9:.3f}'
-
-
-def _seconds(stamp_ns: int) -> str:
-    """Return a stamp [ns] as seconds with all of its digits."""
-    return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'

@@ -1,4 +1,4 @@
-"""Which topics of a recording are the image, its depth and its camera."""
+"""Which topics of a recording are the image, its depth or lidar, and its camera."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 #: The types of a topic of images, and of one of cameras.
 IMAGE_TYPES, INFO_TYPES = (_RAW, _COMPRESSED), (_CAMERA_INFO,)
+#: That of a lidar with one turning beam, and of any lidar.
+SCAN_TYPE = 'sensor_msgs/msg/LaserScan'
+LIDAR_TYPES = (SCAN_TYPE, 'sensor_msgs/msg/PointCloud2')
 
 # As in image_rect, image_rect_color and rgb/rect/image, but not in direct_camera.
 _RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)', re.IGNORECASE)
@@ -22,13 +25,19 @@ _RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)', re.IGNORECASE)
 _REGISTERED = re.compile(r'(?<!un)(aligned|registered)', re.IGNORECASE)
 
 
+class NoDepthError(ValueError):
+    """A recording has neither depth images nor a lidar."""
+
+
 @dataclass(frozen=True)
 class BagTopics:
     """The topics of an image, of its depth and of its camera."""
 
     image: str
+    #: Of depth images, or of a lidar; empty where there is neither.
     depth: str
     camera_info: str
+    is_lidar: bool = False
 
     @property
     def is_rectified(self) -> bool:
@@ -42,17 +51,28 @@ class BagTopics:
 
 
 def find_topics(
-    reader: BagReader, *, image: str | None, depth: str | None, camera_info: str | None
+    reader: BagReader,
+    *,
+    image: str | None,
+    depth: str | None,
+    camera_info: str | None,
+    lidar: str | None = None,
 ) -> BagTopics:
     """Find the topics that are not given, by type, encoding, frame and name.
 
     An image in colour goes before one in grey, an uncompressed before a compressed of the same
     name; depth in the image's own frame before other depth, then what is registered by its name.
-    ``mono16`` is depth where the topic's name says so. The camera's topic is the one beside the
-    image's.
+    ``mono16`` is depth where the topic's name says so. Where there is no depth image, a lidar's
+    scans or clouds are depth. The camera's topic is the one beside the image's.
 
+    :raises NoDepthError: if there is neither depth nor a lidar.
     :raises ValueError: if a topic is missing or of another type, or several are left.
     """
+    if depth is not None and lidar is not None:
+        raise ValueError(
+            f'got depth {depth} and lidar {lidar} for {reader.path}, expected one of them; leave '
+            'one out'
+        )
     first = {
         topic: reader.first(topic)
         for topic, kind in reader.topics.items()
@@ -62,19 +82,33 @@ def find_topics(
     if image is None:
         image = _only(reader, 'image', _pictures(reader, contents))
     check_type(reader, 'image', image, IMAGE_TYPES)
-    if depth is None:
-        frame = first[image].header.frame_id
-        candidates = [topic for topic, content in contents.items() if content is Content.DEPTH]
-        candidates = _without_copies(reader, [topic for topic in candidates if topic != image])
-        candidates = _prefer(candidates, lambda topic: first[topic].header.frame_id == frame)
-        candidates = _prefer(candidates, _names_registration)
-        candidates = _prefer(candidates, _names_depth)
-        depth = _only(reader, 'depth', candidates)
-    check_type(reader, 'depth', depth, IMAGE_TYPES)
+    if depth is None and lidar is None:
+        depth = _depth_beside(reader, image, first, contents)
+        lidar = None if depth else _only_lidar(reader)
+    if lidar is not None:
+        check_type(reader, 'lidar', lidar, LIDAR_TYPES)
+    if depth is not None:
+        check_type(reader, 'depth', depth, IMAGE_TYPES)
     if camera_info is None:
         camera_info = _beside(reader, image)
     check_type(reader, 'camera_info', camera_info, INFO_TYPES)
-    return BagTopics(image, depth, camera_info)
+    return BagTopics(image, depth or lidar or '', camera_info, is_lidar=lidar is not None)
+
+
+def find_picture_topics(
+    reader: BagReader, *, image: str | None, camera_info: str | None
+) -> BagTopics:
+    """Find the topics of images and of their camera that are not given, as :func:`find_topics`.
+
+    :raises ValueError: if a topic is missing or of another type, or several are left.
+    """
+    if image is None:
+        image = _only(reader, 'image', picture_topics(reader))
+    check_type(reader, 'image', image, IMAGE_TYPES)
+    if camera_info is None:
+        camera_info = _beside(reader, image)
+    check_type(reader, 'camera_info', camera_info, INFO_TYPES)
+    return BagTopics(image, '', camera_info)
 
 
 def picture_topics(reader: BagReader) -> list[str]:
@@ -129,10 +163,12 @@ def registration_remedy(reader: BagReader, images: Sequence[str] = ()) -> str:
     """
     if images:
         return f'where that depth is registered to others, {to_add(reader, "image", images)}'
+    lidars = [topic for topic, kind in reader.topics.items() if kind in LIDAR_TYPES]
     return (
         'record depth that is registered to the images (depth_registered/image of '
         'depth_image_proc, aligned_depth_to_color of a RealSense), or where another topic has it, '
         f'{to_add(reader, "depth", ["TOPIC"])}'
+        + (f', or to take the lidar, {to_add(reader, "lidar", lidars)}' if lidars else '')
     )
 
 
@@ -170,6 +206,33 @@ def _without_copies(reader: BagReader, topics: list[str]) -> list[str]:
     return [
         topic for topic in topics if reader.topics[topic] == _RAW or _parent(topic) not in topics
     ]
+
+
+def _depth_beside(
+    reader: BagReader,
+    image: str,
+    first: Mapping[str, Any],
+    contents: Mapping[str, Content | None],
+) -> str | None:
+    """Return the topic of an image's depth; None if there is none of depth images at all."""
+    frame = first[image].header.frame_id
+    candidates = [topic for topic, content in contents.items() if content is Content.DEPTH]
+    candidates = _without_copies(reader, [topic for topic in candidates if topic != image])
+    candidates = _prefer(candidates, lambda topic: first[topic].header.frame_id == frame)
+    candidates = _prefer(candidates, _names_registration)
+    candidates = _prefer(candidates, _names_depth)
+    return _only(reader, 'depth', candidates) if candidates else None
+
+
+def _only_lidar(reader: BagReader) -> str:
+    candidates = [topic for topic, kind in reader.topics.items() if kind in LIDAR_TYPES]
+    if candidates:
+        return _only(reader, 'lidar', candidates)
+    raise NoDepthError(
+        f'got no topic in {reader.path} that may be the depth, expected depth images or a lidar '
+        f'({" or ".join(LIDAR_TYPES)}); it holds {_list(reader)}; record one too, or '
+        f'{to_add(reader, "depth", ["TOPIC"])}'
+    )
 
 
 def _only(reader: BagReader, argument: str, candidates: list[str]) -> str:

@@ -17,7 +17,7 @@ from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.depth.picture_file import PictureError, decode_pixels
-from mirror_depth_ros.validation import ByName, Integer, Number, OrNone, PlainData, Text
+from mirror_depth_ros.validation import ByName, Integer, Number, OrNone, PlainData, Several, Text
 
 #: Files with these suffixes are images.
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
@@ -44,6 +44,7 @@ _META = ByName(
         'depth_scale': OrNone(Number(0, 1000, 'metres per unit', above=True)),
         'rgb': Text(),
         'depth': Text(),
+        'camera_to_world': OrNone(Several(Several(Number(-1e9, 1e9), 4), 4)),
     },
     required=('camera',),
     others=PlainData(),
@@ -68,7 +69,10 @@ class FrameFolder(LazySequence[DepthSample]):
     as deep as one likes: ``meta.json`` holds ``camera`` (fx, fy, cx, cy, width, height),
     ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth), ``domain``
     (``indoor``, the default, or ``outdoor``) and, for frames with other file names, ``rgb`` and
-    ``depth``. These are read as stored, which is what their intrinsics belong to. Or plain image
+    ``depth``. ``camera_to_world``, the 4 x 4 pose of the optical frame (x right, y down,
+    z forward) [m], says where it was taken; frames in one folder are of one world, in the order
+    of their names. These are read as stored, which is what their intrinsics belong to. Or plain
+    image
     files in ``ROOT``, which need ``hfov_deg``, and are turned upright as their EXIF data say.
     Other files are skipped with a log message.
 
@@ -233,16 +237,18 @@ def _read_frame(frame: _Frame, meta_path: Path, levels: GreyLevels) -> DepthSamp
     except ValueError as error:
         raise ValueError(f'{error} (in {meta_path})') from None
     camera = CameraModel(**{name: meta['camera'][name] for name in _CAMERA})
+    pose = meta.get('camera_to_world')
+    pose = None if pose is None else np.array(pose, np.float64)
     depth_path = meta_path.parent / meta.get('depth', 'depth.png')
     if not depth_path.is_file():
-        return DepthSample(read_rgb(frame.image, levels=levels), None, camera, frame.name)
+        return DepthSample(read_rgb(frame.image, levels=levels), None, camera, frame.name, pose)
     if meta.get('depth_scale') is None:
         raise ValueError(
             f'got {meta_path} without depth_scale, expected the metres per unit of '
             f'{depth_path.name}; add it'
         )
     depth = read_depth(depth_path, meta['depth_scale'])
-    return DepthSample(read_rgb(frame.image, levels=levels), depth, camera, frame.name)
+    return DepthSample(read_rgb(frame.image, levels=levels), depth, camera, frame.name, pose)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.poses import check_pose
 
 T = TypeVar('T')
 
@@ -31,8 +32,21 @@ class DepthSample:
     camera: CameraModel
     #: What tells the sample from the others, such as its path below the data set.
     name: str
+    #: Where the camera was: its optical frame in one that does not move, ``[4, 4]`` [m]; None =
+    #: not known. Two samples share that frame if their names are the same up to the last slash.
+    pose: NDArray[np.float64] | None = None
+
+    @property
+    def sequence(self) -> str:
+        """The name up to the last slash, which samples of one recording share."""
+        return self.name.rpartition('/')[0]
 
     def __post_init__(self) -> None:
+        if self.pose is not None:
+            try:
+                check_pose(self.pose)
+            except ValueError as error:
+                raise ValueError(f'{error} ({self.name})') from None
         size = (self.camera.height, self.camera.width)
         if self.rgb.dtype != np.uint8 or self.rgb.shape != (*size, 3):
             raise ValueError(

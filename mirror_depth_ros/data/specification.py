@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
@@ -22,7 +23,10 @@ FORMS = (
 
 # No topic has a comma in its name, and what is no option may belong to the folder's.
 _OPTIONS = re.compile(r'(?P<path>.+?)(?P<options>(?:,[A-Za-z_]+=[^,]*)+)')
-_OPTION_NAMES = ('image', 'depth', 'camera_info', 'tolerance_s')
+_OPTION_NAMES = (
+    *('image', 'depth', 'camera_info', 'lidar', 'odom_frame', 'odometry'),
+    'tolerance_s',
+)
 
 # As in TensorFlow Datasets: numbers or percentages, negative ones counted from the end.
 _PERCENTAGE = r'(?:100(?:\.0+)?|[0-9]{1,2}(?:\.[0-9]+)?)%'
@@ -40,9 +44,11 @@ class DataSet:
     protocol: str
     #: How many of its images have no true depth and were left out; of a part, those of the whole.
     left_out: int = 0
+    #: Makes the rows of a table that says what is used of it.
+    describe: Callable[[], list[tuple[str, str]]] = list
 
 
-def open_data(specification: str, *, split: str = 'test') -> DataSet:
+def open_data(specification: str, *, split: str = 'test', or_motion: bool = False) -> DataSet:
     """Open a data set, or a part of it.
 
     A part is written behind, as ``[FROM:TO]``: see :func:`part_bounds`. It is one of the samples
@@ -55,6 +61,7 @@ def open_data(specification: str, *, split: str = 'test') -> DataSet:
     :param specification: one of :data:`FORMS`.
     :param split: ``train`` or ``test``; recordings and frame folders have no splits and are given
         whole.
+    :param or_motion: of a recording without depth, take images whose pose is known.
     :raises ValueError: for another form, a folder without images, or a part or an option that is
         none.
     :raises FileNotFoundError: for a file or folder that does not exist.
@@ -62,10 +69,10 @@ def open_data(specification: str, *, split: str = 'test') -> DataSet:
     kind, _, where = specification.partition(':')
     brackets = _BRACKETS.fullmatch(where)
     if brackets is None or Path(where).exists():
-        return _open_whole(kind, where, specification, split=split)
+        return _open_whole(kind, where, specification, split=split, or_motion=or_motion)
     whole, part = brackets['whole'], brackets['part']
     _parse(part)  # a typing error there should not cost the reading of a recording
-    data = _open_whole(kind, whole, specification, split=split)
+    data = _open_whole(kind, whole, specification, split=split, or_motion=or_motion)
     start, stop = part_bounds(part, len(data.samples))
     return replace(data, samples=Selection(data.samples, range(start, stop)))
 
@@ -159,7 +166,9 @@ def _tolerance(value: str) -> float:
         ) from error
 
 
-def _open_whole(kind: str, where: str, specification: str, *, split: str) -> DataSet:
+def _open_whole(
+    kind: str, where: str, specification: str, *, split: str, or_motion: bool
+) -> DataSet:
     if not where:
         kind = ''
     if kind == 'nyu':
@@ -169,11 +178,26 @@ def _open_whole(kind: str, where: str, specification: str, *, split: str) -> Dat
         kitti = KittiFolder(where, split=split, with_truth_only=True)
         return DataSet(kitti, 'kitti_garg_full', kitti.left_out)
     if kind == 'bag':
-        from mirror_depth_ros.data.bag import BagFrames
-
-        path, options = _recording_options(where)
-        frames = BagFrames(path, **options)
-        return DataSet(frames, 'indoor', frames.unmatched)
+        return _open_recording(where, or_motion=or_motion)
     if kind == 'frames':
         return DataSet(FrameFolder(where), 'indoor')
     raise ValueError(f'got data set {specification!r}, expected {FORMS}')
+
+
+def _open_recording(where: str, *, or_motion: bool) -> DataSet:
+    from mirror_depth_ros.data.bag import BagFrames
+    from mirror_depth_ros.data.bag_motion import BagMotion
+    from mirror_depth_ros.data.bag_topics import NoDepthError
+
+    path, options = _recording_options(where)
+    try:
+        frames = BagFrames(path, **options)
+    except NoDepthError:
+        if not or_motion:
+            raise
+        options.pop('tolerance_s', None)
+        moved = BagMotion(path, **options)
+        return DataSet(moved, 'indoor', moved.unmatched, moved.describe)
+    # A lidar sees farther than a depth camera.
+    protocol = 'outdoor' if frames.topics.is_lidar else 'indoor'
+    return DataSet(frames, protocol, frames.unmatched, frames.describe)

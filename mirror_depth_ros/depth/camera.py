@@ -101,6 +101,16 @@ class CameraModel:
         """The intrinsic matrix K, ``[3, 3]``."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
 
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether the lens distorts nothing."""
+        return self.distortion_model != 'equidistant' and not any(self.distortion)
+
+    @property
+    def pinhole(self) -> CameraModel:
+        """The same camera without its lens's distortion."""
+        return replace(self, distortion_model='', distortion=())
+
     def resized(self, width: int, height: int) -> CameraModel:
         """Return the camera of the same picture resampled to another size.
 
@@ -132,13 +142,22 @@ class CameraModel:
         """
         u, v = np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64)
         rays = np.moveaxis(np.empty((2, self.height, self.width), np.float32), 0, -1)
-        if self.distortion_model != 'equidistant' and not any(self.distortion):
+        if self.is_pinhole:
             rays[..., 0] = (u - self.cx) / self.fx
             rays[..., 1] = ((v - self.cy) / self.fy)[:, None]
         else:
             pixels = np.stack(np.meshgrid(u, v), axis=-1)  # [H, W, 2]
             rays[:] = self._undistort(pixels.reshape(-1, 1, 2)).reshape(pixels.shape)
         return rays
+
+    def is_in_field(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Say which points ``[N, 3]`` are before the camera and in the field of its lens, ``[N]``.
+
+        For others, :meth:`project` may give a pixel at which the camera never sees them.
+        """
+        x, y, z = np.asarray(points).T
+        is_before = z > 0
+        return is_before & (np.hypot(x, y) < self._field_radius * np.where(is_before, z, 1.0))
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the pixels ``[N, 2]`` of points ``[N, 3]`` in the optical frame [m]."""
@@ -172,12 +191,13 @@ class CameraModel:
             projected = self.project(np.column_stack([flat, np.ones(len(flat))]))
             error = np.linalg.norm(projected - pixels.reshape(-1, 2), axis=-1)
         found = error < _MAX_REPROJECTION_ERROR_PX
-        found &= np.linalg.norm(flat, axis=-1) < self._field_radius()
+        found &= np.linalg.norm(flat, axis=-1) < self._field_radius
         flat[~found] = np.nan
         return flat
 
+    @cached_property
     def _field_radius(self) -> float:
-        """Return the ray length where the lens model first folds over, infinity if nowhere.
+        """The ray length where the lens model first folds over, infinity if nowhere.
 
         Rays beyond it may project onto their pixel and still not be where the light came from.
         """

@@ -1,7 +1,8 @@
-"""Coloured points of a depth image, as a PointCloud2 holds them: x, y, z, colour, confidence."""
+"""Clouds as ``PointCloud2`` holds them: those of a depth image made, and those of anyone read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -13,6 +14,9 @@ from mirror_depth_ros.depth.camera import back_project
 #: What a point has, 4 bytes each; PCL and RViz expect all of it as float32.
 POINT_FIELDS = ('x', 'y', 'z', 'rgb')
 POINT_FIELDS_WITH_CONFIDENCE = (*POINT_FIELDS, 'confidence')
+
+# By the constants of sensor_msgs/PointField.
+_DATATYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
 
 # Points worked on at a time: 1 MB of planes, about what a CPU's second-level cache holds.
 _STRIP_PIXELS = 640 * 96
@@ -70,12 +74,64 @@ def pack_cloud(
     return is_dense
 
 
+def read_cloud(
+    message: Any, fields: Sequence[str], *, optional: Sequence[str] = ()
+) -> NDArray[Any]:
+    """Return some fields of a cloud as records, ``[H, W]``, as a view.
+
+    :param message: anything with the fields of ``sensor_msgs/PointCloud2``, in whatever layout and
+        byte order.
+    :param fields: names that must be there.
+    :param optional: names that are taken where they are there.
+    :raises ValueError: if a field is missing or of an unknown type, or the data are cut short.
+    """
+    record = _record(message, fields, optional)
+    height, width, step = message.height, message.width, message.point_step
+    row_step = message.row_step or step * width  # some drivers leave it out
+    data = np.frombuffer(message.data, np.uint8)
+    needed = max(0, height - 1) * row_step + step * width
+    if len(data) < needed or row_step < step * width:
+        raise ValueError(
+            f'got {len(data)} bytes of a cloud of {height} x {width} points (height x width) of '
+            f'{step} bytes in rows of {row_step}, expected at least {needed} bytes; correct what '
+            'publishes it'
+        )
+    return np.ndarray((height, width), record, data, strides=(row_step, step))
+
+
 def unpack_cloud(cloud: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return the points [m] and colours, ``[H, W, 3]`` each, of records ``x, y, z, rgb``."""
     points = np.stack([cloud['x'], cloud['y'], cloud['z']], axis=-1)
     packed = np.ascontiguousarray(cloud['rgb']).view(np.uint32)
     colours = np.stack([packed >> shift & 255 for shift in (16, 8, 0)], axis=-1)
     return points, colours.astype(np.uint8)
+
+
+def _record(message: Any, fields: Sequence[str], optional: Sequence[str]) -> np.dtype[Any]:
+    """Return the layout of a point."""
+    found = {field.name: field for field in message.fields}
+    if not found.keys() >= set(fields):
+        raise ValueError(
+            f'got a cloud with the fields {", ".join(found) or "none"}, expected '
+            f'{", ".join(fields)}; take a topic that has them'
+        )
+    chosen = [found[name] for name in (*fields, *optional) if name in found]
+    order = '>' if message.is_bigendian else '<'
+    try:
+        return np.dtype(
+            {
+                'names': [field.name for field in chosen],
+                'formats': [order + _DATATYPES[field.datatype] for field in chosen],
+                'offsets': [field.offset for field in chosen],
+                'itemsize': message.point_step,
+            }
+        )
+    except (KeyError, ValueError) as error:
+        layout = ', '.join(f'{f.name} (type {f.datatype} at {f.offset})' for f in chosen)
+        raise ValueError(
+            f'got a cloud of {message.point_step} bytes a point with {layout}, expected types 1 '
+            'to 8 of sensor_msgs/PointField within those bytes; correct what publishes it'
+        ) from error
 
 
 def _spread_nan(xyz: NDArray[np.float32], *, scratch: NDArray[np.float32]) -> bool:

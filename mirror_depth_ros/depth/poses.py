@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 #: Poses farther apart than this say too little of what was between them [ns].
 MAX_GAP_NS = 500_000_000
+# Rotations may be written with three decimals.
+_ROUNDED = 2e-3
 
 
 def pose_matrix(translation: Sequence[float], quaternion: Sequence[float]) -> NDArray[np.float64]:
@@ -39,6 +41,37 @@ def pose_matrix(translation: Sequence[float], quaternion: Sequence[float]) -> ND
     return pose
 
 
+def check_pose(pose: NDArray[np.floating]) -> None:
+    """Refuse what is no pose ``[4, 4]``: a rotation and a shift, of finite numbers.
+
+    :raises ValueError: for it.
+    """
+    if np.shape(pose) == (4, 4) and np.isfinite(pose).all():
+        turn, last = pose[:3, :3], pose[3]
+        is_turn = np.allclose(turn.T @ turn, np.eye(3), atol=_ROUNDED) and np.linalg.det(turn) > 0
+        if is_turn and np.allclose(last, (0, 0, 0, 1)):
+            return
+    raise ValueError(
+        f'got the pose {np.asarray(pose).tolist()}, expected 4 x 4 numbers, a rotation and a '
+        'shift in metres above the row 0 0 0 1; correct it'
+    )
+
+
+def interpolate_pose(
+    before: NDArray[np.float64], after: NDArray[np.float64], share: float
+) -> NDArray[np.float64]:
+    """Return a pose ``[4, 4]`` between two: on a straight line and about one axis (slerp).
+
+    :param share: how much of the way is gone, 0 to 1.
+    """
+    axis_angle, _ = cv2.Rodrigues(before[:3, :3].T @ after[:3, :3])
+    turn, _ = cv2.Rodrigues(share * axis_angle)
+    pose = np.eye(4)
+    pose[:3, :3] = before[:3, :3] @ turn
+    pose[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
+    return pose
+
+
 class PoseTrack:
     """The last poses, and those between them."""
 
@@ -59,7 +92,7 @@ class PoseTrack:
         self._poses.append(pose)
 
     def find(self, stamp_ns: int) -> NDArray[np.float64] | None:
-        """Return the pose ``[4, 4]`` at a time: on a straight line and about one axis between two.
+        """Return the pose ``[4, 4]`` at a time, interpolated between two.
 
         :returns: None before the first pose and after the last, and between two that are more
             than :data:`MAX_GAP_NS` apart: nothing is extrapolated.
@@ -74,9 +107,4 @@ class PoseTrack:
             return None
         before_ns, before = self._stamps_ns[i - 1], self._poses[i - 1]
         share = (stamp_ns - before_ns) / (after_ns - before_ns)
-        axis_angle, _ = cv2.Rodrigues(before[:3, :3].T @ after[:3, :3])
-        turn, _ = cv2.Rodrigues(share * axis_angle)
-        pose = np.eye(4)
-        pose[:3, :3] = before[:3, :3] @ turn
-        pose[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
-        return pose
+        return interpolate_pose(before, after, share)

@@ -193,26 +193,6 @@ def depth_array(message: Image) -> NDArray[np.float32]:
     return rows[:, : 4 * message.width].view(kind)
 
 
-def cloud_array(message: PointCloud2) -> NDArray[Any]:
-    """Return an organised cloud as records ``x, y, z, rgb``, ``[H, W]``, as a view.
-
-    :raises ValueError: if a field is missing.
-    """
-    offsets = {field.name: field.offset for field in message.fields}
-    names = ['x', 'y', 'z', 'rgb']
-    if not offsets.keys() >= set(names):
-        raise ValueError(f'got a cloud with the fields {sorted(offsets)}, expected {names}')
-    kind = np.dtype(
-        {
-            'names': names,
-            'formats': ['>f4' if message.is_bigendian else '<f4'] * 4,
-            'offsets': [offsets[name] for name in names],
-            'itemsize': message.point_step,
-        }
-    )
-    return np.frombuffer(message.data, kind).reshape(message.height, message.width)
-
-
 @functools.cache
 def load_cv_bridge() -> Any:
     """Return a ``CvBridge``, which converts more encodings than OpenCV alone; None without one.

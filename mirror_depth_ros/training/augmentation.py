@@ -11,12 +11,10 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from mirror_depth_ros.depth.eval_protocols import Window
-from mirror_depth_ros.training.pictures import Picture, check_size, crop, resize, rotate
+from mirror_depth_ros.training.pictures import Picture, check_size, crop, flip, resize, rotate
 from mirror_depth_ros.validation import Integer, Number, OrNone, Rule, Several, check
 
 _HALF_RANGE = Number(0, 0.9, 'a half-range about 1')
@@ -113,16 +111,13 @@ class Augmentation:
             (height, width), (rows, columns) = picture.size, self.window
             bottom_middle = Window(height - rows, (width - columns) // 2, rows, columns)
             picture = _crop('window', picture, bottom_middle)
-        picture = _typed(resize(self._view(picture, size), size))
-        if self.flip:
-            picture = v2.RandomHorizontalFlip(self.flip)(picture)
-        image = self.relight(picture.image.as_subclass(Tensor))
-        return Picture(
-            # Densely packed in a memory of its own: what was cut out may still be a view.
-            image.clone(memory_format=torch.contiguous_format),
-            picture.depth.as_subclass(Tensor).contiguous(),
-            picture.focal_px,
-        )
+        picture = resize(self._view(picture, size), size)
+        if self.flip and _between(0.0, 1.0) < self.flip:
+            picture = flip(picture)
+        image = self.relight(picture.image)
+        # Densely packed in a memory of its own: what was cut out may still be a view.
+        image = image.clone(memory_format=torch.contiguous_format)
+        return picture._replace(image=image, depth=picture.depth.contiguous())
 
     def _view(self, picture: Picture, size: tuple[int, int]) -> Picture:
         """Return a window of the output's aspect, rotated where the camera rolls."""
@@ -191,12 +186,6 @@ def _box(size: tuple[int, int], angle_deg: float) -> tuple[float, float]:
     rows, columns = size
     cos, sin = (abs(f(math.radians(angle_deg))) for f in (math.cos, math.sin))
     return rows * cos + columns * sin, rows * sin + columns * cos
-
-
-def _typed(picture: Picture) -> Picture:
-    """Return a picture whose parts tell torchvision how to treat them: depth, like a mask."""
-    image, depth = tv_tensors.Image(picture.image), tv_tensors.Mask(picture.depth)
-    return Picture(image, depth, picture.focal_px)
 
 
 def _compress(image: Tensor, quality: int) -> Tensor:

@@ -87,7 +87,7 @@ class DepthPictures(lightning.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         for number in range(_PICTURES):
             sample = data.val_sample(number)
-            picture = to_picture(sample)
+            picture = to_picture(sample, needs_depth=False)
             size = pl_module.model.input_size(*picture.size)
             seen = resize(picture, size)
             with trainer.precision_plugin.forward_context():

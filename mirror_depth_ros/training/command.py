@@ -208,9 +208,9 @@ def _report_thread(
 @rank_zero_only
 def _report(model: Path) -> None:
     facts = checkpoint_facts(model)
-    figures = ', '.join(
-        f'{facts["validation"][f"val/{n}"]:.3f} {n}' for n in ('abs_rel', 'delta1')
-    )
+    validation = {name.removeprefix('val/'): v for name, v in facts['validation'].items()}
+    shown = [name for name in ('abs_rel', 'delta1', 'photometric') if name in validation]
+    figures = ', '.join(f'{validation[name]:.3f} {name}' for name in shown)
     print(f'{model}: {facts["steps"]} steps, validation {figures}')
 
 

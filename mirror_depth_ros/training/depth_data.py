@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mirror_depth_ros.data.sample import DepthSample, LazySequence, Selection
-from mirror_depth_ros.data.specification import open_data
+from mirror_depth_ros.data.specification import DataSet, open_data
 from mirror_depth_ros.depth.eval_protocols import named_protocol
 from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.model.depth_network import DepthNetwork
@@ -26,6 +27,7 @@ from mirror_depth_ros.training.loading import (
     TrainingPictures,
     ValidationPictures,
 )
+from mirror_depth_ros.training.motion import Motion, MotionPictures, find_motion, keep_views
 from mirror_depth_ros.validation import Integer, OrNone, check
 
 #: Kinds of data that come with images to train on and others to validate on.
@@ -66,7 +68,8 @@ class DepthData(lightning.LightningDataModule):
         Args:
             train: Data to train on, such as nyu:FOLDER, kitti:FOLDER, bag:FOLDER or frames:FOLDER,
                 or a part of it, frames:FOLDER[:50%]; bag:FOLDER,image=TOPIC,depth=TOPIC where a
-                recording has several cameras.
+                recording has several cameras, and bag:FOLDER,lidar=TOPIC where it has several
+                lidars.
             val: Data to validate on. By default the test split of NYU and KITTI, or the last fifth
                 of a recording, which is then not trained on.
             protocol: What counts in validation, a protocol of mirror_depth evaluate; by default
@@ -89,13 +92,14 @@ class DepthData(lightning.LightningDataModule):
         self._is_cached = features == 'cached'
         self._batch_size, self._val_count = batch_size, val_count
         self.names = _name_data(train, val)
-        self.train_set = open_data(self.names[0], split='train')
-        self.val_set = open_data(self.names[1], split='test')
+        self.train_set = open_data(self.names[0], split='train', or_motion=True)
+        self.val_set = open_data(self.names[1], split='test', or_motion=True)
         self.protocol = named_protocol(protocol or self.val_set.protocol)
         self._train_data: Dataset[Any] | None = None
         self._loader: ResumableLoader | None = None
         self._loader_state: dict[str, int] = {}
-        self._val_data: ValidationPictures | None = None
+        self._val_data: ValidationPictures | MotionPictures | None = None
+        self._val_samples: LazySequence[DepthSample] = self.val_set.samples
 
     def setup(self, stage: str) -> None:
         """Open what is trained and validated on; encode it where features are cached.
@@ -110,9 +114,13 @@ class DepthData(lightning.LightningDataModule):
         network: DepthNetwork = trainer.lightning_module.model
         folder = Path(trainer.default_root_dir)
         train, val = self._usable(folder)
-        pictures = TrainingPictures(train, self._augmentation, network.config.input_size)
-        val_data = ValidationPictures(val, self.protocol, network)
-        val_data[0]  # depth in another unit should not cost the encoding of everything
+        size = network.config.input_size
+        val_data = self._to_validate_on(val, network, folder)
+        motion = None
+        if train[0].depth is None:
+            motion = self._motion(train, network, folder, self.names[0])
+            train = Selection(train, [*motion.sources])
+        pictures = TrainingPictures(train, self._augmentation, size, needs_depth=motion is None)
         self._train_data = pictures
         if self._is_cached:
             encoder = network.image_encoder.to(trainer.strategy.root_device)
@@ -130,14 +138,51 @@ class DepthData(lightning.LightningDataModule):
 
             self._once('features', cache)
             self._train_data = cache()
-        self._val_data = val_data
+        if motion is not None:
+            self._train_data = MotionPictures(self._train_data, motion)
+        self._val_data, self._val_samples = val_data, val
         trainer.lightning_module.max_depth = self.protocol.max_depth
+        _print_sources(self.train_set)
         devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
         rank_zero_only(print)(
             f'training on {len(pictures)} images of {self.names[0]}, validating on '
             f'{len(self._val_data)} of {self.names[1]}; {devices}',
             flush=True,
         )
+
+    def _to_validate_on(
+        self, samples: LazySequence[DepthSample], network: DepthNetwork, folder: Path
+    ) -> ValidationPictures | MotionPictures:
+        """Return images with their true depth, or with what motion shows of it."""
+        if samples[0].depth is None:
+            motion = self._motion(samples, network, folder, self.names[1])
+            frames = Selection(samples, [*motion.sources])
+            size = network.config.input_size
+            whole = TrainingPictures(frames, NO_AUGMENTATION, size, needs_depth=False)
+            return MotionPictures(whole, motion)
+        pictures = ValidationPictures(samples, self.protocol, network)
+        pictures[0]  # depth in another unit should not cost the encoding of everything
+        return pictures
+
+    def _motion(
+        self,
+        samples: LazySequence[DepthSample],
+        network: DepthNetwork,
+        folder: Path,
+        name: str,
+    ) -> Motion:
+        """Return which frames of a recording without depth show the same from a bit aside."""
+        size, names = network.config.input_size, map(samples.name_of, range(len(samples)))
+        views = folder / 'views' / _fingerprint(name, size, *names)
+        self._once('views', lambda: keep_views(samples, size, views))
+        motion = find_motion(samples, network, keep_views(samples, size, views))
+        nearest, farthest = np.percentile(motion.baselines, (0, 100))
+        rank_zero_only(print)(
+            f'{name} has no depth: learning from motion, {len(motion.sources)} of {len(samples)} '
+            f'images beside others {nearest:.2g} to {farthest:.2g} m away',
+            flush=True,
+        )
+        return motion
 
     def train_dataloader(self) -> ResumableLoader:
         """Return batches that go on where a killed training was."""
@@ -187,8 +232,8 @@ class DepthData(lightning.LightningDataModule):
 
     def val_sample(self, number: int) -> DepthSample:
         """Return an image to look at, from 0 up, as often as there are."""
-        assert self._val_data is not None  # setup() was called
-        return self._val_data.sample(number * max(1, len(self._val_data) // 4))
+        count = len(self._val_samples)
+        return self._val_samples[number * max(1, count // 4) % count]
 
     def _once(self, name: str, make: Callable[[], object]) -> None:
         """Let one process make what all will read; on disks of their own, one of each machine.
@@ -235,6 +280,13 @@ class DepthData(lightning.LightningDataModule):
                 )
             usable.append(Selection(samples, numbers))
         return usable
+
+
+@rank_zero_only
+def _print_sources(data: DataSet) -> None:
+    """Say what is used of a recording."""
+    for what, where in data.describe():
+        print(f'{what:>20}  {where}', flush=True)
 
 
 def _name_data(train: str, val: str | None) -> tuple[str, str]:

@@ -21,6 +21,8 @@ from mirror_depth_ros.model.familiarity import Familiarity, pool
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.feature_cache import EncodedPicture, split_features
 from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss
+from mirror_depth_ros.training.motion import MotionPicture
+from mirror_depth_ros.training.photometric import motion_loss
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.validation import Choice, Number, Rule, check
 
@@ -151,15 +153,26 @@ class DepthTraining(lightning.LightningModule):
                 prediction[0].float().numpy(), truth[0].numpy(), max_depth=self.max_depth
             )
             for name in METRIC_NAMES:
-                self.log(
+                self.log_validation(
                     f'{self.kinds[dataloader_idx]}/{name}',
                     metrics[name],
-                    prog_bar=name == 'abs_rel',
-                    # No integer: the mean of processes' counts would be rounded down.
-                    batch_size=1.0,
-                    add_dataloader_idx=False,
-                    sync_dist=True,
+                    is_shown=name == 'abs_rel',
                 )
+
+    def log_validation(self, name: str, value: float, *, is_shown: bool) -> None:
+        """Log a figure of one image to validate on.
+
+        :param is_shown: in the progress bar.
+        """
+        self.log(
+            name,
+            value,
+            prog_bar=is_shown,
+            # No integer: the mean of processes' counts would be rounded down.
+            batch_size=1.0,
+            add_dataloader_idx=False,
+            sync_dist=True,
+        )
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine decay."""
@@ -172,7 +185,10 @@ class DepthTraining(lightning.LightningModule):
 
 
 class MirrorDepthTraining(DepthTraining):
-    """Mirror and decoder of a network on a frozen CLIP, from the start or from a checkpoint."""
+    """Mirror and decoder of a network on a frozen CLIP, from the start or from a checkpoint.
+
+    They learn from true depth or, where a batch has none, from the camera's motion.
+    """
 
     model: MirrorDepth
 
@@ -208,6 +224,30 @@ class MirrorDepthTraining(DepthTraining):
         else:
             model = load_checkpoint(init, clip_weights=clip_weights, folded=False)
         super().__init__(model.train(), lr=lr, weight_decay=weight_decay, loss=loss)
+
+    def training_step(self, batch: Batch | MotionPicture, index: int) -> Tensor:
+        """Return the loss of one batch."""
+        if not isinstance(batch, MotionPicture):
+            return super().training_step(batch, index)
+        loss = self._motion_loss(batch)
+        self.log('loss', loss, prog_bar=True)
+        return loss
+
+    def validation_step(
+        self, batch: Batch | MotionPicture, index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Log the field's metrics or, without true depth, the loss as ``photometric``."""
+        if not isinstance(batch, MotionPicture):
+            super().validation_step(batch, index, dataloader_idx)
+            return
+        loss = self._motion_loss(batch).item()
+        self.log_validation(f'{self.kinds[dataloader_idx]}/photometric', loss, is_shown=True)
+
+    def _motion_loss(self, batch: MotionPicture) -> Tensor:
+        scale = batch.seen.focal_px / self.model.config.reference_focal_px
+        depth = self.canonical(batch.seen) * scale.view(-1, 1, 1, 1)
+        with torch.autocast(depth.device.type, enabled=False):
+            return motion_loss(depth.float(), batch.rays, batch.views)
 
 
 def _frozen_parts(module: nn.Module) -> list[str]:

@@ -39,6 +39,8 @@ class EncodedPicture(NamedTuple):
     depth: Tensor
     #: Focal length of what the encoder saw [pixels], float32 ``[]``.
     focal_px: Tensor
+    #: As of :class:`.Picture`.
+    to_camera: Tensor = torch.eye(2, 3)
 
 
 class CachedPictures(Dataset[EncodedPicture]):
@@ -49,6 +51,8 @@ class CachedPictures(Dataset[EncodedPicture]):
         self._features = RowFile(folder / 'features.npy')
         self._depth = RowFile(folder / 'depth.npy')
         self._focal_px = np.load(folder / 'focal_px.npy')
+        to_camera = folder / 'to_camera.npy'
+        self._to_camera = np.load(to_camera) if to_camera.exists() else None  # of older caches
 
     def __len__(self) -> int:
         return len(self._features)
@@ -56,11 +60,14 @@ class CachedPictures(Dataset[EncodedPicture]):
     def __getitem__(self, index: int | Draw) -> EncodedPicture:
         if isinstance(index, Draw):  # its seed has nothing left to decide
             index = index.number
-        return EncodedPicture(
+        encoded = EncodedPicture(
             _as_bf16(self._features[index]),
             torch.from_numpy(self._depth[index].astype(np.float32)),
             torch.tensor(self._focal_px[index]),
         )
+        if self._to_camera is None:
+            return encoded
+        return encoded._replace(to_camera=torch.from_numpy(self._to_camera[index]))
 
 
 def cache_pictures(
@@ -93,17 +100,19 @@ def _encode_pictures(
     depth = RowWriter(folder / 'depth.npy', np.float16, (count, 1, *size))
     shape = (count, *_feature_shape(encoder, size))
     features = RowWriter(folder / 'features.npy', np.uint16, shape)
-    focal_px = np.empty(count, np.float32)
+    focal_px, to_camera = np.empty(count, np.float32), np.empty((count, 2, 3), np.float32)
     for start in track(range(0, count, _BATCH), 'encoding'):
         batch = list(islice(opened, _BATCH))
         features.append(_encode(encoder, torch.stack([picture.image for picture in batch])))
         depth.append(torch.stack([picture.depth for picture in batch]).numpy())
         focal_px[start : start + len(batch)] = [float(picture.focal_px) for picture in batch]
+        to_camera[start : start + len(batch)] = [picture.to_camera.numpy() for picture in batch]
     features.close()
     depth.close()
-    last = io.BytesIO()
-    np.save(last, focal_px)
-    write_bytes(folder / 'focal_px.npy', last.getvalue())
+    for name, values in (('to_camera', to_camera), ('focal_px', focal_px)):  # the last says: whole
+        content = io.BytesIO()
+        np.save(content, values)
+        write_bytes(folder / f'{name}.npy', content.getvalue())
 
 
 def _feature_shape(encoder: ImageEncoder, size: tuple[int, ...]) -> tuple[int, ...]:

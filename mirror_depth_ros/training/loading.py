@@ -40,8 +40,11 @@ class TrainingPictures(Dataset[Picture]):
         samples: LazySequence[DepthSample],
         augmentation: Augmentation,
         size: tuple[int, int],
+        *,
+        needs_depth: bool = True,
     ) -> None:
         self._samples, self._augmentation = samples, augmentation
+        self._needs_depth = needs_depth
         #: Height and width of every picture [pixels].
         self.size = size
 
@@ -49,7 +52,7 @@ class TrainingPictures(Dataset[Picture]):
         return len(self._samples)
 
     def __getitem__(self, draw: Draw) -> Picture:
-        picture = to_picture(self._samples[draw.number])
+        picture = to_picture(self._samples[draw.number], needs_depth=self._needs_depth)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(draw.seed)
             return self._augmentation(picture, self.size)
@@ -75,10 +78,6 @@ class ValidationPictures(Dataset[Picture]):
 
     def __len__(self) -> int:
         return len(self._samples)
-
-    def sample(self, index: int) -> DepthSample:
-        """Return an image as it is; numbers beyond the last begin anew."""
-        return self._samples[index % len(self)]
 
     def __getitem__(self, index: int) -> Picture:
         sample = self._samples[index]

@@ -51,7 +51,7 @@ def log_l1_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     :param valid: bool, same shape.
     :raises ValueError: if nothing is valid.
     """
-    return _mean_of_pictures(_log_ratio(prediction, truth, valid).abs(), valid)
+    return mean_of_pictures(_log_ratio(prediction, truth, valid).abs(), valid)
 
 
 def relative_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def relative_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     :raises ValueError: if nothing is valid.
     """
     d = _log_ratio(prediction, truth, valid).clamp(max=3.0)  # 20 times too far is far enough
-    return _mean_of_pictures(torch.expm1(d).abs(), valid)
+    return mean_of_pictures(torch.expm1(d).abs(), valid)
 
 
 def gradient_loss(prediction: Tensor, truth: Tensor, valid: Tensor, *, scales: int = 4) -> Tensor:
@@ -89,7 +89,7 @@ def gradient_loss(prediction: Tensor, truth: Tensor, valid: Tensor, *, scales: i
             both = known.narrow(axis, 1, n) & known.narrow(axis, 0, n)
             steps = (e.narrow(axis, 1, n) - e.narrow(axis, 0, n)).abs() * both
             # Whatever is valid here: of several processes, all must come by the same sums.
-            total = total + _mean_of_pictures(steps, both, may_be_empty=True)
+            total = total + mean_of_pictures(steps, both, may_be_empty=True)
     return total / scales
 
 
@@ -107,7 +107,7 @@ def laplace_loss(prediction: Tensor, scale: Tensor, truth: Tensor, valid: Tensor
     :raises ValueError: if nothing is valid.
     """
     error = _log_ratio(prediction.detach(), truth, valid).abs()
-    return _mean_of_pictures(((2 * scale).log() + error / scale) * valid, valid)
+    return mean_of_pictures(((2 * scale).log() + error / scale) * valid, valid)
 
 
 def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def _means(valid: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
     return tuple(total / count for total in totals)
 
 
-def _mean_of_pictures(value: Tensor, valid: Tensor, *, may_be_empty: bool = False) -> Tensor:
+def mean_of_pictures(value: Tensor, valid: Tensor, *, may_be_empty: bool = False) -> Tensor:
     """Return the mean over all processes' pictures of each one's mean; values are 0 elsewhere.
 
     A picture without a valid pixel does not count.

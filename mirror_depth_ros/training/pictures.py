@@ -6,7 +6,9 @@ import math
 from typing import NamedTuple
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -23,6 +25,9 @@ class Picture(NamedTuple):
     depth: Tensor
     #: Focal length at this very size [pixels], float32 ``[]``.
     focal_px: Tensor
+    #: Pixels ``(u, v, 1)`` of this picture to those of the one that its camera took, float32
+    #: ``[2, 3]``; windows, turns and mirrors are affine.
+    to_camera: Tensor = torch.eye(2, 3)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -31,27 +36,42 @@ class Picture(NamedTuple):
         return height, width
 
 
-def to_picture(sample: DepthSample) -> Picture:
+def to_picture(sample: DepthSample, *, needs_depth: bool = True) -> Picture:
     """Return a sample as tensors that share no memory with it.
 
-    :raises ValueError: if the sample has no depth.
+    :raises ValueError: if the sample has no depth and needs it.
     """
-    if sample.depth is None:
+    depth = sample.depth
+    if depth is None and not needs_depth:
+        depth = np.full(sample.rgb.shape[:2], np.nan, np.float32)
+    if depth is None:
         raise ValueError(
             f'got {sample.name} without depth, expected depth to train on; leave it out, or take '
             'the file list that names the ground truth'
         )
     # Rows of pixels stay as they lie in memory: torchvision resizes those four times as fast.
     image = torch.from_numpy(sample.rgb.copy()).permute(2, 0, 1)  # [3, H, W]
-    depth = torch.from_numpy(sample.depth.copy())[None]  # [1, H, W]
-    return Picture(image, depth, torch.tensor(sample.camera.focal_px, dtype=torch.float32))
+    truth = torch.from_numpy(depth.copy())[None]  # [1, H, W]
+    return Picture(image, truth, torch.tensor(sample.camera.focal_px, dtype=torch.float32))
 
 
 def crop(picture: Picture, window: Window) -> Picture:
     """Return a part of a picture, as a view: the same focal length, another principal point."""
     rows, columns = window.slices
     return picture._replace(
-        image=picture.image[:, rows, columns], depth=picture.depth[:, rows, columns]
+        image=picture.image[:, rows, columns],
+        depth=picture.depth[:, rows, columns],
+        to_camera=_after(picture, [[1, 0, window.left], [0, 1, window.top]]),
+    )
+
+
+def flip(picture: Picture) -> Picture:
+    """Return a picture's mirror image, left to right."""
+    last = picture.size[1] - 1
+    return picture._replace(
+        image=picture.image.flip(-1),
+        depth=picture.depth.flip(-1),
+        to_camera=_after(picture, [[-1, 0, last], [0, 1, 0]]),
     )
 
 
@@ -75,7 +95,9 @@ def rotate(picture: Picture, angle_deg: float, size: tuple[int, int]) -> Picture
         depth, matrix, (columns, rows), flags=cv2.INTER_NEAREST, borderValue=math.nan
     )
     return picture._replace(
-        image=torch.from_numpy(pixels).permute(2, 0, 1), depth=torch.from_numpy(depth)[None]
+        image=torch.from_numpy(pixels).permute(2, 0, 1),
+        depth=torch.from_numpy(depth)[None],
+        to_camera=_after(picture, cv2.invertAffineTransform(matrix)),
     )
 
 
@@ -97,7 +119,23 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
     image = F.resize(image, list(size), antialias=True)
     if image.is_floating_point():
         image = image.round().to(torch.uint8)
-    return Picture(image, resize_depth(picture.depth, size), picture.focal_px * scale)
+    (height, width), (rows, columns) = picture.size, size
+    x, y = width / columns, height / rows  # (u + 0.5) x - 0.5
+    return Picture(
+        image,
+        resize_depth(picture.depth, size),
+        picture.focal_px * scale,
+        _after(picture, [[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]]),
+    )
+
+
+def _after(picture: Picture, step: ArrayLike) -> Tensor:
+    """Return ``to_camera`` of what is made of a picture.
+
+    :param step: new pixels ``(u, v, 1)`` to the picture's own, ``[2, 3]``.
+    """
+    last = [[0.0, 0.0, 1.0]]
+    return picture.to_camera @ torch.from_numpy(np.vstack([step, last]).astype(np.float32))
 
 
 def check_size(size: tuple[int, int]) -> None:

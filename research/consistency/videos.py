@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,16 +61,14 @@ class RecordedFrames(LazySequence[PosedFrame]):
         :raises ValueError: for one without depth or pose.
         """
         sample = self._folder[index]
-        path = self._folder.root / sample.name / 'meta.json'
         if sample.depth is None:
             raise ValueError(f'got {sample.name} without depth, expected a depth.png beside it')
-        pose = json.loads(path.read_text(encoding='utf-8-sig')).get('camera_to_world')
-        if np.shape(pose) != (4, 4):
+        if sample.pose is None:
             raise ValueError(
-                f'got {path} without a 4 x 4 camera_to_world, expected the pose of every frame; '
+                f'got {sample.name} without camera_to_world, expected the pose of every frame; '
                 'take a recording that has them'
             )
-        return PosedFrame(sample.rgb, sample.depth, sample.camera, np.array(pose, np.float64))
+        return PosedFrame(sample.rgb, sample.depth, sample.camera, sample.pose)
 
 
 class RenderedFrames(LazySequence[PosedFrame]):

@@ -240,8 +240,9 @@ TWO = {
         (
             {'/image': 'rgb8', '/imu': 'imu'},
             {},
-            r'got no topic in drive that may be the depth, expected one; it holds /image '
-            r'\(sensor_msgs/msg/Image\), /imu \(sensor_msgs/msg/Imu\); record it too, or add '
+            r'got no topic in drive that may be the depth, expected depth images or a lidar '
+            r'\(sensor_msgs/msg/LaserScan or sensor_msgs/msg/PointCloud2\); it holds /image '
+            r'\(sensor_msgs/msg/Image\), /imu \(sensor_msgs/msg/Imu\); record one too, or add '
             r',depth=TOPIC to bag:drive$',
         ),
         ({}, {}, 'got no topic in drive that may be the image, .*; it holds no message'),

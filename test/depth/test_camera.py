@@ -98,6 +98,14 @@ def test_rays_beyond_a_fold_are_nan_though_they_project_back():
     assert np.nanmax(np.linalg.norm(rays, axis=-1)) < 1.01
 
 
+def test_what_a_lens_never_shows_is_not_in_its_field():
+    # The same lens, which folds over at x = 1; behind a camera there is no field.
+    lens = CameraModel(101, 75, 50.0, 50.0, 50.0, 37.0, 'plumb_bob', (-0.5, 0.1, 0.0, 0.0))
+    points = np.array([(1.8, 0, 2), (0, 2.2, 2), (0, 0, 2), (0, 0, -2), (np.nan, 0, 1), (1, 0, 0)])
+    assert lens.is_in_field(points).tolist() == [True, False, True, False, False, False]
+    assert PINHOLE.is_in_field(points).tolist() == [True, True, True, False, False, False]
+
+
 LENSES = st.one_of(
     st.just(('', ())),
     st.tuples(

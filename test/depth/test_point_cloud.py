@@ -6,6 +6,7 @@ from mirror_depth_ros.depth.point_cloud import (
     POINT_FIELDS,
     POINT_FIELDS_WITH_CONFIDENCE,
     pack_cloud,
+    read_cloud,
     unpack_cloud,
 )
 
@@ -123,3 +124,57 @@ def test_a_cloud_without_room_for_what_is_given_is_refused(depth, rgb, n_fields,
 def test_an_image_of_another_size_is_refused(depth, rgb):
     with pytest.raises(ValueError, match=r'got an image of shape \(5, 3, 3\) for depth of shape'):
         cloud(depth, np.zeros((H, W, 2), np.float32), rgb.swapaxes(0, 1))
+
+
+LAYOUT = np.dtype([('x', 'f4'), ('ring', 'u2'), ('time', 'f8')])
+
+
+def test_fields_that_are_there_are_read_as_a_view(make_cloud):
+    records = np.zeros((H, W), LAYOUT)
+    records['x'], records['ring'] = np.arange(H * W).reshape(H, W), 7
+    message = make_cloud(records, row_padding=5)
+    read = read_cloud(message, ('x', 'ring'), optional=('t', 'time'))
+    assert read.dtype.names == ('x', 'ring', 'time')
+    np.testing.assert_array_equal(read['x'], records['x'])
+    assert (read['ring'] == 7).all()
+    assert np.shares_memory(read, message.data)
+
+
+def test_a_cloud_whose_row_step_is_not_filled_in(make_cloud):
+    records = np.zeros((1, W), LAYOUT)
+    records['x'] = range(W)
+    read = read_cloud(make_cloud(records, row_step=0), ['x'])
+    np.testing.assert_array_equal(read['x'][0], range(W))
+
+
+def test_a_cloud_without_points(make_cloud):
+    assert read_cloud(make_cloud(np.zeros((1, 0), LAYOUT)), ['x']).shape == (1, 0)
+
+
+def test_a_field_that_is_missing(make_cloud):
+    message = make_cloud(np.zeros(4, LAYOUT))
+    with pytest.raises(
+        ValueError, match='got a cloud with the fields x, ring, time, expected x, y'
+    ):
+        read_cloud(message, ('x', 'y'))
+
+
+def test_a_layout_that_is_none(make_cloud):
+    message = make_cloud(np.zeros(4, LAYOUT), point_step=5)
+    with pytest.raises(
+        ValueError, match=r'of 5 bytes a point with x .* ring \(type 4 at 4\), exp'
+    ):
+        read_cloud(message, ('x', 'ring'))
+    message = make_cloud(np.zeros(4, LAYOUT))
+    message.fields[0].datatype = 9
+    with pytest.raises(ValueError, match=r'with x \(type 9 at 0\), expected types 1 to 8'):
+        read_cloud(message, ['x'])
+
+
+def test_data_that_are_cut_short(make_cloud):
+    message = make_cloud(np.zeros((H, W), LAYOUT), row_padding=2)
+    message.data = message.data[:-3]  # the last row's padding may be left out, not more
+    # 3 rows of 5 points of 14 bytes, 2 bytes behind each but the last
+    error = 'got 213 bytes of a cloud of 3 x 5 points .* rows of 72, expected at least 214 bytes'
+    with pytest.raises(ValueError, match=error):
+        read_cloud(message, ['x'])

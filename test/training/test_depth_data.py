@@ -163,7 +163,6 @@ def test_validation_shows_what_the_estimator_does(frames: Path, network: MirrorD
     truth[20:45, 10:60] = sample.depth[20:45, 10:60]
     truth[truth >= 4.0] = np.nan
     np.testing.assert_array_equal(picture.depth[0].numpy(), truth[10:51, 4:65])
-    assert pictures.sample(3).name == '04'  # 3 mod 2 is the second
 
 
 def test_an_image_without_truth_where_it_counts(frames: Path, network: MirrorDepth) -> None:

@@ -22,9 +22,10 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from mirror_depth_ros.depth.files import make_folder
 from mirror_depth_ros.depth.image_decoding import decode_image
+from mirror_depth_ros.depth.point_cloud import POINT_FIELDS, read_cloud
 from mirror_depth_ros.evaluation.album import Album, remove_earlier
 from mirror_depth_ros.ros.demo.frame_camera import FRAME_PARAMETERS, open_frames
-from mirror_depth_ros.ros.messages import cloud_array, depth_array
+from mirror_depth_ros.ros.messages import depth_array
 from mirror_depth_ros.ros.parameter_server import FixedParameter, declare, parse_arguments
 from mirror_depth_ros.ros.process import start_ros, startup_errors
 
@@ -191,7 +192,7 @@ class Recorder(Node):
         arrays: dict[str, NDArray[Any]] = {
             'depth': depth_array(parts['depth/image']),
             'preview': decode_image(parts['depth/preview']),
-            'cloud': cloud_array(parts['points']),
+            'cloud': read_cloud(parts['points'], POINT_FIELDS),
         }
         if self.album.add(parts['image'], arrays, parts['latency_ms']):
             self._news_s = time.monotonic()

@@ -1,0 +1,185 @@
+"""The points of a lidar, and what a camera would measure of them: a sparse depth image.
+
+A message is anything with the fields of ``sensor_msgs/LaserScan`` or ``PointCloud2``: rclpy's own,
+or one that a recording was read into.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.point_cloud import read_cloud
+
+# What drivers call a point's own time: Velodyne, Ouster, Hesai and RoboSense, Livox.
+_TIME_FIELDS = ('time', 't', 'timestamp', 'time_stamp', 'offset_time', 'time_offset')
+# Times from here on are absolute, in seconds and in nanoseconds: 1973, and 1970 and 12 days. No
+# turn of a lidar takes that long, in either unit.
+_ABSOLUTE_S, _ABSOLUTE_NS = 1e8, 1e15
+# A lidar's turn takes 0.2 s at most. What is farther from the message's stamp is of another clock.
+_MAX_OFFSET_NS = 1_000_000_000
+
+# A point is hidden behind others that have less than this share of its depth.
+_NEARER = 0.9
+# Those are looked for within so many times the points' spacing: surfaces have points in there,
+# even where the spacing differs between rings and along them.
+_REACH = 1.5
+
+
+class LidarPoints(NamedTuple):
+    """What a lidar measured in one turn."""
+
+    #: x, y, z in the lidar's frame [m], float64 ``[N, 3]``.
+    xyz: NDArray[np.float64]
+    #: The time of each after the message's stamp [ns], int64 ``[N]``; None where it does not say.
+    offsets_ns: NDArray[np.int64] | None
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """The first and the last time after the message's stamp [ns]."""
+        if self.offsets_ns is None or not len(self.offsets_ns):
+            return 0, 0
+        return int(self.offsets_ns.min()), int(self.offsets_ns.max())
+
+
+def lidar_points(message: Any) -> LidarPoints:
+    """Return the points that a message has measured.
+
+    Of a scan, those within its range: REP-117 has -Inf for too close, NaN for an error and +Inf
+    for no return. Of a cloud, those that are finite and not its origin, which drivers give where
+    there is no return.
+
+    :raises ValueError: for a cloud without x, y and z, or with damaged data.
+    """
+    return _points_of_scan(message) if hasattr(message, 'ranges') else _points_of_cloud(message)
+
+
+def _points_of_scan(message: Any) -> LidarPoints:
+    ranges = np.asarray(message.ranges, np.float64)
+    number = np.arange(len(ranges))
+    with np.errstate(invalid='ignore'):
+        valid = np.isfinite(ranges) & (ranges >= message.range_min)
+        valid &= (ranges <= message.range_max) & (ranges > 0)
+    angles = (message.angle_min + number * message.angle_increment)[valid]
+    ranges = ranges[valid]
+    xyz = np.stack([ranges * np.cos(angles), ranges * np.sin(angles), 0 * ranges], axis=-1)
+    if not message.time_increment:
+        return LidarPoints(xyz, None)
+    return LidarPoints(xyz, _plausible(np.rint(number[valid] * message.time_increment * 1e9)))
+
+
+def _points_of_cloud(message: Any) -> LidarPoints:
+    records = read_cloud(message, ('x', 'y', 'z'), optional=_TIME_FIELDS).ravel()
+    xyz = np.stack([records[axis] for axis in 'xyz'], axis=-1).astype(np.float64)
+    valid = np.isfinite(xyz).all(axis=-1) & xyz.any(axis=-1)
+    time = next((name for name in _TIME_FIELDS if name in (records.dtype.names or ())), None)
+    if time is None:
+        return LidarPoints(xyz[valid], None)
+    stamp = message.header.stamp
+    offsets = _offsets(records[time][valid], stamp.sec, stamp.nanosec)
+    return LidarPoints(xyz[valid], _plausible(offsets))
+
+
+def _offsets(times: NDArray[Any], sec: int, nanosec: int) -> NDArray[Any]:
+    """Return times after a stamp [ns]; integers are nanoseconds, and floats seconds if small."""
+    latest = float(np.abs(times.astype(np.float64)).max(initial=0.0))
+    if latest >= _ABSOLUTE_S and times.dtype.kind == 'f' and times.dtype.itemsize < 8:
+        return np.full(len(times), np.nan)  # of minutes, at that size
+    if latest >= _ABSOLUTE_NS:
+        return times.astype(np.int64) - np.int64(sec * 10**9 + nanosec)  # floats of 2**53 and more
+    if times.dtype.kind in 'iu':
+        return times.astype(np.float64)
+    seconds = times.astype(np.float64)
+    return (seconds - sec) * 1e9 - nanosec if latest >= _ABSOLUTE_S else seconds * 1e9
+
+
+def _plausible(offsets_ns: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Return times within a turn of the lidar; None if any is not, or is no number."""
+    if not (np.abs(offsets_ns) <= _MAX_OFFSET_NS).all():
+        return None
+    return np.rint(offsets_ns).astype(np.int64)
+
+
+def sparse_depth(
+    points: NDArray[np.floating], camera: CameraModel, *, is_flat: bool
+) -> NDArray[np.float32]:
+    """Return the depth image of a lidar's points, without those that others hide.
+
+    Each point falls into one pixel, where the nearest of several stays. The lidar does not stand
+    where the camera does, so it sees what the camera does not: a point is taken for hidden if much
+    nearer ones (a tenth or more) lie on both sides of it, left and right or above and below,
+    within a window that is as large as the points are sparse. Beside the edge of something near,
+    and on the ground, which is nearer on one side only, points stay.
+
+    :param points: ``[N, 3]`` in the camera's optical frame [m].
+    :param is_flat: they are of one turning beam. What it hits is taken to be upright: something
+        nearer hides all that is farther in its columns.
+    :returns: metres along Z, ``[H, W]``, NaN where there is no point.
+    """
+    height, width = camera.height, camera.width
+    depth = np.full((height, width), np.inf, np.float32)
+    points = points[camera.is_in_field(points)]
+    if len(points):
+        columns, rows = np.floor(camera.project(points) + 0.5).T
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        index = rows[inside].astype(np.intp), columns[inside].astype(np.intp)
+        np.minimum.at(depth, index, points[inside, 2].astype(np.float32))
+        depth[_is_hidden_flat(depth) if is_flat else _is_hidden(depth)] = np.inf
+    depth[np.isinf(depth)] = np.nan
+    return depth
+
+
+def _is_hidden(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Say which points lie between much nearer ones, ``[H, W]``; infinity is no point."""
+    rows, columns = np.nonzero(np.isfinite(depth))
+    if not len(rows):
+        return np.zeros(depth.shape, np.bool_)
+    area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    reach = _reach(math.sqrt(area / len(rows)), depth)
+    # Half as broad as it reaches: it may find points between two rings, but on the ground not the
+    # ring below, which is nearer on both sides and hides nothing.
+    breadth = 1 + 2 * (reach // 2)
+    aside = [_nearest(depth, (breadth, reach + 1), side) for side in (0, reach)]
+    upright = [_nearest(depth, (reach + 1, breadth), side) for side in (0, reach)]
+    return _is_between(depth, *aside) | _is_between(depth, *upright)
+
+
+def _is_hidden_flat(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Say the same of points of one beam, by their columns alone."""
+    nearest = depth.min(axis=0, keepdims=True)  # [1, W]
+    columns = np.flatnonzero(np.isfinite(nearest))
+    if not len(columns):
+        return np.zeros(depth.shape, np.bool_)
+    reach = _reach((np.ptp(columns) + 1) / len(columns), depth)
+    aside = [_nearest(nearest, (1, reach + 1), side) for side in (0, reach)]
+    return _is_between(depth, *aside)
+
+
+def _reach(spacing: float, depth: NDArray[np.float32]) -> int:
+    """Return how far nearer points are looked for [pixels]."""
+    return min(math.ceil(_REACH * spacing), max(1, max(depth.shape) // 8))
+
+
+def _nearest(
+    depth: NDArray[np.float32], window: tuple[int, int], side: int
+) -> NDArray[np.float32]:
+    """Return the least depth in a window to one side of each pixel, which it includes.
+
+    :param window: rows and columns; the longer of both leads away from the pixel.
+    :param side: 0: the window begins at the pixel; its length less one: it ends there.
+    """
+    rows, columns = window
+    anchor = (side, rows // 2) if columns >= rows else (columns // 2, side)
+    return cv2.erode(depth, np.ones(window, np.uint8), anchor=anchor)
+
+
+def _is_between(
+    depth: NDArray[np.float32], one: NDArray[np.float32], other: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Say which points have much nearer ones on both of two sides."""
+    return np.isfinite(depth) & (np.maximum(one, other) < _NEARER * depth)
