@@ -44,6 +44,8 @@ class CameraMotion:
 
         :param odom_frame: the frame of TF that does not move; it may drift.
         """
+        #: Why the last images had no pose, for people; empty where they had one.
+        self.lack = ''
         self._node = node
         self._odom_frame = odom_frame
         self._track = PoseTrack()
@@ -77,8 +79,7 @@ class CameraMotion:
         elif not self._is_known_to_tf:  # else the two would alternate, and they may differ
             pose = self._from_odometry(header)
         self._n_unknown = 0 if pose is not None else self._n_unknown + 1
-        if self._n_unknown == _PATIENCE:
-            self._warn(header.frame_id)
+        self.lack = self._explain(header.frame_id) if self._n_unknown >= _PATIENCE else ''
         return pose
 
     def _forget_if_back(self, stamp_ns: int) -> None:
@@ -122,7 +123,8 @@ class CameraMotion:
         mounting = self._from_tf(child_frame, header.frame_id, Time())  # the latest
         return None if mounting is None else base @ mounting
 
-    def _warn(self, frame_id: str) -> None:
+    def _explain(self, frame_id: str) -> str:
+        """Return why there is no pose, for people, and what to do."""
         lacking = []
         if self._buffer is None:
             lacking.append('tf2_ros is not installed')
@@ -131,13 +133,12 @@ class CameraMotion:
         if self._child_frame not in ('', frame_id):
             lacking.append(f'TF does not know {frame_id} on {self._child_frame}')
         topic = self._node.resolve_topic_name(TOPIC)
-        self._node.get_logger().warning(
+        return (
             f'no pose of {frame_id} at the time of the last {_PATIENCE} images'
             + f' ({"; ".join(lacking)})' * bool(lacking)
             + f'; only the scale of still pictures is smoothed: publish TF from '
             f'{self._odom_frame} to {frame_id}, or odometry on {topic} and TF from its '
-            f'child_frame_id to {frame_id}',
-            once=True,
+            f'child_frame_id to {frame_id}'
         )
 
 

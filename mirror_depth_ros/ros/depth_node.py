@@ -257,6 +257,7 @@ class DepthNode(OrderlyLifecycleNode):
             precision='' if estimator is None else estimator.precision,
             backend='' if estimator is None else estimator.backend,
             shrunk='' if estimator is None else estimator.notice,
+            motion_lack='' if self._motion is None else self._motion.lack,
             resident_bytes=resident_bytes(),
             gpu_bytes=gpu_bytes(device),
         )

@@ -55,7 +55,7 @@ class Level(IntEnum):
 Cause = Enum(
     'Cause',
     'STATE NAME IMAGE CAMERA_INFO LOST CALIBRATION SKIPPED STUCK MEMORY OUTPUT PAUSED LATE CLOCK '
-    'SLOW STRANGE',
+    'SLOW STRANGE MOTION',
 )
 
 
@@ -218,6 +218,8 @@ def _node_issues(node: NodeStatus) -> Iterator[Issue]:
         yield Issue(Level.WARN, Cause.NAME, message)
     if node.shrunk:
         yield Issue(Level.WARN, Cause.MEMORY, node.shrunk)
+    if node.motion_lack:
+        yield Issue(Level.WARN, Cause.MOTION, node.motion_lack)
     if not node.enabled:
         message = (
             f'paused by ~/enable; to resume: ros2 service call {node.name}/enable '

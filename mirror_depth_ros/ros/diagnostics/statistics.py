@@ -311,6 +311,8 @@ class NodeStatus:
     backend: str = ''
     #: That the model ran out of memory and makes do with a smaller input; empty if it does not.
     shrunk: str = ''
+    #: Why the temporal filter does not know where the cameras are; empty where it need not.
+    motion_lack: str = ''
     #: Memory that the process has, and its part of the GPU's; None where unknown [bytes].
     resident_bytes: int | None = None
     gpu_bytes: int | None = None

@@ -546,6 +546,8 @@ def test_a_node_of_several_cameras_is_checked_without_them():
     assert (paused.level, paused.message) == (Level.WARN, PAUSED)
     short = check_node_health(replace(NODE, shrunk='it sees less'), 3)
     assert (short.level, short.message) == (Level.WARN, 'it sees less')
+    lost = check_node_health(replace(NODE, motion_lack='no pose of camera'), 3)
+    assert (lost.level, lost.message) == (Level.WARN, 'no pose of camera')
     failed = check_node_health(replace(NODE, state='unconfigured', failure='no model'), 1)
     assert (failed.level, failed.message) == (Level.ERROR, 'no model')
 
