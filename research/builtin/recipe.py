@@ -25,6 +25,7 @@ _TRAINING = {
     'rendered': ByName(dict.fromkeys(KINDS, _SHARE)),
     'real': _SHARE,
 }
+_OF_TOWER = {'tower_lr_share': _SHARE, 'keep_weight': Number(0, 1000)}
 _RECIPE = ByName(
     {
         'name': Text(),
@@ -46,12 +47,12 @@ _RECIPE = ByName(
             required=('steps',),
         ),
         # Without it, the image tower stays as it is.
-        'tower': ByName({**_TRAINING, 'tower_lr_share': _SHARE, 'keep_weight': Number(0, 1000)}),
+        'tower': ByName({**_TRAINING, **_OF_TOWER}),
         'rendered_augmentation': ByName(Augmentation.RULES),
         'real_augmentation': ByName(Augmentation.RULES),
         'left_out': Several(Text(), 0, 1000),
         'depth': ByName(_TRAINING),
-        'rounds': Several(ByName(_TRAINING), 1, 100),
+        'rounds': Several(ByName(_TRAINING), 0, 100),
         'model': ByName(MirrorDepthConfig.RULES),
     },
     required=(
@@ -77,9 +78,14 @@ def read_recipe(path: Path) -> dict[str, Any]:
     recipe = yaml.safe_load(path.read_text())
     try:
         _RECIPE('recipe', recipe)
-        whole = ByName(_TRAINING, required=_NEEDED)
-        for number, changes in enumerate(recipe['rounds']):
-            whole(f'recipe.rounds[{number}] with recipe.depth', {**recipe['depth'], **changes})
+        stages = {f'rounds[{i}]': changes for i, changes in enumerate(recipe['rounds'])}
+        if 'tower' in recipe:
+            stages['tower'] = recipe['tower']
+        if not stages:
+            raise ValueError('got neither recipe.tower nor recipe.rounds, expected one of them')
+        whole = ByName({**_TRAINING, **_OF_TOWER}, required=_NEEDED)
+        for name, changes in stages.items():
+            whole(f'recipe.{name} with recipe.depth', {**recipe['depth'], **changes})
     except ValueError as error:
         raise ValueError(f'{error} (in {path})') from None
     return recipe

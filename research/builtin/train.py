@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mirror_depth_ros.depth.files import write_bytes, write_json
 from mirror_depth_ros.model.clip_loading import LOCAL_FOLDER
 from mirror_depth_ros.model.familiarity import Familiarity, pool
+from mirror_depth_ros.model.mirror_depth import MirrorDepth
 from mirror_depth_ros.training.loading import Draw
 from research.builtin.depth import train_depth, training_sources
 from research.builtin.fast_encoder import FastModule
@@ -41,6 +42,8 @@ from research.builtin.vocabulary import Vocabulary
 from research.scenes.rendered_scenes import RenderedScenes
 
 _WEIGHTS = 'open_clip_model.safetensors'
+# Of a stage, in its folder.
+_LEARNED, _FIGURES = 'trained.safetensors', 'figures.json'
 _ENCODED_AT_ONCE = 50
 _FAMILIAR_DRAWS = 3000
 _MOST_CAPTIONS = 4000
@@ -60,13 +63,12 @@ def main(
     recipe = read_recipe(config)
     rendered = {split: scenes / split for split in ('train', 'val')}
     lightning.seed_everything(recipe['seed'])
-    locked, clip_folder = work / 'locked_clip', work / recipe['name'] / 'clip'
+    locked, work = work / 'locked_clip', work / recipe['name']
     if not (locked / _WEIGHTS).exists():
         make_clip(recipe, rendered, locked)
     data: dict[str, Any] = {'rendered': rendered, 'real': [real], 'photographs': photographs}
-    learned: dict[str, Tensor] = {}
-    if 'tower' in recipe:
-        learned = tune_tower(recipe, locked, work / recipe['name'] / 'tower', data)
+    folder, clip_folder = work / 'tower', work / 'clip'
+    learned = tune_tower(recipe, locked, folder, data) if 'tower' in recipe else {}
     if not (clip_folder / _WEIGHTS).exists():
         shutil.copytree(locked, clip_folder, dirs_exist_ok=True)
         weights = with_tower(load_file(locked / _WEIGHTS), learned)
@@ -74,33 +76,35 @@ def main(
     model = build_model(recipe, clip_folder)
     model.load_state_dict(learned, strict=False)  # its mirror and decoder
     for number, changes in enumerate(recipe['rounds'], 1):
-        folder = work / recipe['name'] / f'round_{number}'
-        folder.mkdir(parents=True, exist_ok=True)
-        finished = folder / 'trained.safetensors'
-        if not finished.exists():
-            figures = train_depth(
-                model,
-                {
-                    **recipe,
-                    'seed': recipe['seed'] + number - 1,
-                    'depth': {**recipe['depth'], **changes},
-                },
-                folder,
-                **data,
-            )
-            write_json(folder / 'figures.json', figures)
-        model.load_state_dict(load_file(finished), strict=False)
-    figures = json.loads((folder / 'figures.json').read_text())
+        folder = work / f'round_{number}'
+        train_round(model, recipe, number, changes, folder, data)
     if output is not None:
-        sources = training_sources(
-            {**recipe, 'depth': {**recipe['depth'], **recipe['rounds'][-1]}},
-            rendered['train'],
-            [real],
-            model.config.input_size,
-        )
+        last = [recipe.get('tower', {}), *recipe['rounds']][-1]
+        options = {**recipe, 'depth': {**recipe['depth'], **last}}
+        sources = training_sources(options, rendered['train'], [real], model.config.input_size)
         familiarity = measure_familiarity(model.image_encoder, sources, model.config.input_size)
-        path = publish(recipe, clip_folder, finished, figures, output, familiarity=familiarity)
+        figures = json.loads((folder / _FIGURES).read_text())
+        path = publish(
+            recipe, clip_folder, folder / _LEARNED, figures, output, familiarity=familiarity
+        )
         print(f'written to {path}')
+
+
+def train_round(
+    model: MirrorDepth,
+    recipe: dict[str, Any],
+    number: int,
+    changes: dict[str, Any],
+    folder: Path,
+    data: dict[str, Any],
+) -> None:
+    """Train mirror and decoder on the frozen CLIP, in place, or take what that once came to."""
+    if not (folder / _LEARNED).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        seed = recipe['seed'] + number - 1
+        options = {**recipe, 'seed': seed, 'depth': {**recipe['depth'], **changes}}
+        write_json(folder / _FIGURES, train_depth(model, options, folder, **data))
+    model.load_state_dict(load_file(folder / _LEARNED), strict=False)
 
 
 def measure_familiarity(
@@ -121,8 +125,7 @@ def tune_tower(
     recipe: dict[str, Any], locked: Path, folder: Path, data: dict[str, Any]
 ) -> dict[str, Tensor]:
     """Let the image tower learn depth; return its weights and those of mirror and decoder."""
-    finished = folder / 'trained.safetensors'
-    if not finished.exists():
+    if not (folder / _LEARNED).exists():
         folder.mkdir(parents=True, exist_ok=True)
         clip = open_clip.create_model(f'{LOCAL_FOLDER}{locked}').eval()
         options = dict(recipe['tower'])
@@ -134,8 +137,8 @@ def tune_tower(
             **data,
             make_training=partial(TowerTuning, **of_tower),
         )
-        write_json(folder / 'figures.json', figures)
-    return load_file(finished)
+        write_json(folder / _FIGURES, figures)
+    return load_file(folder / _LEARNED)
 
 
 def make_clip(recipe: dict[str, Any], rendered: dict[str, Path], folder: Path) -> None:

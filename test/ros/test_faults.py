@@ -477,11 +477,11 @@ def test_out_of_memory_the_node_goes_on_with_a_smaller_input(
         predict = estimator._predict
         estimator.patches_allowed = 6  # of 12
 
-        def predict_if_small(images, focal_px, size, compute):
+        def predict_if_small(names, images, focal_px, size):
             rows, columns = (n // 16 for n in size)
             if rows * columns > estimator.patches_allowed:
                 torch.empty(2**60, dtype=torch.uint8)  # PyTorch's own error
-            return predict(images, focal_px, size, compute)
+            return predict(names, images, focal_px, size)
 
         estimator._predict = predict_if_small
         estimators.append(estimator)
