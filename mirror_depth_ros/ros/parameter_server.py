@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mirror_depth_ros.ros.parameters import DepthParameters, ParameterSpec, parameter_specs
-from mirror_depth_ros.ros.process import parse_ros_arguments
+from mirror_depth_ros.ros.process import own_arguments
 
 #: Parameters with this prefix are declared with publishers and subscriptions, not at the start.
 QOS_PREFIX = 'qos_overrides.'
@@ -84,25 +85,34 @@ def _doubles(kind: type[Any]) -> set[str]:
 
 
 def parse_arguments(
-    arguments: Sequence[str], *, name: str, purpose: str, parameters: type[Any]
+    arguments: Sequence[str],
+    *,
+    name: str,
+    purpose: str,
+    parameters: type[Any],
+    usage: str = '-p NAME:=VALUE',
+    interface: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Answer ``--help`` and refuse what is no argument of ROS; either ends the process.
 
+    :param name: of the executable.
     :param parameters: the dataclass of the node's.
+    :param usage: those that most users give.
+    :param interface: more lines of the help, by title.
     """
-    specs, defaults = parameter_specs(parameters), parameters()
-    parse_ros_arguments(
-        arguments,
-        name=name,
-        purpose=purpose,
-        usage='%(prog)s [--help] [--ros-args -p NAME:=VALUE ...]',
-        sections={
-            'parameters': [
-                f'{name}: {spec.description}, default {getattr(defaults, name)!r}'
-                for name, spec in specs.items()
-            ]
-        },
-    )
+    defaults = parameters()
+    lines = [
+        f'{name}: {spec.description.rstrip(".")}; default {getattr(defaults, name)!r}'
+        for name, spec in parameter_specs(parameters).items()
+    ]
+    sections = {**(interface or {}), 'parameters': lines}
+    argparse.ArgumentParser(
+        prog=name,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=f'%(prog)s [--help] [--ros-args {usage} ...]',
+        description=purpose,
+        epilog='\n\n'.join('\n  '.join((f'{title}:', *sections[title])) for title in sections),
+    ).parse_args(own_arguments(arguments, name=name))
 
 
 def as_double(parameter: Parameter) -> Parameter:
