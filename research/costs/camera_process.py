@@ -16,7 +16,7 @@ from std_msgs.msg import Empty, Float64, Header
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.benchmark import HFOV_DEG, random_image
 from mirror_depth_ros.ros.camera_info import info_from_camera
-from mirror_depth_ros.ros.messages import rgb_message
+from mirror_depth_ros.ros.messages import image_message
 from mirror_depth_ros.ros.parameter_server import declare
 from mirror_depth_ros.ros.parameters import fixed_parameter
 from mirror_depth_ros.ros.process import run_node
@@ -43,7 +43,8 @@ class BenchmarkCamera(Node):
         camera = CameraModel.from_fov(width, height, HFOV_DEG)
         self._info = info_from_camera(camera, self._header)
         self._images = cycle(
-            rgb_message(self._header, random_image(height, width, seed)) for seed in range(_FRAMES)
+            image_message(self._header, 'rgb8', random_image(height, width, seed))
+            for seed in range(_FRAMES)
         )
         self._timer: Timer | None = None
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)

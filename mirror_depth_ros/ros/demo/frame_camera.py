@@ -18,7 +18,7 @@ from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.model.resources import demo_directory
 from mirror_depth_ros.ros.camera_info import info_from_camera
-from mirror_depth_ros.ros.messages import depth_message, rgb_message
+from mirror_depth_ros.ros.messages import image_message
 from mirror_depth_ros.ros.parameter_server import declare, parse_arguments, warn_of_unknown
 from mirror_depth_ros.ros.parameters import fixed_parameter
 from mirror_depth_ros.ros.process import run_node
@@ -157,10 +157,13 @@ class FrameCamera(Node):
         """Return a frame's messages, the image last: what belongs to it is there when it comes."""
         messages = {
             'camera_info': info_from_camera(sample.camera, self._header),
-            'image': rgb_message(self._header, sample.rgb),
+            'image': image_message(self._header, 'rgb8', sample.rgb),
         }
         if sample.depth is not None:
-            messages = {'true_depth': depth_message(self._header, sample.depth), **messages}
+            messages = {
+                'true_depth': image_message(self._header, '32FC1', sample.depth),
+                **messages,
+            }
         return [(self._publishers_of[name], message) for name, message in messages.items()]
 
     def _complain_once(self, complaint: str) -> None:
