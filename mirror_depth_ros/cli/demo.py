@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -20,41 +20,29 @@ if TYPE_CHECKING:
 
 _CAMERA, _NODE = '/camera', '/mirror_depth'
 
-Seconds = Annotated[float, typer.Option(min=0.5, help='How long to record, once depth arrives.')]
-Output = Annotated[Path, typer.Option(help='Folder for pictures, cloud, figures.')]
-Images = Annotated[
-    Path | None,
-    typer.Option(help='Play the photographs of this folder instead of the recording brought.'),
-]
-Fov = Annotated[
-    float | None,
-    typer.Option(
-        help='Field of view of photographs without meta.json, along the longer side (degrees).'
+
+def demo(
+    seconds: float = typer.Option(10.0, min=0.5, help='How long to record, once depth arrives.'),
+    output: Path = typer.Option(Path('demo_output'), help='Folder for pictures, cloud, figures.'),
+    images: Path | None = typer.Option(
+        None, help='Play the photographs of this folder instead of the recording brought.'
     ),
-]
-MaxDepth = Annotated[
-    float | None,
-    typer.Option(
+    fov: float | None = typer.Option(
+        None,
+        help='Field of view of photographs without meta.json, along the longer side (degrees).',
+    ),
+    max_depth: float | None = typer.Option(
+        None,
         min=0.5,
         max=1000.0,
         help='Where figures and colours end (m): 10 by default, 80 for frames that are '
         '"outdoor" by their meta.json.',
     ),
-]
-Rate = Annotated[float, typer.Option(min=0.1, max=120.0, help="The camera's frames per second.")]
-
-
-def demo(
-    seconds: Seconds = 10.0,
-    output: Output = Path('demo_output'),
-    images: Images = None,
-    fov: Fov = None,
-    max_depth: MaxDepth = None,
     model: Model = 'builtin',
     device: Device = 'auto',
     precision: Precision = 'auto',
     backend: Backend = 'auto',
-    rate: Rate = 10.0,
+    rate: float = typer.Option(10.0, min=0.1, max=120.0, help="The camera's frames per second."),
     json_file: JsonFile = None,
 ) -> None:
     """Turn photographs and a rendered video, or your own, into metric depth through ROS 2."""

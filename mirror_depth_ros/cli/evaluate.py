@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -27,66 +27,47 @@ if TYPE_CHECKING:
     from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
-Data = Annotated[
-    str,
-    typer.Option(
+def evaluate(
+    data: str = typer.Option(
+        ...,
         metavar='DATA',
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER; a '
         'part of one with [FROM:TO] behind it, such as [:80%] or [10:20]. '
         'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info '
         'and tolerance_s.',
     ),
-]
-ProtocolName = Annotated[
-    str | None,
-    typer.Option(
+    model: Model = 'builtin',
+    clip_weights: ClipWeights = None,
+    protocol: str | None = typer.Option(
+        None,
         help='What counts, instead of what is usual for the data: indoor, outdoor, nyu, '
         'kitti_garg_full, kitti_garg_cropped, kitti_eigen_full or kitti_eigen_cropped.',
         metavar='NAME',
     ),
-]
-MaxDepth = Annotated[
-    float | None,
-    typer.Option(min=0.1, help="Farthest depth that counts [m], instead of the protocol's."),
-]
-SkipBroken = Annotated[
-    bool,
-    typer.Option('--skip-broken', help='Pass over images that cannot be opened, and list them.'),
-]
-Flip = Annotated[
-    bool, typer.Option('--flip', help='Average with the prediction of the mirrored image.')
-]
-Pictures = Annotated[
-    Path | None,
-    typer.Option(help='Write image, truth, prediction and error side by side.', metavar='DIR'),
-]
-Where = Annotated[
-    Path | None,
-    typer.Option(
-        help='Show the errors by distance and by place, too, and draw the latter there.',
-        metavar='PNG',
+    max_depth: float | None = typer.Option(
+        None, min=0.1, help="Farthest depth that counts [m], instead of the protocol's."
     ),
-]
-PerImage = Annotated[
-    bool, typer.Option(help="Write every image's own figures to the JSON file, too.")
-]
-
-
-def evaluate(
-    data: Data,
-    model: Model = 'builtin',
-    clip_weights: ClipWeights = None,
-    protocol: ProtocolName = None,
-    max_depth: MaxDepth = None,
-    skip_broken: SkipBroken = False,
-    flip: Flip = False,
+    skip_broken: bool = typer.Option(
+        False, '--skip-broken', help='Pass over images that cannot be opened, and list them.'
+    ),
+    flip: bool = typer.Option(
+        False, '--flip', help='Average with the prediction of the mirrored image.'
+    ),
     device: Device = 'auto',
     precision: Precision = 'auto',
     backend: Backend = 'auto',
-    pictures: Pictures = None,
-    where: Where = None,
+    pictures: Path | None = typer.Option(
+        None, help='Write image, truth, prediction and error side by side.', metavar='DIR'
+    ),
+    where: Path | None = typer.Option(
+        None,
+        help='Show the errors by distance and by place, too, and draw the latter there.',
+        metavar='PNG',
+    ),
     json_file: JsonFile = None,
-    per_image: PerImage = True,
+    per_image: bool = typer.Option(
+        True, help="Write every image's own figures to the JSON file, too."
+    ),
 ) -> None:
     """Measure a model against true depth, every image counting the same.
 

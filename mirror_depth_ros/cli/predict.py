@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -19,47 +19,30 @@ if TYPE_CHECKING:
     from mirror_depth_ros.inference.estimator import DepthEstimator
 
 
-Inputs = Annotated[
-    list[Path],
-    typer.Argument(metavar='INPUT', help='Images, videos, and folders of them (searched deeply).'),
-]
-Output = Annotated[Path, typer.Option('--output', '-o', help='Folder of results.')]
-Fov = Annotated[
-    float | None,
-    typer.Option(
-        help='Field of view of the camera along its longer side [degrees].', metavar='DEG'
-    ),
-]
-Focal = Annotated[
-    float | None,
-    typer.Option(help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'),
-]
-MaxDepth = Annotated[
-    float,
-    typer.Option(help='Where previews, clouds and figures end [m]; about 80 for streets.'),
-]
-Ply = Annotated[bool, typer.Option('--ply/--no-ply', help='Write point clouds.')]
-Confidence = Annotated[
-    bool,
-    typer.Option('--confidence', help='Write how sure each pixel is: 8-bit PNG, 255 = sure.'),
-]
-Every = Annotated[int, typer.Option(help='Take only every N-th frame of a video.', metavar='N')]
-
-
 def predict(
-    inputs: Inputs,
-    output: Output = Path('predictions'),
-    fov: Fov = None,
-    focal: Focal = None,
+    inputs: list[Path] = typer.Argument(
+        ..., metavar='INPUT', help='Images, videos, and folders of them (searched deeply).'
+    ),
+    output: Path = typer.Option(Path('predictions'), '--output', '-o', help='Folder of results.'),
+    fov: float | None = typer.Option(
+        None, help='Field of view of the camera along its longer side [degrees].', metavar='DEG'
+    ),
+    focal: float | None = typer.Option(
+        None, help='Focal length of the camera [pixels], in place of --fov.', metavar='PX'
+    ),
     model: Model = 'builtin',
     clip_weights: ClipWeights = None,
     device: Device = 'auto',
     precision: Precision = 'auto',
     backend: Backend = 'auto',
-    max_depth: MaxDepth = 10.0,
-    ply: Ply = True,
-    confidence: Confidence = False,
-    every: Every = 1,
+    max_depth: float = typer.Option(
+        10.0, help='Where previews, clouds and figures end [m]; about 80 for streets.'
+    ),
+    ply: bool = typer.Option(True, '--ply/--no-ply', help='Write point clouds.'),
+    confidence: bool = typer.Option(
+        False, '--confidence', help='Write how sure each pixel is: 8-bit PNG, 255 = sure.'
+    ),
+    every: int = typer.Option(1, help='Take only every N-th frame of a video.', metavar='N'),
     json_file: JsonFile = None,
 ) -> None:
     """Turn images, folders and videos into metric depth.

@@ -72,7 +72,9 @@ def decode_image(
     levels: GreyLevels | None = None,
     load_bridge: Callable[[], Any] = lambda: None,
 ) -> NDArray[np.uint8]:
-    """Return the picture of an ``Image`` as RGB; of a ``CompressedImage``, see below.
+    """Return the picture of an ``Image`` as RGB, or of a ``CompressedImage``.
+
+    For the latter see :func:`decode_compressed`; the following is of the former.
 
     :param levels: what is known of the camera's 16-bit pictures; None: of this picture alone.
     :param load_bridge: returns a ``cv_bridge.CvBridge`` for encodings that are not in

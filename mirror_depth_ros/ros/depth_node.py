@@ -34,9 +34,14 @@ from mirror_depth_ros.ros.diagnostics.updater import Diagnostics
 from mirror_depth_ros.ros.frame_worker import WORKER_NAME, FrameWorker
 from mirror_depth_ros.ros.lifecycle_node import OrderlyLifecycleNode, run_in_thread
 from mirror_depth_ros.ros.outputs import INTERFACE
-from mirror_depth_ros.ros.parameter_server import QOS_PREFIX, ParameterServer, warn_of_unknown
-from mirror_depth_ros.ros.parameters import parameter_specs
-from mirror_depth_ros.ros.process import parse_ros_arguments, run_node
+from mirror_depth_ros.ros.parameter_server import (
+    QOS_PREFIX,
+    ParameterServer,
+    parse_arguments,
+    warn_of_unknown,
+)
+from mirror_depth_ros.ros.parameters import DepthParameters
+from mirror_depth_ros.ros.process import run_node
 
 if TYPE_CHECKING:  # at run time PyTorch is imported with the model, not before
     from mirror_depth_ros.inference.estimator import DepthEstimator
@@ -300,13 +305,13 @@ class DepthNode(OrderlyLifecycleNode):
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the process's exit code."""
     arguments = sys.argv if arguments is None else arguments
-    parameters = [f'{name}: {spec.description}' for name, spec in parameter_specs().items()]
-    parse_ros_arguments(
+    parse_arguments(
         arguments,
         name='depth_node',
         purpose='Metric depth and point clouds from a calibrated RGB camera.',
-        usage='%(prog)s [--help] [--ros-args -r image:=TOPIC -r camera_info:=TOPIC -p NAME:=V]',
-        sections={**INTERFACE, 'parameters': parameters},
+        parameters=DepthParameters,
+        usage='-r image:=TOPIC -r camera_info:=TOPIC -p NAME:=VALUE',
+        interface=INTERFACE,
     )
     code = run_node(DepthNode, arguments, name='depth_node')
     if {thread.name for thread in threading.enumerate()} & {WORKER_NAME, _LOADER_NAME}:

@@ -120,6 +120,8 @@ class FrameWorker:
     def _run(self) -> None:
         while self._process_newest():
             pass  # in a function of its own, so that no image is kept while the next is awaited
+        # An executor may still know a subscription, whose callback leads here.
+        del self._estimator
 
     def _process_newest(self) -> bool:
         """Wait for images and publish what is wanted of them, who has waited longest first.

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from mirror_depth_ros.depth.files import depth_to_millimetres
 from mirror_depth_ros.depth.point_cloud import (
     POINT_FIELDS,
     POINT_FIELDS_WITH_CONFIDENCE,
@@ -47,44 +46,26 @@ class MessageMemory:
         return self._bytes
 
 
-def rgb_message(
-    header: Header, rgb: NDArray[np.uint8], memory: MessageMemory | None = None
+def image_message(
+    header: Header, encoding: str, pixels: NDArray[Any], memory: MessageMemory | None = None
 ) -> Image:
-    """Return an ``rgb8`` image of ``[H, W, 3]`` uint8.
+    """Return an image; a depth image (REP-118) is ``32FC1`` in metres or ``16UC1`` in millimetres.
 
+    :param pixels: ``[H, W]`` or ``[H, W, C]`` of that encoding.
     :param memory: what becomes the message's data; None: memory of its own.
     """
-    return _image(header, 'rgb8', rgb, memory)
-
-
-def depth_message(
-    header: Header, depth: NDArray[np.float32], memory: MessageMemory | None = None
-) -> Image:
-    """Return a ``32FC1`` depth image (REP-118) of ``[H, W]`` metres along Z.
-
-    :param memory: what becomes the message's data; None: memory of its own.
-    """
-    return _image(header, '32FC1', depth.astype(np.float32, copy=False), memory)
-
-
-def depth_millimetres_message(
-    header: Header, depth: NDArray[np.float32], memory: MessageMemory | None = None
-) -> Image:
-    """Return a ``16UC1`` depth image (REP-118) of ``[H, W]`` metres: millimetres, 0 = invalid.
-
-    :param memory: what becomes the message's data; None: memory of its own.
-    """
-    return _image(header, '16UC1', depth_to_millimetres(depth), memory)
-
-
-def confidence_message(
-    header: Header, confidence: NDArray[np.float32], memory: MessageMemory | None = None
-) -> Image:
-    """Return a ``32FC1`` image of ``[H, W]`` confidence, 0 to 1 (1 = sure).
-
-    :param memory: what becomes the message's data; None: memory of its own.
-    """
-    return _image(header, '32FC1', confidence, memory)
+    height, width = pixels.shape[:2]
+    image = Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=_IS_BIG_ENDIAN,
+        step=pixels.itemsize * pixels.size // height,
+        **_TAKING_OVER,
+    )
+    image.data = _bytes_of(pixels, memory)  # as an argument of the constructor it would be copied
+    return image
 
 
 def compressed_message(header: Header, data_format: str, data: bytes) -> CompressedImage:
@@ -155,23 +136,6 @@ def _cloud(
     )
     cloud.data = data  # as an argument of the constructor it would be copied
     return cloud
-
-
-def _image(
-    header: Header, encoding: str, pixels: NDArray[Any], memory: MessageMemory | None
-) -> Image:
-    height, width = pixels.shape[:2]
-    image = Image(
-        header=header,
-        height=height,
-        width=width,
-        encoding=encoding,
-        is_bigendian=_IS_BIG_ENDIAN,
-        step=pixels.itemsize * pixels.size // height,
-        **_TAKING_OVER,
-    )
-    image.data = _bytes_of(pixels, memory)  # as an argument of the constructor it would be copied
-    return image
 
 
 def _bytes_of(pixels: NDArray[Any], memory: MessageMemory | None) -> array.array[int]:

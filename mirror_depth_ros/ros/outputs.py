@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.compressed_depth import compress_metres, compress_millimetres
+from mirror_depth_ros.depth.files import depth_to_millimetres
 from mirror_depth_ros.depth.filters import apply_range, filter_depth
 from mirror_depth_ros.depth.nav_points import nav_points
 from mirror_depth_ros.depth.preview import colorize_depth, compress_picture
@@ -126,19 +127,14 @@ def _camera_info(frame: Frame, _: MessageMemory) -> CameraInfo:
     return info_for_image(frame.calibration.info, frame.header, *frame.size)
 
 
-def _compressed_depth(frame: Frame, _: MessageMemory) -> CompressedImage:
-    data = compress_metres(frame.depth, max_depth=frame.parameters.max_range)
-    return messages.compressed_message(frame.header, '32FC1; compressedDepth png', data)
+def _image(encoding: str, pixels: Callable[[Frame], Any]) -> Callable[[Frame, MessageMemory], Any]:
+    return lambda f, memory: messages.image_message(f.header, encoding, pixels(f), memory)
 
 
-def _compressed_millimetres(frame: Frame, _: MessageMemory) -> CompressedImage:
-    data = compress_millimetres(frame.depth)
-    return messages.compressed_message(frame.header, '16UC1; compressedDepth png', data)
-
-
-def _compressed_preview(frame: Frame, _: MessageMemory) -> CompressedImage:
-    data = compress_picture(frame.preview)
-    return messages.compressed_message(frame.header, 'rgb8; jpeg compressed bgr8', data)
+def _compressed(
+    data_format: str, data: Callable[[Frame], bytes]
+) -> Callable[[Frame, MessageMemory], Any]:
+    return lambda f, _: messages.compressed_message(f.header, data_format, data(f))
 
 
 def _points(frame: Frame, memory: MessageMemory) -> PointCloud2:
@@ -155,11 +151,6 @@ def _points(frame: Frame, memory: MessageMemory) -> PointCloud2:
     )
 
 
-def _confidence(frame: Frame, memory: MessageMemory) -> Image:
-    assert frame.confidence is not None  # see FrameWorker._publish
-    return messages.confidence_message(frame.header, frame.confidence, memory)
-
-
 def _nav_points(frame: Frame, _: MessageMemory) -> PointCloud2:
     points = nav_points(
         frame.ranged,
@@ -174,25 +165,37 @@ def _nav_points(frame: Frame, _: MessageMemory) -> PointCloud2:
 #: All topics. CameraInfo stands before the image it belongs to, for those who pair the two.
 OUTPUTS = (
     Output('~/depth/camera_info', CameraInfo, _camera_info),
-    Output('~/depth/image', Image, lambda f, m: messages.depth_message(f.header, f.depth, m)),
+    Output('~/depth/image', Image, _image('32FC1', lambda f: f.depth)),
+    Output('~/depth/image_raw', Image, _image('16UC1', lambda f: depth_to_millimetres(f.depth))),
+    Output('~/depth/preview', Image, _image('rgb8', lambda f: f.preview)),
     Output(
-        '~/depth/image_raw',
+        CONFIDENCE_TOPIC,
         Image,
-        lambda f, m: messages.depth_millimetres_message(f.header, f.depth, m),
+        _image('32FC1', lambda f: f.confidence),  # there is some: see FrameWorker._publish
+        uses_confidence=lambda _: True,
     ),
-    Output(
-        '~/depth/preview',
-        Image,
-        lambda f, m: messages.rgb_message(f.header, f.preview, m),
-    ),
-    Output(CONFIDENCE_TOPIC, Image, _confidence, uses_confidence=lambda _: True),
     Output('~/points', PointCloud2, _points, uses_confidence=lambda p: p.cloud_confidence),
     Output('~/nav_points', PointCloud2, _nav_points),
     # Named and packed as by image_transport, whose subscribers find them beside the images; last,
     # as they take longest and robots steer by the others.
-    Output('~/depth/image/compressedDepth', CompressedImage, _compressed_depth),
-    Output('~/depth/image_raw/compressedDepth', CompressedImage, _compressed_millimetres),
-    Output('~/depth/preview/compressed', CompressedImage, _compressed_preview),
+    Output(
+        '~/depth/image/compressedDepth',
+        CompressedImage,
+        _compressed(
+            '32FC1; compressedDepth png',
+            lambda f: compress_metres(f.depth, max_depth=f.parameters.max_range),
+        ),
+    ),
+    Output(
+        '~/depth/image_raw/compressedDepth',
+        CompressedImage,
+        _compressed('16UC1; compressedDepth png', lambda f: compress_millimetres(f.depth)),
+    ),
+    Output(
+        '~/depth/preview/compressed',
+        CompressedImage,
+        _compressed('rgb8; jpeg compressed bgr8', lambda f: compress_picture(f.preview)),
+    ),
 )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -17,10 +18,13 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mirror_depth_ros.ros.parameters import DepthParameters, ParameterSpec, parameter_specs
-from mirror_depth_ros.ros.process import parse_ros_arguments
+from mirror_depth_ros.ros.process import own_arguments
 
 #: Parameters with this prefix are declared with publishers and subscriptions, not at the start.
 QOS_PREFIX = 'qos_overrides.'
+
+#: A dataclass of parameters.
+Parameters = TypeVar('Parameters')
 
 
 class ParameterServer:
@@ -33,15 +37,8 @@ class ParameterServer:
         :raises ValueError: for an initial value that is not allowed.
         :raises rclpy.exceptions.ParameterException: for one of a wrong type or outside its range.
         """
-        defaults = DepthParameters()
-        self._doubles = {f.name for f in fields(defaults) if isinstance(f.default, float)}
-        _take_integers_for_doubles(node, self._doubles)
-        values = {
-            name: _declare(node, name, getattr(defaults, name), spec)
-            for name, spec in parameter_specs().items()
-        }
         #: The values now in force; replaced as a whole, so any thread may read it.
-        self.values = DepthParameters(**values)
+        self.values = declare(node, DepthParameters)
         self._is_configured = is_configured
         node.add_on_set_parameters_callback(self._set)
         if hasattr(node, 'add_pre_set_parameters_callback'):  # from Iron on
@@ -49,11 +46,12 @@ class ParameterServer:
 
     def _as_declared(self, parameters: list[Parameter]) -> list[Parameter]:
         """Make doubles of integers where rclpy would refuse their type."""
-        return [as_double(p) if p.name in self._doubles else p for p in parameters]
+        return [as_double(p) if p.name in _doubles(DepthParameters) else p for p in parameters]
 
     def _set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Take over all of the changes, or none and say why."""
-        own = {p.name: _value(p) for p in parameters if p.name in parameter_specs()}
+        specs = parameter_specs()
+        own = {p.name: _value(p, specs[p.name]) for p in parameters if p.name in specs}
         try:
             changed = replace(self.values, **own)
             if self._is_configured():
@@ -64,59 +62,57 @@ class ParameterServer:
         return SetParametersResult(successful=True)
 
 
-@dataclass(frozen=True)
-class FixedParameter:
-    """A parameter that a node reads once, at its start."""
+def declare(node: Node, kind: type[Parameters]) -> Parameters:
+    """Declare the parameters of a dataclass at a node and return their values.
 
-    name: str
-    #: Gives the type, too.
-    default: Any
-    #: Shown by ``--help`` and ``ros2 param describe``.
-    description: str
-    #: Smallest and largest value, inclusive.
-    limits: tuple[float, float] | None = None
+    Integers are taken for doubles.
 
-
-def declare(node: Node, parameters: Sequence[FixedParameter]) -> dict[str, Any]:
-    """Declare the parameters at a node and return their values by name.
-
-    Integers are taken for doubles; values for names that are none of them are warned about.
-
+    :raises ValueError: for a value that the dataclass refuses.
     :raises rclpy.exceptions.ParameterException: for a value of a wrong type or outside its range.
     """
-    _take_integers_for_doubles(node, (p.name for p in parameters if isinstance(p.default, float)))
-    for p in parameters:
-        spec = ParameterSpec(
-            p.description, p.limits, read_only='it acts at start only; restart the node'
-        )
-        node.declare_parameter(p.name, p.default, _descriptor(spec, type(p.default)))
-    warn_of_unknown(node)
-    return {p.name: node.get_parameter(p.name).value for p in parameters}
+    defaults, given = kind(), node._parameter_overrides  # rclpy tells them in no other way
+    for name in _doubles(kind) & given.keys():
+        given[name] = as_double(given[name])
+    values = {
+        name: _declare(node, name, getattr(defaults, name), spec)
+        for name, spec in parameter_specs(kind).items()
+    }
+    return kind(**values)
+
+
+def _doubles(kind: type[Any]) -> set[str]:
+    return {f.name for f in fields(kind) if isinstance(f.default, float)}
 
 
 def parse_arguments(
-    arguments: Sequence[str], *, name: str, purpose: str, parameters: Sequence[FixedParameter]
+    arguments: Sequence[str],
+    *,
+    name: str,
+    purpose: str,
+    parameters: type[Any],
+    usage: str = '-p NAME:=VALUE',
+    interface: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Answer ``--help`` and refuse what is no argument of ROS; either ends the process."""
-    lines = [f'{p.name}: {p.description}, default {p.default!r}' for p in parameters]
-    parse_ros_arguments(
-        arguments,
-        name=name,
-        purpose=purpose,
-        usage='%(prog)s [--help] [--ros-args -p NAME:=VALUE ...]',
-        sections={'parameters': lines},
-    )
+    """Answer ``--help`` and refuse what is no argument of ROS; either ends the process.
 
-
-def _take_integers_for_doubles(node: Node, names: Iterable[str]) -> None:
-    """Make doubles of the integers that a user gave for doubles, before they are declared.
-
-    :param names: of the parameters that are doubles.
+    :param name: of the executable.
+    :param parameters: the dataclass of the node's.
+    :param usage: those that most users give.
+    :param interface: more lines of the help, by title.
     """
-    given = node._parameter_overrides  # rclpy tells them in no other way
-    for name in names:
-        if name in given:
-            given[name] = as_double(given[name])
+    defaults = parameters()
+    lines = [
+        f'{name}: {spec.description.rstrip(".")}; default {getattr(defaults, name)!r}'
+        for name, spec in parameter_specs(parameters).items()
+    ]
+    sections = {**(interface or {}), 'parameters': lines}
+    argparse.ArgumentParser(
+        prog=name,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=f'%(prog)s [--help] [--ros-args {usage} ...]',
+        description=purpose,
+        epilog='\n\n'.join('\n  '.join((f'{title}:', *sections[title])) for title in sections),
+    ).parse_args(own_arguments(arguments, name=name))
 
 
 def as_double(parameter: Parameter) -> Parameter:
@@ -150,7 +146,7 @@ def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:
     """Declare a parameter and return its value."""
     descriptor = _descriptor(spec, type(default))
     if not isinstance(default, tuple):
-        return _value(node.declare_parameter(name, default, descriptor))
+        return _value(node.declare_parameter(name, default, descriptor), spec)
     # By type: of an empty list rclpy takes the items for bytes, and a file's for no value.
     given = node.declare_parameter(name, Parameter.Type.STRING_ARRAY, ParameterDescriptor()).value
     node.undeclare_parameter(name)
@@ -160,10 +156,9 @@ def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:
     return tuple(item for item in stated.value if item)
 
 
-def _value(parameter: Parameter) -> Any:
+def _value(parameter: Parameter, spec: ParameterSpec) -> Any:
     """Return a parameter's value; where a number was read for a name, the name."""
-    is_name = bool(parameter_specs()[parameter.name].choices)
-    return str(parameter.value) if is_name else parameter.value
+    return str(parameter.value) if spec.choices else parameter.value
 
 
 def _check_in_use(current: DepthParameters, changed: DepthParameters) -> None:

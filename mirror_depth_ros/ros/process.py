@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import rclpy
@@ -117,29 +116,6 @@ def _unavailable(error: RuntimeError) -> str:
 def _reason(error: RuntimeError) -> str:
     """Return what ROS says, without where in its sources that was."""
     return ' '.join(str(error).split(', at /')[0].split())
-
-
-def parse_ros_arguments(
-    arguments: Sequence[str],
-    *,
-    name: str,
-    purpose: str,
-    usage: str,
-    sections: Mapping[str, Sequence[str]],
-) -> None:
-    """Answer ``--help`` and refuse what is no argument of ROS; either ends the process.
-
-    :param name: of the executable.
-    :param sections: lines of the help by title.
-    """
-    epilog = '\n\n'.join('\n  '.join((f'{title}:', *lines)) for title, lines in sections.items())
-    argparse.ArgumentParser(
-        prog=name,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage=usage,
-        description=purpose,
-        epilog=epilog,
-    ).parse_args(own_arguments(arguments, name=name))
 
 
 def describe_error(error: Exception) -> str:

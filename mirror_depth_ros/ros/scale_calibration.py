@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class MeasuredScale:
 
 
 class ScaleMeasurement:
-    """Collects the scales of images, one after the other."""
+    """Collects the scales of images, one after the other, for those who wait."""
 
     def __init__(self, camera_height: float, *, n_images: int = N_IMAGES) -> None:
         """Begin.
@@ -61,21 +61,26 @@ class ScaleMeasurement:
         self.n_images = n_images
         #: How many have been taken.
         self.n_taken = 0
+        #: When it began, or the latest image was taken, of a monotonic clock [s].
+        self.latest_s = time.monotonic()
+        #: Completed with nothing, or with why there is nothing more to wait for.
+        self.ended = Future()
         self._camera_height = camera_height
         self._scales: list[float] = []
         self._lack = ''
 
     @property
-    def is_complete(self) -> bool:
-        """Whether no more images are needed."""
-        return self.n_taken >= self.n_images
+    def wants_image(self) -> bool:
+        """Whether the time has come for one more."""
+        if self.n_taken >= self.n_images:
+            return False
+        return not self.n_taken or time.monotonic() - self.latest_s >= _INTERVAL_S
 
-    def add(self, depth: NDArray[np.float32], camera: CameraModel) -> bool:
-        """Find the ground in one more image.
+    def add(self, depth: NDArray[np.float32], camera: CameraModel) -> None:
+        """Find the ground in one more image; the last one ends the measurement.
 
         :param depth: metres along Z as the model has them, not scaled, ``[H, W]``.
         :param camera: the camera of that size.
-        :returns: whether that was the last one.
         """
         try:
             # Other draws for each image: of a camera that stands still, too, the spread then says
@@ -85,7 +90,9 @@ class ScaleMeasurement:
         except ValueError as error:
             self._lack = str(error)
         self.n_taken += 1
-        return self.is_complete
+        self.latest_s = time.monotonic()
+        if self.n_taken == self.n_images:
+            self.ended.set_result('')
 
     def conclude(self) -> MeasuredScale:
         """Return what the images agree on.
@@ -116,25 +123,6 @@ class ScaleMeasurement:
         return MeasuredScale(factor, spread, n_used, self.n_taken)
 
 
-@dataclass
-class _Pending:
-    """A measurement under way, and those who wait for it."""
-
-    measurement: ScaleMeasurement
-    #: Completed with nothing, or with why there is nothing more to wait for.
-    ended: Future
-    #: When it began, or the latest image was taken, of a monotonic clock [s].
-    latest_s: float = field(default_factory=time.monotonic)
-
-    @property
-    def wants_image(self) -> bool:
-        """Whether the time has come for one more."""
-        if self.measurement.is_complete:
-            return False
-        waited_s = time.monotonic() - self.latest_s
-        return not self.measurement.n_taken or waited_s >= _INTERVAL_S
-
-
 class ScaleCalibration:
     """Takes the depth of images while somebody waits for the scale, and sets the parameter.
 
@@ -162,7 +150,7 @@ class ScaleCalibration:
         self._node = node
         self._settings = settings
         self._observe = observe
-        self._pending: _Pending | None = None
+        self._pending: ScaleMeasurement | None = None
         # A group of its own, for until a callback has its answer, those of its group wait, and the
         # images among them; reentrant, so that a second call can be refused meanwhile.
         node.create_service(
@@ -187,12 +175,8 @@ class ScaleCalibration:
         :param camera: the camera of that size.
         """
         pending = self._pending
-        if pending is None or not pending.wants_image:
-            return
-        is_last = pending.measurement.add(estimated, camera)
-        pending.latest_s = time.monotonic()
-        if is_last:
-            pending.ended.set_result('')
+        if pending is not None and pending.wants_image:
+            pending.add(estimated, camera)
 
     async def _calibrate(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
@@ -231,8 +215,7 @@ class ScaleCalibration:
         obstacle = self._obstacle()
         if obstacle:
             raise ValueError(obstacle)
-        pending = _Pending(ScaleMeasurement(camera_height), Future())
-        self._pending = pending
+        self._pending = pending = ScaleMeasurement(camera_height)
         self._timer.reset()
         obstacle = await pending.ended
         # Nothing here is for «finally»: where the process ends meanwhile, so has the node.
@@ -240,7 +223,7 @@ class ScaleCalibration:
         self._pending = None
         if obstacle:
             raise ValueError(obstacle)
-        return pending.measurement.conclude()
+        return pending.conclude()
 
     def _set(self, factor: float) -> None:
         (result,) = self._node.set_parameters([Parameter('depth_scale', value=factor)])
@@ -258,7 +241,7 @@ class ScaleCalibration:
             health = check_health(self._observe())
             obstacle = f'no more came for {waited_s:.0f} s: {health.message}'
         if obstacle:
-            taken = f'{pending.measurement.n_taken} of {pending.measurement.n_images} images'
+            taken = f'{pending.n_taken} of {pending.n_images} images'
             pending.ended.set_result(f'got depth of {taken}; {obstacle}')
 
     def _obstacle(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -15,15 +16,20 @@ from std_msgs.msg import Empty, Float64, Header
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.benchmark import HFOV_DEG, random_image
 from mirror_depth_ros.ros.camera_info import info_from_camera
-from mirror_depth_ros.ros.messages import rgb_message
-from mirror_depth_ros.ros.parameter_server import FixedParameter, declare
+from mirror_depth_ros.ros.messages import image_message
+from mirror_depth_ros.ros.parameter_server import declare
+from mirror_depth_ros.ros.parameters import fixed_parameter
 from mirror_depth_ros.ros.process import run_node
 
-_PARAMETERS = (
-    FixedParameter('width', 640, 'width of the images [pixels]', (16, 8192)),
-    FixedParameter('height', 480, 'height of the images [pixels]', (16, 8192)),
-)
 _FRAMES = 4
+
+
+@dataclass(frozen=True)
+class CameraParameters:
+    """Those of the camera."""
+
+    width: int = fixed_parameter(640, 'width of the images [pixels]', (16, 8192))
+    height: int = fixed_parameter(480, 'height of the images [pixels]', (16, 8192))
 
 
 class BenchmarkCamera(Node):
@@ -31,13 +37,14 @@ class BenchmarkCamera(Node):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__('benchmark_camera', **node_options)
-        value = declare(self, _PARAMETERS)
-        width, height = value['width'], value['height']
+        parameters = declare(self, CameraParameters)
+        width, height = parameters.width, parameters.height
         self._header = Header(frame_id='camera_optical_frame')
         camera = CameraModel.from_fov(width, height, HFOV_DEG)
         self._info = info_from_camera(camera, self._header)
         self._images = cycle(
-            rgb_message(self._header, random_image(height, width, seed)) for seed in range(_FRAMES)
+            image_message(self._header, 'rgb8', random_image(height, width, seed))
+            for seed in range(_FRAMES)
         )
         self._timer: Timer | None = None
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)

@@ -13,7 +13,7 @@ from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.benchmark import HFOV_DEG, random_image
 from mirror_depth_ros.evaluation.interleaved_timing import interleave, summarize_times, timed
 from mirror_depth_ros.inference.process_tuning import tune_malloc
-from mirror_depth_ros.ros.messages import MessageMemory, cloud_message, depth_message
+from mirror_depth_ros.ros.messages import MessageMemory, cloud_message, image_message
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
     steps = [
         timed('copy', lambda: np.copyto(target, source)),
         timed('cloud', lambda: cloud_message(header, depth, rays, rgb, of_clouds)),
-        timed('depth', lambda: depth_message(header, depth, of_depths)),
+        timed('depth', lambda: image_message(header, '32FC1', depth, of_depths)),
     ]
     print(json.dumps(summarize_times(interleave(steps, rounds=options.rounds, warm_up=3))))
     return 0

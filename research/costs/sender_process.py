@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.evaluation.benchmark import HFOV_DEG, random_image
-from mirror_depth_ros.ros.messages import cloud_message, depth_message, rgb_message
+from mirror_depth_ros.ros.messages import cloud_message, image_message
 from mirror_depth_ros.ros.process import start_ros, startup_errors
 from research.costs.taker_process import KINDS
 
@@ -40,8 +40,8 @@ class Sender(Node):
         depth = np.full((_HEIGHT, _WIDTH), 2.0, np.float32)
         rays = CameraModel.from_fov(_WIDTH, _HEIGHT, HFOV_DEG).rays
         self._messages = {
-            'image': rgb_message(header, rgb),
-            'depth': depth_message(header, depth),
+            'image': image_message(header, 'rgb8', rgb),
+            'depth': image_message(header, '32FC1', depth),
             'points': cloud_message(header, depth, rays, rgb),
         }
 

@@ -138,7 +138,9 @@ def compressed(picture, suffix, form):
 
 @pytest.mark.parametrize('form', ['', 'png', 'rgb8; png compressed ', 'bgr8; png compressed bgr8'])
 def test_png_pictures_are_exact(rgb, form):
-    np.testing.assert_array_equal(decode_compressed(compressed(rgb, '.png', form)), rgb)
+    image = compressed(rgb, '.png', form)
+    for decode in (decode_compressed, decode_image):
+        np.testing.assert_array_equal(decode(image), rgb)
 
 
 def test_jpeg_pictures_are_near():

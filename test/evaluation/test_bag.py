@@ -173,8 +173,8 @@ def test_messages_are_those_of_the_depth_node(record, tmp_path):
     depth = deserialize_message(data[DEPTH], Image)
     assert np.isinf(metres(depth)).sum() == 2
     header, rgb = image.header, rgb_of(0)
-    assert depth == messages.depth_message(header, metres(depth))
-    picture = messages.rgb_message(header, colorize_depth(metres(depth)))
+    assert depth == messages.image_message(header, '32FC1', metres(depth))
+    picture = messages.image_message(header, 'rgb8', colorize_depth(metres(depth)))
     assert deserialize_message(data[PREVIEW], Image) == picture
     rays = CameraModel(W, H, 50.0, 52.0, 26.5, 17.5).rays
     cloud = messages.cloud_message(header, metres(depth), rays, rgb)

@@ -202,14 +202,14 @@ class CameraBench:
         from std_msgs.msg import Header
 
         from mirror_depth_ros.ros.camera_info import info_from_camera
-        from mirror_depth_ros.ros.messages import rgb_message
+        from mirror_depth_ros.ros.messages import image_message
 
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         stamp = Time(sec=seconds, nanosec=nanoseconds)
         header = Header(stamp=stamp, frame_id='camera_optical_frame')
         self.infos.publish(info or info_from_camera(self.camera, header))
         black = np.zeros((self.camera.height, self.camera.width, 3), np.uint8)
-        self.images.publish(rgb_message(header, black))
+        self.images.publish(image_message(header, 'rgb8', black))
 
     def collect(self, topic, message_type):
         """Subscribe to one of the node's topics; return the list of what comes."""

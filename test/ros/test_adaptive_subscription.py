@@ -16,7 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription, LossEvents
-from mirror_depth_ros.ros.messages import rgb_message
+from mirror_depth_ros.ros.messages import image_message
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 PATIENCE_S = 60.0
@@ -84,7 +84,7 @@ class Subscriber:
 
 
 def image(second):
-    message = rgb_message(Header(), np.zeros((7, 9, 3), np.uint8))
+    message = image_message(Header(), 'rgb8', np.zeros((7, 9, 3), np.uint8))
     message.header.stamp.sec = second
     return message
 

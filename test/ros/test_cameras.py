@@ -128,7 +128,7 @@ class Rig:
         stamp = Time(sec=sec, nanosec=5)
         header = Header(stamp=stamp, frame_id=f'{name}_optical')
         self.infos[name].publish(info_from_camera(CAMERAS[name], header))
-        image = messages.rgb_message(header, np.full((*SIZES[name], 3), red, np.uint8))
+        image = messages.image_message(header, 'rgb8', np.full((*SIZES[name], 3), red, np.uint8))
         for field, value in fields.items():
             setattr(image, field, value)
         self.images[name].publish(image)
@@ -400,7 +400,7 @@ def test_an_image_that_the_model_fails_on_costs_the_others_nothing(rig):
 
 def test_a_camera_without_calibration_holds_up_none(rig):
     rig.watch('front', 'left')
-    image = messages.rgb_message(Header(), np.zeros((*SIZES['left'], 3), np.uint8))
+    image = messages.image_message(Header(), 'rgb8', np.zeros((*SIZES['left'], 3), np.uint8))
     rig.images['left'].publish(image)
     wait(lambda: rig.counts('left')['ignored'] == 1)
     rig.publish('front', 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from mirror_depth_ros.depth.image_decoding import decode_compressed, decode_image
+from mirror_depth_ros.depth.image_decoding import decode_image
 from mirror_depth_ros.ros.messages import load_cv_bridge
 
 H, W = 5, 7  # odd and not square, so that a transposition shows
@@ -46,14 +46,14 @@ def test_a_real_message_in_rgb8_is_not_copied(make_image, rgb):
 
 def test_a_real_compressed_message(rgb):
     data = cv2.imencode('.png', rgb[..., ::-1])[1].tobytes()
-    np.testing.assert_array_equal(decode_compressed(CompressedImage(data=data)), rgb)
+    np.testing.assert_array_equal(decode_image(CompressedImage(data=data)), rgb)
 
 
 def test_an_empty_real_message_is_refused():
     with pytest.raises(ValueError, match="got encoding '', expected one of rgb8"):
         decode_image(Image())
     with pytest.raises(ValueError, match="got 0 bytes of format '' that are no picture"):
-        decode_compressed(CompressedImage())
+        decode_image(CompressedImage())
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ NODE = """
     from mirror_depth_ros.depth.camera import CameraModel
     from mirror_depth_ros.ros.camera_info import info_from_camera
     from mirror_depth_ros.ros.depth_node import DepthNode
-    from mirror_depth_ros.ros.messages import rgb_message
+    from mirror_depth_ros.ros.messages import image_message
 
     n_clouds, rate_hz, grace_s = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     depth = np.full((480, 640), 2.0, np.float32)
@@ -51,7 +51,7 @@ NODE = """
     (points,) = (p for p in node.publishers if p.topic_name.endswith('/points'))
     wait(lambda: points.get_subscription_count() == 2)
     time.sleep(1.0)  # the subscribers know of the node a little later than the node of them
-    image = rgb_message(Header(), np.zeros((480, 640, 3), np.uint8))
+    image = image_message(Header(), 'rgb8', np.zeros((480, 640, 3), np.uint8))
     due_s = time.monotonic()
     for number in range(n_clouds):
         ns = time.time_ns()

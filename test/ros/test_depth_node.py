@@ -26,7 +26,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.ros import depth_node, messages
+from mirror_depth_ros.ros import depth_node, messages, outputs
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode, load_estimator
 from mirror_depth_ros.ros.frame_worker import WORKER_NAME
@@ -138,7 +138,7 @@ class Rig:
         if info:
             self.publish_info(info_from_camera(CAMERA, header))
         rgb = np.full((H, W, 3), red, np.uint8)
-        image = messages.rgb_message(header, rgb)
+        image = messages.image_message(header, 'rgb8', rgb)
         for name, value in fields.items():
             setattr(image, name, value)
         self.images.publish(image)
@@ -230,7 +230,7 @@ def test_every_output_fits_the_image(rig):
     header = Header(stamp=Time(sec=7, nanosec=8), frame_id=FRAME_ID)
     info = info_from_camera(CAMERA, header)
     rig.publish_info(info)
-    rig.images.publish(messages.rgb_message(header, rgb))
+    rig.images.publish(messages.image_message(header, 'rgb8', rgb))
     wait(lambda: all(rig.received[name] for name in TYPES))
     got = {name: rig.received[name][0] for name in TYPES}
 
@@ -393,7 +393,7 @@ def test_without_subscribers_nothing_is_estimated(rig):
 def test_outputs_without_subscribers_are_not_made(rig, monkeypatch):
     made = []
     monkeypatch.setattr(messages, 'cloud_message', lambda *_: made.append('cloud'))
-    monkeypatch.setattr(messages, 'depth_millimetres_message', lambda *_: made.append('raw'))
+    monkeypatch.setattr(outputs, 'depth_to_millimetres', lambda *_: made.append('raw'))
     rig.collect_outputs('depth/image')
     rig.publish(1)
     rig.wait_depths(1)

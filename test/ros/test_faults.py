@@ -27,7 +27,7 @@ from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
-from mirror_depth_ros.ros.messages import rgb_message
+from mirror_depth_ros.ros.messages import image_message
 
 H, W = 47, 69
 CAMERA = CameraModel(W, H, fx=60.0, fy=62.0, cx=34.0, cy=23.0)
@@ -139,7 +139,7 @@ class Bench:
         if isinstance(self.images.msg_type(), CompressedImage):
             data = cv2.imencode('.png', PICTURE)[1].tobytes()
             return changed(CompressedImage(header=header, format='png', data=data), fields)
-        return changed(rgb_message(header, PICTURE), fields)
+        return changed(image_message(header, 'rgb8', PICTURE), fields)
 
 
 def stamp(nanoseconds):
@@ -551,7 +551,7 @@ CAMERA_PROCESS = """
     from std_msgs.msg import Header
     from mirror_depth_ros.depth.camera import CameraModel
     from mirror_depth_ros.ros.camera_info import info_from_camera
-    from mirror_depth_ros.ros.messages import rgb_message
+    from mirror_depth_ros.ros.messages import image_message
     rclpy.init()
     node = rclpy.create_node('camera')
     images = node.create_publisher(Image, 'image', 5)
@@ -559,7 +559,7 @@ CAMERA_PROCESS = """
     def send():
         header = Header(stamp=node.get_clock().now().to_msg(), frame_id=sys.argv[1])
         infos.publish(info_from_camera(CameraModel.from_fov(69, 47, 60.0), header))
-        images.publish(rgb_message(header, np.full((47, 69, 3), 90, np.uint8)))
+        images.publish(image_message(header, 'rgb8', np.full((47, 69, 3), 90, np.uint8)))
     node.create_timer(0.02, send)
     rclpy.spin(node)
 """

@@ -137,7 +137,7 @@ RESTARTS = """
     from mirror_depth_ros.depth.camera import CameraModel
     from mirror_depth_ros.ros.camera_info import info_from_camera
     from mirror_depth_ros.ros.depth_node import DepthNode
-    from mirror_depth_ros.ros.messages import rgb_message
+    from mirror_depth_ros.ros.messages import image_message
     from mirror_depth_ros.ros.depth_node import load_estimator
 
     model, n_times = sys.argv[1], int(sys.argv[2])
@@ -176,7 +176,7 @@ RESTARTS = """
                 sent = time.monotonic()
                 header = Header(stamp=node.get_clock().now().to_msg())
                 infos.publish(info_from_camera(CameraModel.from_fov(69, 47, 60.0), header))
-                images.publish(rgb_message(header, picture))
+                images.publish(image_message(header, 'rgb8', picture))
             executor.spin_once(timeout_sec=0.02)
 
     before, at_work, after, alive = [], [], [], []

@@ -22,13 +22,13 @@ CAMERA = """
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
     from std_msgs.msg import Header
-    from mirror_depth_ros.ros.messages import rgb_message
+    from mirror_depth_ros.ros.messages import image_message
 
     rclpy.init()
     node = rclpy.create_node('camera')
     qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[sys.argv[1]])
     images = node.create_publisher(Image, 'image', qos)
-    image = rgb_message(Header(), np.zeros((480, 640, 3), np.uint8))
+    image = image_message(Header(), 'rgb8', np.zeros((480, 640, 3), np.uint8))
     node.create_timer(0.02, lambda: images.publish(image))
     rclpy.spin(node)
 """

@@ -8,14 +8,12 @@ from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.files import depth_to_millimetres
 from mirror_depth_ros.ros.messages import (
     MessageMemory,
     cloud_message,
-    confidence_message,
-    depth_message,
-    depth_millimetres_message,
+    image_message,
     points_message,
-    rgb_message,
 )
 
 H, W = 3, 5
@@ -44,14 +42,14 @@ def pixels(image, dtype):
 
 def test_depth_is_metres_as_32fc1(depth):
     depth[0, :3] = NAN, INF, -INF
-    image = depth_message(HEADER, depth)
+    image = image_message(HEADER, '32FC1', depth)
     assert (image.encoding, image.step) == ('32FC1', 4 * W)
     np.testing.assert_array_equal(pixels(image, np.float32), depth)
 
 
 def test_raw_depth_is_millimetres_with_zero_for_invalid(depth):
     depth[0, :4] = NAN, INF, -INF, 1.2344
-    image = depth_millimetres_message(HEADER, depth)
+    image = image_message(HEADER, '16UC1', depth_to_millimetres(depth))
     assert (image.encoding, image.step) == ('16UC1', 2 * W)
     millimetres = pixels(image, np.uint16)
     assert millimetres[0, :4].tolist() == [0, 0, 0, 1234]
@@ -59,7 +57,7 @@ def test_raw_depth_is_millimetres_with_zero_for_invalid(depth):
 
 
 def test_colour_passes_unchanged(rgb):
-    image = rgb_message(HEADER, rgb[:, ::-1])  # a view with negative strides
+    image = image_message(HEADER, 'rgb8', rgb[:, ::-1])  # a view with negative strides
     assert (image.encoding, image.step) == ('rgb8', 3 * W)
     np.testing.assert_array_equal(pixels(image, np.uint8).reshape(H, W, 3), rgb[:, ::-1])
 
@@ -94,7 +92,7 @@ def test_cloud_has_hand_computed_points_in_the_optical_frame(rgb):
 
 
 def test_confidence_is_32fc1(depth):
-    image = confidence_message(HEADER, depth / 8)
+    image = image_message(HEADER, '32FC1', depth / 8)
     assert (image.encoding, image.step) == ('32FC1', 4 * W)
     np.testing.assert_array_equal(pixels(image, np.float32), depth / 8)
 
@@ -151,11 +149,14 @@ def test_messages_of_one_size_share_their_memory(depth, rgb):
     assert first.data is again.data
     points, _ = read_cloud(again)
     np.testing.assert_array_equal(points[..., 2], depth + 1)
-    image = depth_message(HEADER, depth, memory)  # of another size
+    image = image_message(HEADER, '32FC1', depth, memory)  # of another size
     assert image.data is not again.data
     np.testing.assert_array_equal(pixels(image, np.float32), depth)
-    assert depth_message(HEADER, depth, memory).data is image.data
-    assert depth_message(HEADER, depth).data is not depth_message(HEADER, depth).data
+    assert image_message(HEADER, '32FC1', depth, memory).data is image.data
+    assert (
+        image_message(HEADER, '32FC1', depth).data
+        is not image_message(HEADER, '32FC1', depth).data
+    )
 
 
 @pytest.mark.serial

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
-from mirror_depth_ros.ros.messages import rgb_message
+from mirror_depth_ros.ros.messages import image_message
 
 H, W = 47, 69
 CAMERA = CameraModel.from_fov(W, H, 60.0)
@@ -78,7 +78,7 @@ def test_depth_is_fresh_and_drops_are_counted(ros_context, report_row):
         ns = time.time_ns()
         header = Header(stamp=Time(sec=ns // 10**9, nanosec=ns % 10**9))
         infos.publish(info_from_camera(CAMERA, header))
-        images.publish(rgb_message(header, np.zeros((H, W, 3), np.uint8)))
+        images.publish(image_message(header, 'rgb8', np.zeros((H, W, 3), np.uint8)))
         return header.stamp
 
     def counts():

@@ -1,16 +1,24 @@
+from dataclasses import dataclass
+
 import pytest
 from rclpy.parameter import Parameter
 
 from mirror_depth_ros.ros.parameter_server import (
     QOS_PREFIX,
-    FixedParameter,
     ParameterServer,
     as_double,
     declare,
     warn_of_unknown,
 )
+from mirror_depth_ros.ros.parameters import fixed_parameter
 
 QOS = f'{QOS_PREFIX}/points.publisher.'
+
+
+@dataclass(frozen=True)
+class CameraLike:
+    rate_hz: float = fixed_parameter(10.0, 'rate', (0.1, 120.0))
+    n: int = fixed_parameter(3, '')
 
 
 @pytest.mark.parametrize('value', [True, 'a', 2.5, [1, 2], ['a']])
@@ -51,12 +59,10 @@ def test_qos_overrides_are_looked_at_once_they_are_declared(make_node, capfd):
 
 
 def test_parameters_that_are_fixed_take_integers_and_name_typing_errors(make_node, capfd):
-    parameters = [
-        FixedParameter('rate_hz', 10.0, 'rate', (0.1, 120.0)),
-        FixedParameter('n', 3, ''),
-    ]
     node = make_node(rate_hz=5, n=4, rate_Hz=3)
-    values = declare(node, parameters)
-    assert values == {'rate_hz': 5.0, 'n': 4}
-    assert type(values['rate_hz']) is float
+    values = declare(node, CameraLike)
+    assert values == CameraLike(rate_hz=5.0, n=4)
+    assert type(values.rate_hz) is float
+    assert node.describe_parameter('n').read_only
+    warn_of_unknown(node)
     assert 'got a value for rate_Hz, which is no' in ''.join(capfd.readouterr())

@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.camera_info import info_from_camera
-from mirror_depth_ros.ros.messages import rgb_message
+from mirror_depth_ros.ros.messages import image_message
 
 ROOT = Path(__file__).parents[2]
 NODE = [sys.executable, '-m', 'mirror_depth_ros.ros.depth_node']
@@ -131,7 +131,7 @@ NODE_AT_WORK = """
 
 def test_ctrl_c_is_quiet_while_images_flow(ros_context):
     camera = CameraModel(9, 7, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
-    image = rgb_message(Header(), np.zeros((7, 9, 3), np.uint8))
+    image = image_message(Header(), 'rgb8', np.zeros((7, 9, 3), np.uint8))
     user, depths = Node('user', context=ros_context), []
     user.create_subscription(Image, 'mirror_depth/depth/image', depths.append, 10)
     images = user.create_publisher(Image, 'image', 1)

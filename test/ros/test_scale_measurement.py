@@ -20,8 +20,10 @@ def floor(height):
 
 def measured(depths):
     measurement = ScaleMeasurement(HEIGHT, n_images=len(depths))
-    is_last = [measurement.add(depth, CAMERA) for depth in depths]
-    assert is_last == [False] * (len(depths) - 1) + [True]
+    for depth in depths:
+        assert not measurement.ended.done()
+        measurement.add(depth, CAMERA)
+    assert measurement.ended.result() == ''
     return measurement
 
 

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.camera_info import info_from_camera
-from mirror_depth_ros.ros.messages import rgb_message
+from mirror_depth_ros.ros.messages import image_message
 
 H, W = 49, 65
 CAMERA = CameraModel.from_fov(W, H, 70.0)
@@ -98,7 +98,7 @@ class Soak:
         header = Header(stamp=Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9))
         self.sent_ns.append(stamp_ns)
         self.infos.publish(info_from_camera(CAMERA, header))
-        self.images.publish(rgb_message(header, rgb))
+        self.images.publish(image_message(header, 'rgb8', rgb))
 
     def on_depth(self, message):
         depth = np.frombuffer(message.data, np.float32).reshape(H, W)

@@ -100,7 +100,7 @@ def test_the_node_predicts_with_what_was_trained(
 
     from mirror_depth_ros.ros.camera_info import info_from_camera
     from mirror_depth_ros.ros.depth_node import DepthNode
-    from mirror_depth_ros.ros.messages import rgb_message
+    from mirror_depth_ros.ros.messages import image_message
 
     camera = CameraModel(159, 121, fx=130.0, fy=131.0, cx=80.0, cy=60.0)
     rgb = np.random.default_rng(0).integers(0, 256, (121, 159, 3), np.uint8)
@@ -128,7 +128,7 @@ def test_the_node_predicts_with_what_was_trained(
             assert time.monotonic() < deadline, f'no depth came: the node is {node.state}'
             if node.state == 'active':
                 infos.publish(info_from_camera(camera, header))
-                images.publish(rgb_message(header, rgb))
+                images.publish(image_message(header, 'rgb8', rgb))
             executor.spin_once(timeout_sec=0.2)
     finally:
         executor.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +18,49 @@ from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.model.resources import demo_directory
 from mirror_depth_ros.ros.camera_info import info_from_camera
-from mirror_depth_ros.ros.messages import depth_message, rgb_message
-from mirror_depth_ros.ros.parameter_server import FixedParameter, declare, parse_arguments
+from mirror_depth_ros.ros.messages import image_message
+from mirror_depth_ros.ros.parameter_server import declare, parse_arguments, warn_of_unknown
+from mirror_depth_ros.ros.parameters import fixed_parameter
 from mirror_depth_ros.ros.process import run_node
 
-#: Parameters that say which frames are played.
-FRAME_PARAMETERS = (
-    FixedParameter('images', '', 'folder of frames or photographs; empty: the recording brought'),
-    FixedParameter('fov', 0.0, 'field of view of images without meta.json [deg]', (0.0, 179.0)),
-)
 
-_PARAMETERS = (
-    *FRAME_PARAMETERS,
-    FixedParameter('rate_hz', 10.0, 'frames per second', (0.1, 120.0)),
-    FixedParameter('frame_id', 'camera_optical_frame', 'frame_id of all messages'),
-    FixedParameter(
-        'hold', False, 'show each frame until depth/camera_info answers it, so that none is missed'
-    ),
-)
+@dataclass(frozen=True)
+class FrameParameters:
+    """Which frames are played."""
+
+    images: str = fixed_parameter(
+        '', 'folder of frames or photographs; empty: the recording brought'
+    )
+    fov: float = fixed_parameter(
+        0.0, 'field of view of images without meta.json [deg]', (0.0, 179.0)
+    )
+
+    def open(self) -> FrameFolder:
+        """Open their folder.
+
+        :raises OSError: if there is no such folder.
+        :raises ValueError: if it holds no image, or plain ones without a field of view.
+        """
+        folder = Path(self.images) if self.images else demo_directory()
+        return FrameFolder(folder, hfov_deg=self.fov or None)
+
+
+@dataclass(frozen=True)
+class CameraParameters(FrameParameters):
+    """Those of the camera."""
+
+    rate_hz: float = fixed_parameter(10.0, 'frames per second', (0.1, 120.0))
+    frame_id: str = fixed_parameter('camera_optical_frame', 'frame_id of all messages')
+    hold: bool = fixed_parameter(
+        False, 'show each frame until depth/camera_info answers it, so that none is missed'
+    )
+
 
 # A frame that the node does not answer within this time is left for the next one.
 _HOLD_LIMIT_NS = 10_000_000_000
 # A frame that waits for its answer is shown again after this time, for a node that starts later.
 _REPEAT_NS = 500_000_000
 _COMPLAINT_PERIOD_S = 5.0
-
-
-def open_frames(images: str, fov_deg: float) -> FrameFolder:
-    """Open the folder that :data:`FRAME_PARAMETERS` name.
-
-    :raises OSError: if there is no such folder.
-    :raises ValueError: if it holds no image, or plain ones and ``fov_deg`` is 0.
-    """
-    return FrameFolder(Path(images) if images else demo_directory(), hfov_deg=fov_deg or None)
 
 
 class FrameCamera(Node):
@@ -63,16 +74,17 @@ class FrameCamera(Node):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__('frame_camera', **node_options)
-        self._value = declare(self, _PARAMETERS)
-        self._hold: bool = self._value['hold']
+        parameters = declare(self, CameraParameters)
+        warn_of_unknown(self)
+        self._hold = parameters.hold
         try:
-            self._frames = open_frames(self._value['images'], self._value['fov'])
+            self._frames = parameters.open()
         except OSError as error:
             raise ValueError(str(error)) from error
         self._index = 0
         # What is published of the frame, with its header; None: it is not read yet.
         self._outgoing: list[tuple[Publisher, Any]] | None = None
-        self._header = Header(frame_id=self._value['frame_id'])
+        self._header = Header(frame_id=parameters.frame_id)
         self._shown_since_ns: int | None = None
         self._shown_last_ns = 0
         self._answered = False
@@ -84,9 +96,10 @@ class FrameCamera(Node):
         self._prepare()  # refuses a folder of which nothing can be read
         if self._hold:
             self.create_subscription(CameraInfo, 'depth/camera_info', self._on_answer, qos)
-        rate_hz = self._value['rate_hz']
-        self.create_timer(1.0 / rate_hz, self._publish_next)
-        self.get_logger().info(f'publishing {len(self._frames)} frames in a loop at {rate_hz} Hz')
+        self.create_timer(1.0 / parameters.rate_hz, self._publish_next)
+        self.get_logger().info(
+            f'publishing {len(self._frames)} frames in a loop at {parameters.rate_hz} Hz'
+        )
 
     def _publish_next(self) -> None:
         now = self.get_clock().now()
@@ -144,10 +157,13 @@ class FrameCamera(Node):
         """Return a frame's messages, the image last: what belongs to it is there when it comes."""
         messages = {
             'camera_info': info_from_camera(sample.camera, self._header),
-            'image': rgb_message(self._header, sample.rgb),
+            'image': image_message(self._header, 'rgb8', sample.rgb),
         }
         if sample.depth is not None:
-            messages = {'true_depth': depth_message(self._header, sample.depth), **messages}
+            messages = {
+                'true_depth': image_message(self._header, '32FC1', sample.depth),
+                **messages,
+            }
         return [(self._publishers_of[name], message) for name, message in messages.items()]
 
     def _complain_once(self, complaint: str) -> None:
@@ -172,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the process's exit code."""
     arguments = sys.argv if arguments is None else arguments
     purpose = 'Publishes image, camera_info and true_depth of a folder of frames, in a loop.'
-    parse_arguments(arguments, name='frame_camera', purpose=purpose, parameters=_PARAMETERS)
+    parse_arguments(arguments, name='frame_camera', purpose=purpose, parameters=CameraParameters)
     return run_node(FrameCamera, arguments, name='frame_camera')
 
 

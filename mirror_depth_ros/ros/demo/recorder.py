@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +25,10 @@ from mirror_depth_ros.depth.files import make_folder
 from mirror_depth_ros.depth.image_decoding import decode_image
 from mirror_depth_ros.depth.point_cloud import POINT_FIELDS, read_cloud
 from mirror_depth_ros.evaluation.album import Album, remove_earlier
-from mirror_depth_ros.ros.demo.frame_camera import FRAME_PARAMETERS, open_frames
+from mirror_depth_ros.ros.demo.frame_camera import FrameParameters
 from mirror_depth_ros.ros.messages import depth_array
-from mirror_depth_ros.ros.parameter_server import FixedParameter, declare, parse_arguments
+from mirror_depth_ros.ros.parameter_server import declare, parse_arguments, warn_of_unknown
+from mirror_depth_ros.ros.parameters import fixed_parameter
 from mirror_depth_ros.ros.process import start_ros, startup_errors
 
 _TOPICS = {
@@ -39,16 +41,26 @@ _TOPICS = {
 # image only its number is kept.
 _PENDING = 512
 
-_PARAMETERS = (
-    *FRAME_PARAMETERS,
-    FixedParameter('output', '', 'folder to write into'),
-    FixedParameter('seconds', 10.0, 'time to record after the first depth [s]', (0.1, 86400.0)),
-    FixedParameter('wait_s', 180.0, 'time to wait for the first depth [s]', (0.1, 3600.0)),
-    FixedParameter('stall_s', 30.0, 'time the node may be silent after that [s]', (0.1, 3600.0)),
-    FixedParameter('pictures', 0, 'frames of each recording that get pictures; 0: all', (0, 1000)),
-    FixedParameter('max_depth', 0.0, 'range of figures [m]; 0: as frames have it', (0.0, 1000.0)),
-    FixedParameter('status', False, 'print the status as lines of JSON'),
-)
+
+@dataclass(frozen=True)
+class RecorderParameters(FrameParameters):
+    """What is recorded, for how long, and whereto."""
+
+    output: str = fixed_parameter('', 'folder to write into')
+    seconds: float = fixed_parameter(
+        10.0, 'time to record after the first depth [s]', (0.1, 86400.0)
+    )
+    wait_s: float = fixed_parameter(180.0, 'time to wait for the first depth [s]', (0.1, 3600.0))
+    stall_s: float = fixed_parameter(
+        30.0, 'time the node may be silent after that [s]', (0.1, 3600.0)
+    )
+    pictures: int = fixed_parameter(
+        0, 'frames of each recording that get pictures; 0: all', (0, 1000)
+    )
+    max_depth: float = fixed_parameter(
+        0.0, 'range of figures [m]; 0: as frames have it', (0.0, 1000.0)
+    )
+    status: bool = fixed_parameter(False, 'print the status as lines of JSON')
 
 
 class Answer(NamedTuple):
@@ -90,18 +102,19 @@ class Recorder(Node):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__('recorder', **node_options)
-        value = self._value = declare(self, _PARAMETERS)
-        if not value['output']:
+        settings = self._settings = declare(self, RecorderParameters)
+        warn_of_unknown(self)
+        if not settings.output:
             raise ValueError(
                 "got no output folder, expected one; give it with -p output:='/a/folder'"
             )
-        self.output = Path(value['output'])
+        self.output = Path(settings.output)
         make_folder(self.output)
         self.album = Album(
-            open_frames(value['images'], value['fov']),
+            settings.open(),
             self.output,
-            n_pictures=value['pictures'],
-            max_depth=value['max_depth'],
+            n_pictures=settings.pictures,
+            max_depth=settings.max_depth,
         )
         self._pending: dict[int, dict[str, Any]] = {}
         self._received: Counter[str] = Counter()
@@ -121,9 +134,9 @@ class Recorder(Node):
 
         :raises TimeoutError: if a topic stays silent; the message says which.
         """
-        now_s, answers, stall_s = time.monotonic(), self._answers, self._value['stall_s']
+        now_s, answers, stall_s = time.monotonic(), self._answers, self._settings.stall_s
         if not answers:
-            if now_s - self._started_s > self._value['wait_s']:
+            if now_s - self._started_s > self._settings.wait_s:
                 raise TimeoutError(self._silence(now_s - self._started_s))
             return False
         if now_s - answers[-1].arrival_s > stall_s:
@@ -132,7 +145,7 @@ class Recorder(Node):
                 f'{self._inputs["depth/image"].topic_name}, expected more; look into the log of '
                 'the depth node'
             )
-        if now_s - answers[0].arrival_s < self._value['seconds']:
+        if now_s - answers[0].arrival_s < self._settings.seconds:
             return False
         return not self.album.missing or now_s - self._news_s > stall_s
 
@@ -146,7 +159,7 @@ class Recorder(Node):
         self._report(
             f'recording: {len(self._answers)} frames{to_come}',
             done=round(time.monotonic() - self._answers[0].arrival_s, 2),
-            of=self._value['seconds'],
+            of=self._settings.seconds,
         )
 
     def write(self) -> dict[str, Any]:
@@ -164,7 +177,7 @@ class Recorder(Node):
 
     def _report(self, doing: str, **status: Any) -> None:
         """Print a status as one line of JSON, if somebody is to read it."""
-        if self._value['status']:
+        if self._settings.status:
             print(json.dumps({'doing': doing, **status}), flush=True)
 
     def _on_message(self, topic: str, message: Any) -> None:
@@ -240,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Record until done; return the process's exit code, 0 if every picture came back."""
     arguments = sys.argv if arguments is None else arguments
     purpose = 'Records image, depth and cloud; writes pictures, clouds and figures.'
-    parse_arguments(arguments, name='recorder', purpose=purpose, parameters=_PARAMETERS)
+    parse_arguments(arguments, name='recorder', purpose=purpose, parameters=RecorderParameters)
     node = None
     try:
         with startup_errors('recorder'):

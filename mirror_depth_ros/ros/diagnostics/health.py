@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from mirror_depth_ros.ros.diagnostics.statistics import (
+    ARRIVAL_AGE,
     WINDOW_S,
     CameraStatus,
     NodeStatus,
@@ -115,7 +116,7 @@ def _activity(camera: CameraStatus) -> str:
         return 'idle: nobody subscribes'
     if statistics.output_hz:
         return f'depth comes at {statistics.output_hz:.1f} Hz'
-    if statistics.durations:
+    if 'total' in statistics.times:
         return 'depth comes'
     if statistics.counts['processed'] and statistics.recent['left_out']:
         return 'depth comes as seldom as max_rate_hz has it'
@@ -229,10 +230,10 @@ def _node_issues(node: NodeStatus) -> Iterator[Issue]:
 
 
 def _age_issues(statistics: Statistics) -> Iterator[Issue]:
-    latest, age = statistics.latest, statistics.arrival_age
+    latest = statistics.latest
     if latest is None:
         return
-    age_s = 0.0 if age is None else age.p50
+    age_s = statistics.times[ARRIVAL_AGE].p50 if ARRIVAL_AGE in statistics.times else 0.0
     level, cause = Level.OK, Cause.CLOCK
     if not latest.stamp_ns:
         message = (

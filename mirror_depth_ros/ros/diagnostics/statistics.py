@@ -22,6 +22,10 @@ WINDOW_S = 5.0
 
 #: What is done to an image, in this order; of those estimated as a batch, each has its time.
 STAGES = ('decode', 'calibrate', 'estimate', 'publish')
+#: The age of images when they came, and of those processed when their depth was out.
+ARRIVAL_AGE, PUBLISHING_AGE = 'image age when it comes', 'image age when depth goes out'
+#: All that is timed, by the names on ``/diagnostics``.
+TIMES = (*STAGES, 'total', ARRIVAL_AGE, PUBLISHING_AGE)
 
 #: What may become of an image.
 Fate = Literal['received', 'lost', 'processed', 'dropped', 'skipped', 'ignored', 'left_out']
@@ -66,6 +70,12 @@ class LatestImage:
     #: Width and height [pixels]; None where the message does not say.
     size: tuple[int, int] | None = None
 
+    @property
+    def age_s(self) -> float:
+        """How old it was then; NaN where that is unknown [s]."""
+        is_known = self.stamp_ns and self.clock_ns
+        return (self.clock_ns - self.stamp_ns) / 1e9 if is_known else math.nan
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -84,11 +94,8 @@ class Statistics:
     #: Images that came and that were processed [Hz]; 0 for less than two.
     input_hz: float = 0.0
     output_hz: float = 0.0
-    #: Of the stages by name, and of all of them as ``total``; without what is not known.
-    durations: Mapping[str, LatencyStats] = field(default_factory=dict)
-    #: Age of the images when they came, and of those processed when their depth was out.
-    arrival_age: LatencyStats | None = None
-    publishing_age: LatencyStats | None = None
+    #: By the names of :data:`TIMES`; without what is not known.
+    times: Mapping[str, LatencyStats] = field(default_factory=dict)
     #: Of the images processed, the median: above 1, most are unlike those of the model's training.
     strangeness: float | None = None
     #: Since the beginning.
@@ -110,8 +117,8 @@ class _Sample(NamedTuple):
 class _Work(NamedTuple):
     """What is known of an image that was processed."""
 
-    age_s: float
-    durations: Mapping[str, float]
+    #: By the names of :data:`TIMES` [s].
+    times: Mapping[str, float]
     strangeness: float | None
 
 
@@ -165,16 +172,15 @@ class Measurements:
         """Record that all that is made of the image is published.
 
         :param durations: of its stages [s].
-        :param stamp_ns: of its header; 0 where that is not set [ns].
-        :param clock_ns: the node's clock; 0 where that does not run [ns].
+        :param stamp_ns: see :class:`LatestImage`, as ``clock_ns``.
         :param strangeness: above 1 for an image unlike those of the model's training.
         """
         total_s = sum(durations.values())
         with self._lock:
             self._working_s += total_s
-        age_s = _age_s(stamp_ns, clock_ns)
-        work = _Work(age_s, {**durations, 'total': total_s}, strangeness)
-        self.count('processed', fact=work)
+        age_s = LatestImage(stamp_ns, clock_ns).age_s
+        times = {**durations, 'total': total_s, PUBLISHING_AGE: age_s}
+        self.count('processed', fact=_Work(times, strangeness))
 
     def count(self, fate: Fate, n_images: int = 1, *, fact: Any = None) -> None:
         """Record what became of images.
@@ -200,6 +206,10 @@ class Measurements:
             infos = {stamp_ns for time_s, stamp_ns in self._infos if now_s - time_s <= WINDOW_S}
         facts = {fate: [sample.fact for sample in samples] for fate, samples in recent.items()}
         stage, reason = facts['skipped'][-1] if facts['skipped'] else ('', '')
+        timed = [
+            *(work.times for work in facts['processed']),
+            *({ARRIVAL_AGE: i.age_s} for i in facts['received']),
+        ]
         return Statistics(
             counts=counts,
             recent=Counter({fate: sum(s.n_images for s in recent[fate]) for fate in FATES}),
@@ -209,9 +219,7 @@ class Measurements:
             working_s=working_s,
             input_hz=_rate_hz(recent['received']),
             output_hz=_rate_hz(recent['processed']),
-            durations=_latencies_by_stage([work.durations for work in facts['processed']]),
-            arrival_age=_latencies(_age_s(i.stamp_ns, i.clock_ns) for i in facts['received']),
-            publishing_age=_latencies(work.age_s for work in facts['processed']),
+            times=_latencies(timed),
             strangeness=_median([work.strangeness for work in facts['processed']]),
             latest=None if last is None else last.fact,
             skip_stage=stage,
@@ -228,10 +236,6 @@ def _count_missing(images: set[int], infos: set[int]) -> int:
     return sum(min(images) < stamp < max(images) for stamp in infos - images)
 
 
-def _age_s(stamp_ns: int, clock_ns: int) -> float:
-    return (clock_ns - stamp_ns) / 1e9 if stamp_ns and clock_ns else math.nan
-
-
 def _rate_hz(samples: Sequence[_Sample]) -> float:
     """From the first to the last: the ends of the window would cut a period in two."""
     if len(samples) < 2:
@@ -240,22 +244,20 @@ def _rate_hz(samples: Sequence[_Sample]) -> float:
     return float((len(samples) - 1) / between_s) if between_s else 0.0
 
 
-def _latencies(values: Iterable[float]) -> LatencyStats | None:
-    """Return those of the values that are no NaN; None if none is left."""
-    known = [value for value in values if not math.isnan(value)]
-    return LatencyStats(*np.percentile(known, [50, 95]).tolist()) if known else None
+def _latencies(timed: Sequence[Mapping[str, float]]) -> dict[str, LatencyStats]:
+    """Return those of each name, without what is NaN."""
+    found = {}
+    for name in TIMES:
+        values = [times[name] for times in timed if not math.isnan(times.get(name, math.nan))]
+        if values:
+            found[name] = LatencyStats(*np.percentile(values, [50, 95]).tolist())
+    return found
 
 
 def _median(values: Iterable[float | None]) -> float | None:
     """Return that of the values that are known; None if none is."""
     known = [value for value in values if value is not None]
     return float(np.median(known)) if known else None
-
-
-def _latencies_by_stage(durations: Sequence[Mapping[str, float]]) -> dict[str, LatencyStats]:
-    stages = (*STAGES, 'total')
-    found = {stage: _latencies(d[stage] for d in durations if stage in d) for stage in stages}
-    return {stage: stats for stage, stats in found.items() if stats is not None}
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ from mirror_depth_ros.ros.diagnostics.health import (
     check_node_health,
 )
 from mirror_depth_ros.ros.diagnostics.statistics import (
+    ARRIVAL_AGE,
     FATES,
-    STAGES,
+    PUBLISHING_AGE,
+    TIMES,
     CameraStatus,
-    LatencyStats,
     NodeStatus,
 )
 
@@ -177,12 +178,12 @@ def camera_values(camera: CameraStatus) -> dict[str, str]:
         'input rate [Hz]': f'{statistics.input_hz:.2f}',
         'output rate [Hz]': f'{statistics.output_hz:.2f}',
     }
-    times = {stage: statistics.durations.get(stage) for stage in (*STAGES, 'total')}
-    times['image age when it comes'] = _credible(statistics.arrival_age)
-    times['image age when depth goes out'] = _credible(statistics.publishing_age)
-    for name, stats in times.items():
+    for name in TIMES:
+        stats = statistics.times.get(name)
+        if name in (ARRIVAL_AGE, PUBLISHING_AGE) and stats and abs(stats.p50) > OTHER_CLOCK_S:
+            stats = None  # no age, but the difference of two clocks
         for p in ('p50', 'p95'):
-            known = _UNKNOWN if stats is None else f'{1e3 * getattr(stats, p):.2f}'
+            known = f'{1e3 * getattr(stats, p):.2f}' if stats else _UNKNOWN
             values[f'{name}, {p} [ms]'] = known
     strangeness = statistics.strangeness
     values['strangeness (above 1: unlike the training)'] = (
@@ -191,8 +192,3 @@ def camera_values(camera: CameraStatus) -> dict[str, str]:
     values['values of 16-bit images fill'] = camera.grey_levels or 'none came'
     values['last skipped because'] = statistics.skip_reason or 'none was'
     return values
-
-
-def _credible(age: LatencyStats | None) -> LatencyStats | None:
-    """Leave out what is no age, but the difference of two clocks."""
-    return None if age is None or abs(age.p50) > OTHER_CLOCK_S else age

@@ -14,6 +14,7 @@ from mirror_depth_ros.ros.diagnostics.health import (
     check_node_health,
 )
 from mirror_depth_ros.ros.diagnostics.statistics import (
+    ARRIVAL_AGE,
     CameraStatus,
     LatencyStats,
     LatestImage,
@@ -35,8 +36,7 @@ FLOWING = Statistics(
     since_image_s=0.05,
     input_hz=10.0,
     output_hz=10.0,
-    durations={'total': LatencyStats(0.03, 0.04)},
-    arrival_age=LatencyStats(0.02, 0.03),
+    times={'total': LatencyStats(0.03, 0.04), ARRIVAL_AGE: LatencyStats(0.02, 0.03)},
     latest=LatestImage(1000 * SECOND, 1000 * SECOND, frame_id='camera', size=(9, 7)),
 )
 NODE = NodeStatus(
@@ -68,7 +68,7 @@ def node(state='active', **fields):
 
 
 def aged(seconds):
-    return measured(arrival_age=LatencyStats(seconds, seconds))
+    return measured(times=FLOWING.times | {ARRIVAL_AGE: LatencyStats(seconds, seconds)})
 
 
 def without(**facts):
@@ -395,11 +395,11 @@ REMARKS = {
         for name, (seconds, difference) in FAR.items()
     },
     'no stamps': (
-        measured(latest=LatestImage(0, 1000 * SECOND), arrival_age=None),
+        measured(latest=LatestImage(0, 1000 * SECOND), times={'total': LatencyStats(0.03, 0.04)}),
         'the age of images is unknown: their stamps are zero; let the camera driver set them',
     ),
     'no clock': (
-        measured(latest=LatestImage(1000 * SECOND, 0), arrival_age=None),
+        measured(latest=LatestImage(1000 * SECOND, 0), times={'total': LatencyStats(0.03, 0.04)}),
         'the age of images is unknown: use_sim_time is set, and nobody publishes /clock; start '
         'the simulator, or play the recording with --clock',
     ),
@@ -439,11 +439,11 @@ def test_a_namesake_is_said_in_every_state(state):
 ACTIVITIES = {
     'working': (WORKING, 'depth comes at 10.0 Hz'),
     'slow camera': (measured(output_hz=0.0), 'depth comes'),
-    'first image at work': (measured(output_hz=0.0, durations={}), 'waiting for depth'),
+    'first image at work': (measured(output_hz=0.0, times={}), 'waiting for depth'),
     'an image in 10 s': (
         measured(
             output_hz=0.0,
-            durations={},
+            times={},
             counts=Counter(processed=1, left_out=200),
             recent=Counter(left_out=150),
         ),
@@ -451,7 +451,7 @@ ACTIVITIES = {
     ),
     'the first of those is at work': (
         measured(
-            output_hz=0.0, durations={}, counts=Counter(left_out=60), recent=Counter(left_out=60)
+            output_hz=0.0, times={}, counts=Counter(left_out=60), recent=Counter(left_out=60)
         ),
         'waiting for depth',
     ),
@@ -480,7 +480,7 @@ ACTIVITIES = {
     ),
     'a model at work': (measured(busy_s=2.9), 'depth comes at 10.0 Hz'),
     'a first image at work': (
-        dropping(9, 1, output_hz=0.0, durations={}),
+        dropping(9, 1, output_hz=0.0, times={}),
         'waiting for depth',
     ),
 }
@@ -525,8 +525,8 @@ def test_the_gravest_comes_first_and_then_the_way_of_an_image():
     causes = [issue.cause for issue in health.issues]
     assert causes == [Cause.IMAGE, Cause.CAMERA_INFO, Cause.OUTPUT, Cause.PAUSED]
     assert health.message == health.issues[0].message
-    late = LatencyStats(2.0, 2.0)
-    late_and_malformed = skipping('decode', 'got 3 bytes', arrival_age=late)
+    late = {ARRIVAL_AGE: LatencyStats(2.0, 2.0)}
+    late_and_malformed = skipping('decode', 'got 3 bytes', times=late)
     causes = [issue.cause for issue in check_health(late_and_malformed).issues]
     assert causes == [Cause.SKIPPED, Cause.LATE]
 

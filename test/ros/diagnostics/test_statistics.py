@@ -4,6 +4,8 @@ from collections import Counter
 import pytest
 
 from mirror_depth_ros.ros.diagnostics.statistics import (
+    ARRIVAL_AGE,
+    PUBLISHING_AGE,
     WINDOW_S,
     LatencyStats,
     LatestImage,
@@ -36,10 +38,9 @@ def test_before_any_image_nothing_is_known(at):
     assert statistics.elapsed_s == 2.5
     assert (statistics.since_image_s, statistics.busy_s, statistics.latest) == (None, None, None)
     assert (statistics.input_hz, statistics.output_hz, statistics.n_missing) == (0.0, 0.0, 0)
-    assert (statistics.arrival_age, statistics.publishing_age) == (None, None)
     assert (statistics.skip_stage, statistics.skip_reason) == ('', '')
     assert statistics.counts == statistics.recent == Counter()
-    assert statistics.durations == {}
+    assert statistics.times == {}
 
 
 def test_strangeness_is_the_median_of_the_images_that_have_one(at):
@@ -86,8 +87,8 @@ def test_percentiles_are_of_the_window_for_each_stage_and_for_all(at):
     for i in range(1, 6):  # decoding takes 1 to 5 s, estimating twice as long
         stages = {'decode': float(i), 'estimate': 2.0 * i}
         at(1.5 + WINDOW_S).process(stages, stamp_ns=0, clock_ns=0)
-    durations = at(1.5 + WINDOW_S).summarise().durations
-    assert durations == {
+    times = at(1.5 + WINDOW_S).summarise().times
+    assert times == {
         'decode': LatencyStats(3.0, 4.8),  # p95 of 1 to 5: 1 + 0.95 * 4
         'estimate': LatencyStats(6.0, pytest.approx(9.6)),
         'total': LatencyStats(9.0, pytest.approx(14.4)),
@@ -100,15 +101,18 @@ def test_ages_are_those_of_images_with_stamps(at):
     at(1.2).process({}, stamp_ns=100 * SECOND, clock_ns=101 * SECOND)
     at(1.3).process({}, stamp_ns=0, clock_ns=101 * SECOND)
     statistics = at(1.5).summarise()
-    assert statistics.arrival_age == LatencyStats(0.5, pytest.approx(0.725))  # 0.25 + 0.95 * 0.5
-    assert statistics.publishing_age == LatencyStats(1.0, 1.0)
+    assert statistics.times == {
+        'total': LatencyStats(0.0, 0.0),
+        ARRIVAL_AGE: LatencyStats(0.5, pytest.approx(0.725)),  # 0.25 + 0.95 * 0.5
+        PUBLISHING_AGE: LatencyStats(1.0, 1.0),
+    }
     assert (statistics.latest.frame_id, statistics.latest.size) == ('cam', (9, 7))
 
 
 @pytest.mark.parametrize(('stamp_s', 'clock_s'), [(0, 5), (5, 0), (0, 0)])
 def test_an_age_without_stamp_or_clock_is_unknown(at, stamp_s, clock_s):
     at(1.0).receive(image(stamp_s, clock_s))
-    assert at(1.0).summarise().arrival_age is None
+    assert at(1.0).summarise().times == {}
 
 
 def skips(at, now_s):

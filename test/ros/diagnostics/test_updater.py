@@ -25,7 +25,7 @@ from std_srvs.srv import SetBool
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.ros.camera_info import info_from_camera
 from mirror_depth_ros.ros.depth_node import DepthNode
-from mirror_depth_ros.ros.messages import rgb_message
+from mirror_depth_ros.ros.messages import image_message
 
 H, W = 7, 9
 CAMERA = CameraModel(W, H, fx=6.0, fy=5.0, cx=4.0, cy=2.0)
@@ -88,7 +88,7 @@ class Bench:
             ns = time.time_ns() + round(self.offset_s * 1e9)
             header = Header(stamp=Time(sec=ns // 10**9, nanosec=ns % 10**9), frame_id='optical')
             infos.publish(changed(info_from_camera(CAMERA, header), self.info_fields))
-            image = rgb_message(header, np.full((H, W, 3), 20, np.uint8))
+            image = image_message(header, 'rgb8', np.full((H, W, 3), 20, np.uint8))
             images.publish(changed(image, self.image_fields))
 
         self.timer = self.user.create_timer(1 / RATE_HZ, send)

@@ -2,6 +2,8 @@ from collections import Counter
 from dataclasses import replace
 
 from mirror_depth_ros.ros.diagnostics.statistics import (
+    ARRIVAL_AGE,
+    PUBLISHING_AGE,
     CameraStatus,
     LatencyStats,
     NodeStatus,
@@ -26,15 +28,15 @@ WORKING = CameraStatus(
         ),
         input_hz=9.996,
         output_hz=5.0,
-        durations={
+        times={
             'decode': LatencyStats(0.001, 0.0025),
             'calibrate': LatencyStats(0.0001, 0.0002),
             'estimate': LatencyStats(0.04, 0.05),
             'publish': LatencyStats(0.003, 0.004),
             'total': LatencyStats(0.0441, 0.0567),
+            ARRIVAL_AGE: LatencyStats(0.0125, 0.02),
+            PUBLISHING_AGE: LatencyStats(0.06, 0.075),
         },
-        arrival_age=LatencyStats(0.0125, 0.02),
-        publishing_age=LatencyStats(0.06, 0.075),
         strangeness=0.625,
         n_missing=4,
         skip_reason='got 3 bytes',
@@ -97,7 +99,7 @@ def test_names_are_the_same_before_anything_is_known():
 
 def test_a_difference_of_clocks_is_no_age():
     statistics = Statistics(
-        arrival_age=LatencyStats(-61.0, 1.0), publishing_age=LatencyStats(61.0, 62.0)
+        times={ARRIVAL_AGE: LatencyStats(-61.0, 1.0), PUBLISHING_AGE: LatencyStats(61.0, 62.0)}
     )
     values = all_values(CameraStatus(NODE, statistics=statistics))
     assert values['image age when it comes, p50 [ms]'] == 'unknown'
