@@ -28,8 +28,8 @@ from mirror_depth_ros.training.photometric import Views
 from mirror_depth_ros.training.pictures import Picture, resize, to_picture
 
 #: How far the camera moved from a frame to its source, in shares of the median depth. Less shows
-#: no depth beside the odometry's own error; with more, the two have little in common.
-BASELINES = (0.02, 0.15)
+#: little depth beside the odometry's own error; with more, the two have little in common.
+BASELINES = (0.05, 0.15)
 #: How far it turned at most [degrees].
 MAX_TURN_DEG = 15.0
 # The median depth is that of so many frames.

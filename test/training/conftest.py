@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -14,4 +17,19 @@ def trained(small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
     folder = tmp_path_factory.mktemp('trained')
     train([f'--config={small_recipe}'], folder, save_every=3)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def moving_frames(
+    make_frames: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a folder of ten frames without depth, taken every 0.1 m to the camera's right."""
+    folder = make_frames(tmp_path_factory.mktemp('moving') / 'frames', 10)
+    pose = np.array([[0, 0, 1, 5.0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    for number, meta in enumerate(sorted(folder.rglob('meta.json'))):
+        pose[1, 3] = 0.1 * number
+        facts = {**json.loads(meta.read_text()), 'camera_to_world': pose.tolist()}
+        meta.write_text(json.dumps(facts))
+        (meta.parent / 'depth.png').unlink()
     return folder

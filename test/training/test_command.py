@@ -151,6 +151,29 @@ def test_a_finished_training_stays_as_it_is(
     assert content_of(folder / 'model.safetensors') == before
 
 
+@pytest.mark.parametrize('options', [(), ('--data.features=cached', '--data.variants=2')])
+def test_without_depth_it_learns_from_motion(
+    small_recipe: Path,
+    moving_frames: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+) -> None:
+    data = f'--data.train=frames:{moving_frames}'
+    model = train([f'--config={small_recipe}', data, *options], tmp_path)
+    output = capsys.readouterr().out
+    assert f'frames:{moving_frames}[:80%] has no depth: learning from motion, 8 of 8 im' in output
+    facts = checkpoint_facts(model)
+    assert [*facts['validation']] == ['val/photometric']
+    loss = facts['validation']['val/photometric']
+    assert 0 < loss < 1
+    assert f'steps, validation {loss:.3f} photometric' in output
+    begun = load_checkpoint(model, folded=False).mirror.embeddings
+    # It goes on where it stopped, and what is frozen stays so.
+    train([f'--config={small_recipe}', data, *options], tmp_path)
+    assert torch.equal(load_checkpoint(model, folded=False).mirror.embeddings, begun)
+
+
 @pytest.mark.parametrize(
     ('step', 'save_every', 'options'),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -232,10 +233,11 @@ def test_cached_features_are_made_once(
     data = prepare(variants=2, augmentation=VARIED)
     loader = data.train_dataloader()
     assert len(loader) == 5  # 8 frames * 2 variants, in batches of 3
-    features, depth, focal_px = next(iter(loader))
+    features, depth, focal_px, to_camera = next(iter(loader))
     assert features.shape == (3, 2, 3, 4, 32)  # two taps of 3 x 4 patches
     assert depth.shape == (3, 1, 48, 64)
     assert focal_px.shape == (3,)
+    assert to_camera.shape == (3, 2, 3)
     (first,) = (tmp_path / 'features').iterdir()
     made = (first / 'features.npy').stat().st_mtime_ns
     prepare(variants=2, augmentation=VARIED)
@@ -348,3 +350,33 @@ def test_nothing_but_damaged_images(
         ValueError, match=r'got 1 images of frames:.*\[80%:\] and none that can be opened, .*05'
     ):
         set_up(DepthData(f'frames:{damaged}', skip_broken=True))
+
+
+def test_frames_without_depth_come_with_others(
+    moving_frames: Path, frames: Path, set_up: Callable[..., DepthData], capsys: Any
+) -> None:
+    data = set_up(DepthData(f'frames:{moving_frames}', f'frames:{frames}[:3]', batch_size=3))
+    batch = next(iter(data.train_dataloader()))
+    assert batch.seen.image.shape == (3, 3, 48, 64)
+    assert batch.rays.shape == (3, 2, 48, 64)
+    assert batch.views.pictures.shape == (3, 3, 1, 48, 64)
+    assert batch.views.poses.shape == (3, 3, 4, 4)
+    # What is validated on has depth all the same.
+    assert next(iter(data.val_dataloader())).depth.isfinite().any()
+    assert re.search(
+        r'has no depth: learning from motion, 10 of 10 images beside others 0\.[0-9]+ to 0\.[0-9]'
+        r'+ m away',
+        capsys.readouterr().out,
+    )
+
+
+def test_a_camera_that_stands_is_refused(
+    make_frames: Callable[..., Path], set_up: Callable[..., DepthData], tmp_path: Path
+) -> None:
+    folder = make_frames(tmp_path / 'standing', 5)
+    for meta in folder.rglob('meta.json'):
+        facts = {**json.loads(meta.read_text()), 'camera_to_world': np.eye(4).tolist()}
+        meta.write_text(json.dumps(facts))
+        (meta.parent / 'depth.png').unlink()
+    with pytest.raises(ValueError, match='expected a camera that moves'):
+        set_up(DepthData(f'frames:{folder}'))

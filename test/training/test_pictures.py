@@ -18,6 +18,7 @@ from mirror_depth_ros.depth.eval_protocols import Window
 from mirror_depth_ros.training.pictures import (
     Picture,
     crop,
+    flip,
     resize,
     resize_depth,
     rotate,
@@ -244,3 +245,37 @@ def test_depths_beyond_measure_survive() -> None:
 def test_a_size_without_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match='got an output of 0 x 5 pixels .*, expected at least'):
         resize(a_picture(9, 15), (0, 5))
+
+
+def places(height: int, width: int) -> Picture:
+    """Return a picture that shows its own pixels' columns and rows."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
+    image = torch.stack([columns, rows, rows]).to(torch.uint8)
+    return Picture(image, torch.ones(1, height, width), torch.tensor(40.0))
+
+
+def test_a_picture_knows_where_its_pixels_were() -> None:
+    picture = places(33, 45)
+    assert picture.to_camera.tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert crop(picture, Window(3, 5, 20, 30)).to_camera.tolist() == [[1, 0, 5], [0, 1, 3]]
+    assert flip(picture).to_camera.tolist() == [[-1, 0, 44], [0, 1, 0]]
+    # 45 / 15 = 3 columns become one, the first at the middle of 0, 1 and 2.
+    assert resize(picture, (66, 15)).to_camera.tolist() == [[3, 0, 1], [0, 0.5, -0.25]]
+
+
+def test_whatever_is_done_to_it() -> None:
+    for angle_deg in (0.0, 7.0, -20.0):
+        picture = rotate(crop(places(93, 121), Window(4, 6, 85, 110)), angle_deg, (40, 50))
+        picture = crop(flip(resize(picture, (80, 75))), Window(10, 10, 60, 50))
+        rows, columns = torch.meshgrid(torch.arange(60.0), torch.arange(50.0), indexing='ij')
+        pixels = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1)
+        there = pixels @ picture.to_camera.T  # [60, 50, 2]
+        torch.testing.assert_close(
+            there.permute(2, 0, 1), picture.image[:2].float(), rtol=0, atol=1.1
+        )
+
+
+def test_a_sample_without_depth_where_none_is_needed() -> None:
+    picture = to_picture(a_sample(depth=False), needs_depth=False)
+    assert picture.depth.shape == (1, 3, 5)
+    assert picture.depth.isnan().all()
