@@ -24,11 +24,11 @@ def trained(small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def moving_frames(
     make_frames: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Return a folder of ten frames without depth, taken every 0.1 m to the camera's right."""
+    """Return a folder of ten frames without depth, taken every 0.25 m to the camera's right."""
     folder = make_frames(tmp_path_factory.mktemp('moving') / 'frames', 10)
     pose = np.array([[0, 0, 1, 5.0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
     for number, meta in enumerate(sorted(folder.rglob('meta.json'))):
-        pose[1, 3] = 0.1 * number
+        pose[1, 3] = 0.25 * number
         facts = {**json.loads(meta.read_text()), 'camera_to_world': pose.tolist()}
         meta.write_text(json.dumps(facts))
         (meta.parent / 'depth.png').unlink()

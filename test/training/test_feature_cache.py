@@ -177,6 +177,7 @@ def test_pictures_that_another_process_encodes_meanwhile(
         'features.npy',
         'depth.npy',
         'focal_px.npy',
+        'to_camera.npy',
     }
     assert kept[2].abs().sum() > 0
     for i, features in enumerate(kept):

@@ -43,14 +43,14 @@ def along_x(*metres: float, turned_deg: float = 0.0) -> Track:
 
 
 def test_sources_are_the_nearest_that_are_far_enough() -> None:
-    # Of 2 m: 0.04 to 0.3 m.
-    track = along_x(0.0, 0.03, 0.05, 0.06, 0.11, 0.5, 0.5, 1.0)
+    # Of 2 m: 0.1 to 0.3 m.
+    track = along_x(0.0, 0.08, 0.13, 0.16, 0.29, 0.7, 0.7, 1.5)
     assert choose_sources(track, 2.0) == {
         0: (2, 2),  # nothing before it
         1: (4, 4),
         2: (0, 4),
-        3: (0, 4),  # 0.06 m to the first, 0.05 to the fifth
-        4: (3, 3),  # 0.39 m to the next are too much
+        3: (0, 4),  # 0.16 m to the first, 0.13 to the fifth
+        4: (3, 3),  # 0.41 m to the next are too much
     }
 
 
@@ -68,7 +68,7 @@ def test_frames_that_stand_still_are_left_out() -> None:
 
 
 def test_sources_look_the_same_way() -> None:
-    assert choose_sources(along_x(0.0, 0.1, 0.13, turned_deg=14.0), 1.0) == {
+    assert choose_sources(along_x(0.0, 0.07, 0.14, turned_deg=14.0), 1.0) == {
         0: (1, 1),
         1: (0, 2),
         2: (1, 1),  # turned by 28 degrees from the first
@@ -85,7 +85,7 @@ def test_recordings_are_not_compared_with_each_other() -> None:
 def test_a_robot_that_stands_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match=r'got 3 images without depth, none of which has another of the same recording 0.04 '
+        match=r'got 3 images without depth, none of which has another of the same recording 0.1 '
         r'to 0.3 m beside it, .* \(no two are more than 0.003 m apart; things are about 2 m away'
         r'\), expected a camera that moves .*; record while the robot drives, or record depth',
     ):
@@ -138,7 +138,7 @@ def test_rectified_things_are_where_a_pinhole_camera_has_them() -> None:
 
 @pytest.fixture
 def moving(moving_frames: Path) -> Selection[DepthSample]:
-    """Four frames, 0.1 m apart to the right, without depth."""
+    """Four frames, 0.25 m apart to the right, without depth."""
     return Selection(FrameFolder(moving_frames), range(4))
 
 
@@ -152,9 +152,9 @@ def test_views_have_cameras_and_motion(moving: Selection[DepthSample], tmp_path:
     # fx 60 * 32 / 69, fy 62 * 24 / 51, cx (34 + 0.5) * 32 / 69 - 0.5, cy 25.5 * 24 / 51 - 0.5
     expected = [60 * 32 / 69, 62 * 24 / 51, 34.5 * 32 / 69 - 0.5, 25.5 * 24 / 51 - 0.5]
     assert views.cameras[2].tolist() == pytest.approx(expected, rel=1e-6)
-    # A point straight ahead of the second frame is 0.1 m right of the first's axis.
+    # A point straight ahead of the second frame is 0.25 m right of the first's axis.
     ahead = torch.tensor([0.0, 0.0, 2.0, 1.0])
-    for pose, x in zip(views.poses, (0.0, 0.1, -0.2)):
+    for pose, x in zip(views.poses, (0.0, 0.25, -0.5)):
         torch.testing.assert_close(pose @ ahead, torch.tensor([x, 0, 2, 1]), atol=1e-6, rtol=0)
 
 
@@ -173,7 +173,7 @@ def test_a_frame_without_depth_and_pose(frames: Path, tmp_path: Path) -> None:
 def test_variants_go_with_their_own_frame(moving: Selection[DepthSample], tmp_path: Path) -> None:
     views = keep_views(moving, (24, 32), tmp_path / 'views')
     motion = Motion(views, {1: (0, 2), 3: (2, 2)})
-    np.testing.assert_allclose(motion.baselines, [[0.1, 0.1], [0.1, 0.1]])
+    np.testing.assert_allclose(motion.baselines, [[0.25, 0.25], [0.25, 0.25]])
     seen = TrainingPictures(moving, NO_AUGMENTATION, (48, 64), needs_depth=False)
     pictures = MotionPictures(seen, motion)  # four pictures of two frames: two variants each
     assert len(pictures) == 4
