@@ -42,6 +42,8 @@ def train(
 ) -> None:
     """Train mirror and decoder on NYU Depth v2, KITTI or a robot's own recording.
 
+    A recording without depth teaches it by the camera's motion, where odometry or TF has that.
+
     Leaves `model.safetensors` in the output folder, for `mirror_depth evaluate --model` and for
     the node's parameter `model`. Stopped at any moment, the same command goes on from the last
     checkpoint. Watch it with `tensorboard --logdir runs`.

@@ -22,12 +22,13 @@ from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.feature_cache import CachedPictures, cache_pictures
+from mirror_depth_ros.training.frame_views import keep_views
 from mirror_depth_ros.training.loading import (
     ResumableLoader,
     TrainingPictures,
     ValidationPictures,
 )
-from mirror_depth_ros.training.motion import Motion, MotionPictures, find_motion, keep_views
+from mirror_depth_ros.training.motion import Motion, MotionPictures, find_motion
 from mirror_depth_ros.validation import Integer, OrNone, check
 
 #: Kinds of data that come with images to train on and others to validate on.
@@ -47,7 +48,10 @@ _OPTION_RULES = {
 
 
 class DepthData(lightning.LightningDataModule):
-    """Images with true depth, from any source that ``mirror_depth evaluate`` knows."""
+    """Images with true depth, from any source that ``mirror_depth evaluate`` knows.
+
+    Or images of a camera that moves, with its poses: depth is then learned from its motion.
+    """
 
     def __init__(
         self,

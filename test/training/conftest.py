@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mirror_depth_ros.data.frames import FrameFolder
+from mirror_depth_ros.data.sample import DepthSample, Selection
+
 
 @pytest.fixture(scope='session')
 def trained(small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,3 +36,9 @@ def moving_frames(
         meta.write_text(json.dumps(facts))
         (meta.parent / 'depth.png').unlink()
     return folder
+
+
+@pytest.fixture
+def moving(moving_frames: Path) -> Selection[DepthSample]:
+    """Four frames, 0.25 m apart to the right, without depth."""
+    return Selection(FrameFolder(moving_frames), range(4))
