@@ -1,4 +1,4 @@
-"""Frames as motion compares them: what a pinhole camera would have seen, where it was, its rays."""
+"""Frames as motion compares them: as a pinhole camera has them, with its place and its rays."""
 
 from __future__ import annotations
 
