@@ -133,6 +133,7 @@ class DepthData(lightning.LightningDataModule):
                 *(encoder.fingerprint(), encoder.taps, pictures.size, self._augmentation),
                 *(self._variants, self._options['seed']),
                 *map(train.name_of, range(len(train))),
+                *['motion'] * (motion is not None),  # the kept depth is none
             )
 
             def cache() -> CachedPictures:
