@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from mirror_depth_ros.data.bag_pairs import Pair, Times
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import SCAN_TYPE, BagTopics, to_add
-from mirror_depth_ros.data.bag_transforms import read_transforms
+from mirror_depth_ros.data.bag_transforms import ODOM_FRAME, read_transforms
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.lidar import LidarPoints, is_any_in_view, lidar_points, sparse_depth
 from mirror_depth_ros.depth.transforms import ExtrapolationError, TransformError
 
-# Where robots say they are, without jumps (REP-105).
-_ODOM = 'odom'
 # Poses that are looked up in a turn of the lidar; between them, each point's is interpolated.
 _KNOTS = 11
 
@@ -159,10 +157,10 @@ class LidarDepth:
             self._require(wanted, self._camera_frame)
             return wanted
         try:
-            self._transforms.is_static(_ODOM, self._camera_frame)
+            self._transforms.is_static(ODOM_FRAME, self._camera_frame)
         except TransformError:
             return self._camera_frame
-        return _ODOM
+        return ODOM_FRAME
 
     def _require(self, target: str, source: str) -> None:
         try:

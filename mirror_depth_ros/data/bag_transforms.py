@@ -9,6 +9,9 @@ from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import check_type, to_add
 from mirror_depth_ros.depth.transforms import TransformBuffer
 
+#: Where robots say they are, without jumps (REP-105).
+ODOM_FRAME = 'odom'
+
 _TF = 'tf2_msgs/msg/TFMessage'
 _ODOMETRY = 'nav_msgs/msg/Odometry'
 
