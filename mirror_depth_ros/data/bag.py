@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.data.agreement import describe_agreement
 from mirror_depth_ros.data.bag_lidar import LidarDepth
 from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
 from mirror_depth_ros.data.bag_pairs import Pair, Times, middles, nearest, nearest_in_time
@@ -38,7 +39,7 @@ from mirror_depth_ros.depth.transforms import stamp_text
 T = TypeVar('T')
 
 # So many images say how large the share of pixels with depth is.
-_PROBED = 20
+_PROBED = 10
 # How far apart in time an image and its depth may be: synchronised cameras are closer than the
 # first [s], and a lidar of 10 Hz is never farther from an image than the second [s].
 _DEPTH_TOLERANCE_S, _LIDAR_TOLERANCE_S = 0.02, 0.05
@@ -148,8 +149,16 @@ class BagFrames(LazySequence[DepthSample]):
         rows = [('images', topics.image), ('calibration', topics.camera_info)]
         rows += [('depth', topics.depth)] if lidar is None else lidar.describe()
         rows.append(('with depth', f'{len(self)} of {len(self) + self.unmatched} images'))
-        if lidar is not None:
-            rows.append(('pixels with depth', f'{100 * self._share_of_pixels():.2g} %'))
+        if lidar is None:
+            return rows
+        samples = [self[i] for i in range(0, len(self), max(1, len(self) // _PROBED))]
+        depths = [sample.depth for sample in samples if sample.depth is not None]
+        share = float(np.mean([np.isfinite(depth).mean() for depth in depths]))
+        rows.append(('pixels with depth', f'{100 * share:.2g} %'))
+        others = self._depth_images()
+        agreement = describe_agreement(samples, others) if others is not None else None
+        if others is not None and agreement is not None:
+            rows.append((f'lidar / {others.topics.depth}', agreement))
         return rows
 
     def _open_lidar(self, **options: str | None) -> LidarDepth | None:
@@ -166,11 +175,16 @@ class BagFrames(LazySequence[DepthSample]):
         check_registration(self._reader, self.topics)
         return None
 
-    def _share_of_pixels(self) -> float:
-        """Return the share of pixels with depth in some images."""
-        pairs = self._pairs[:: max(1, len(self._pairs) // _PROBED)]
-        depths = [self._depth(pair, self._cameras[pair.camera]) for pair in pairs]
-        return float(np.mean([np.isfinite(depth).mean() for depth in depths]))
+    def _depth_images(self) -> BagFrames | None:
+        """Return the same images with depth images, where the recording has those as well."""
+        topics = self.topics
+        try:
+            others = BagFrames(
+                self._reader.path, image=topics.image, camera_info=topics.camera_info
+            )
+        except ValueError:
+            return None
+        return None if others.topics.is_lidar else others
 
     def _depth(self, pair: Pair, camera: CameraModel) -> NDArray[np.float32]:
         """Read the depth of an image, ``[H, W]``."""

@@ -110,6 +110,7 @@ class DepthData(lightning.LightningDataModule):
         assert trainer is not None  # a trainer calls this
         network: DepthNetwork = trainer.lightning_module.model
         folder = Path(trainer.default_root_dir)
+        _print_sources(self.train_set)
         train, val = self._usable(folder)
         pictures = TrainingPictures(train, self._augmentation, network.config.input_size)
         val_data = ValidationPictures(val, self.protocol, network)
@@ -133,7 +134,6 @@ class DepthData(lightning.LightningDataModule):
             self._train_data = cache()
         self._val_data = val_data
         trainer.lightning_module.max_depth = self.protocol.max_depth
-        _print_sources(self.train_set)
         devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
         rank_zero_only(print)(
             f'training on {len(pictures)} images of {self.names[0]}, validating on '
