@@ -31,8 +31,8 @@ Data = Annotated[
         metavar='DATA',
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER; a '
         'part of one with [FROM:TO] behind it, such as [:80%] or [10:20]. '
-        'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info '
-        'and tolerance_s.',
+        'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, '
+        'camera_info, lidar, frame_id, odom_frame, odometry and tolerance_s.',
     ),
 ]
 ProtocolName = Annotated[

@@ -117,6 +117,7 @@ class DepthData(lightning.LightningDataModule):
         assert trainer is not None  # a trainer calls this
         network: DepthNetwork = trainer.lightning_module.model
         folder = Path(trainer.default_root_dir)
+        _print_sources(self.train_set)
         train, val = self._usable(folder)
         size = network.config.input_size
         val_data = self._to_validate_on(val, network, folder)
@@ -147,7 +148,6 @@ class DepthData(lightning.LightningDataModule):
             self._train_data = MotionPictures(self._train_data, motion)
         self._val_data, self._val_samples = val_data, val
         trainer.lightning_module.max_depth = self.protocol.max_depth
-        _print_sources(self.train_set)
         devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
         rank_zero_only(print)(
             f'training on {len(pictures)} images of {self.names[0]}, validating on '

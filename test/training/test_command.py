@@ -67,6 +67,15 @@ def test_a_recipe_is_a_file_or_a_name(tmp_path: Path) -> None:
             recipe_path(Path(other))
 
 
+def test_a_lidar_is_enough_to_train_with(
+    small_recipe: Path, lidar_recording: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'run'
+    options = [f'--data.train=bag:{lidar_recording}', '--trainer.max_epochs=1']
+    train([f'--config={small_recipe}', *options], folder, save_every=100)
+    assert checkpoint_facts(folder / 'model.safetensors')['steps'] == 4  # of 8 images, by twos
+
+
 def test_an_unknown_option_or_value_is_named(small_recipe: Path, tmp_path: Path) -> None:
     for option, message in (
         ('--data.batchsize=3', 'unrecognized arguments: --data.batchsize=3; --print_config shows'),

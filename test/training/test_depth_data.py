@@ -302,6 +302,24 @@ def test_two_cameras_of_a_recording_have_features_of_their_own(
     assert not torch.equal(*first)
 
 
+def test_a_recording_with_a_lidar_says_what_is_used_of_it(
+    lidar_recording: Path, set_up: Callable[..., DepthData], capsys: Any
+) -> None:
+    data = set_up(DepthData(f'bag:{lidar_recording}', augmentation=VARIED, workers=0))
+    printed = capsys.readouterr().out
+    assert '              lidar  /scan (LaserScan) in laser\n' in printed
+    assert '         with depth  10 of 10 images\n' in printed
+    assert 'training on 8 images of' in printed
+    assert data.protocol.name == 'outdoor'
+    assert data._train_data is not None
+    truth = data.train_set.samples[0].depth
+    assert truth is not None
+    depth = data._train_data[Draw(0, 5)].depth
+    known = set(depth[~depth.isnan()].tolist())
+    assert known
+    assert known <= set(truth[~np.isnan(truth)].tolist())
+
+
 @pytest.fixture
 def damaged(make_frames: Callable[..., Path], tmp_path: Path) -> Path:
     """Six frames of which the second is cut off; the last is for validation."""

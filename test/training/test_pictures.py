@@ -238,6 +238,44 @@ def nearest_in_cell(depth: Tensor, size: tuple[int, int], row: int, column: int)
     return [value for distance, value in found if distance < least + 1e-4]
 
 
+def a_scan(height: int, width: int, *, every: int) -> tuple[Picture, set[float]]:
+    """Return a picture whose depth is one row of a lidar's beams, and the depths."""
+    depth = torch.full((1, height, width), NAN)
+    beams = torch.arange(1, width, every)
+    depth[0, height // 2, beams] = 1 + beams / 100
+    picture = a_picture(height, width)._replace(depth=depth)
+    return picture, set(depth[~depth.isnan()].tolist())
+
+
+def test_every_beam_of_a_scan_survives_a_resize() -> None:
+    # 481 x 641 to 192 x 256: cells of 2.504 columns, of which none has two beams 3 apart.
+    picture, depths = a_scan(481, 641, every=3)
+    small = resize(picture, (192, 256)).depth
+    known = small[~small.isnan()]
+    assert len(known) == len(depths) == 214
+    assert set(known.tolist()) == depths  # each as it was: nothing is mixed with what is missing
+    assert (~small.isnan()).any(dim=-1).sum() == 1  # in one row
+
+
+def test_a_dense_scan_fills_every_column_of_a_smaller_picture() -> None:
+    picture, depths = a_scan(481, 641, every=1)
+    small = resize(picture, (192, 256)).depth
+    known = small[~small.isnan()].tolist()
+    assert len(known) == 256
+    assert set(known) <= depths
+
+
+def test_a_roll_loses_few_beams_and_invents_none() -> None:
+    # A pixel's square is turned over the grid of the new ones: some lie between their centres.
+    picture, depths = a_scan(481, 641, every=3)
+    for angle_deg in (-3.0, 0.7, 3.0):
+        rolled = rotate(picture, angle_deg, (440, 600)).depth
+        found = set(rolled[~rolled.isnan()].tolist())
+        assert found <= depths
+        within = {1 + c / 100 for c in range(1, 641, 3) if abs(c - 320) < 295}
+        assert len(found) > 0.9 * len(within)
+
+
 def test_depths_beyond_measure_survive() -> None:
     assert resized([[math.inf] * 3 + [2.0] * 3] * 3, (1, 2)) == [[math.inf, 2.0]]
 
