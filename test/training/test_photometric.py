@@ -190,3 +190,22 @@ def test_what_no_source_shows_does_not_count() -> None:
     assert loss.item() == pytest.approx(0.0, abs=1e-6)
     assert depth.grad is not None
     assert depth.grad.isfinite().all()
+
+
+def test_errors_of_odometry_are_borne() -> None:
+    # Of each motion 2 % of its length, 1 degree of heading and as much of pitch (at 40 px of focal
+    # length 0.7 px; the wall moves by 4), at random: they add up to little over many frames.
+    random = torch.Generator().manual_seed(3)
+    factors = [0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.4, 2.0]
+    total = torch.zeros(len(factors))
+    for _ in range(16):
+        motion = beside((0.2, 0.0), (-0.2, 0.05))
+        for pose in motion.poses[0, 1:]:
+            yaw, pitch, length = torch.randn(3, generator=random)
+            x, y = math.radians(pitch), math.radians(yaw)
+            turn = torch.linalg.matrix_exp(torch.tensor([[0, 0, y], [0, 0, -x], [-y, x, 0]]))
+            pose[:3] = turn @ pose[:3]
+            pose[:3, 3] *= 1 + 0.02 * length
+        losses = [motion_loss(flat(f * DEPTH_M), rays(), motion, scales=3) for f in factors]
+        total += torch.stack(losses)
+    assert 0.95 <= factors[int(total.argmin())] <= 1.05
