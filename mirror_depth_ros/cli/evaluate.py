@@ -16,6 +16,7 @@ from mirror_depth_ros.cli.options import (
     Model,
     Precision,
 )
+from mirror_depth_ros.cli.tables import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,6 +110,8 @@ def evaluate(
 
     console = Console(stderr=True)
     data_set = open_data(data)
+    if sources := data_set.describe():
+        print_table(sources)
     rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
         estimator = DepthEstimator.load(
@@ -162,7 +165,6 @@ def _measure(
 def _print_table(summary: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from mirror_depth_ros.cli.tables import print_table
     from mirror_depth_ros.depth.metrics import METRIC_NAMES
 
     title = f'{summary["images"]} images of {summary["data"]}, '
