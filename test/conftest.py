@@ -710,6 +710,24 @@ def bag_maker(tmp_path: Path) -> BagMaker:
 
 
 @pytest.fixture
+def lidar_recording(bag_maker: BagMaker) -> Path:
+    """Return a recording of ten images of 51 x 69 pixels with a scan each; no depth image."""
+    optical = (-0.5, 0.5, -0.5, 0.5)
+    messages = [
+        ('/tf_static', bag_maker.transform('base', 'laser', xyz=(0, 0, 0.2))),
+        ('/tf_static', bag_maker.transform('base', 'camera', xyz=(0, 0, 0.4), quaternion=optical)),
+        ('/camera_info', bag_maker.info(69, 51)),
+    ]
+    random = np.random.default_rng(1)
+    for stamp_ns in range(0, 10**9, 10**8):
+        rgb = random.integers(0, 256, (51, 69, 3), np.uint8)
+        ranges = random.uniform(1, 4, 60)
+        scan = bag_maker.scan(ranges, stamp_ns, angle_min=-0.6, angle_increment=0.02)
+        messages += [('/image', bag_maker.image(rgb, 'rgb8', stamp_ns)), ('/scan', scan)]
+    return bag_maker.write(messages)
+
+
+@pytest.fixture
 def exif_corners() -> dict[int, tuple[str, str]]:
     """Where an upright picture shows the stored one's top left and top right corners.
 

@@ -17,6 +17,7 @@ from mirror_depth_ros.cli.options import (
     Model,
     Precision,
 )
+from mirror_depth_ros.cli.tables import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,8 +34,8 @@ def evaluate(
         metavar='DATA',
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER; a '
         'part of one with [FROM:TO] behind it, such as [:80%] or [10:20]. '
-        'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info '
-        'and tolerance_s.',
+        'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, '
+        'camera_info, lidar, frame_id, odom_frame, odometry and tolerance_s.',
     ),
     model: Model = 'builtin',
     clip_weights: ClipWeights = None,
@@ -101,6 +102,8 @@ def evaluate(
 
     console = Console(stderr=True)
     data_set = open_data(data)
+    if sources := data_set.describe():
+        print_table(sources)
     rules = named_protocol(protocol or data_set.protocol, max_depth=max_depth)
     with console.status('loading the model'):
         estimator = DepthEstimator.load(
@@ -184,7 +187,6 @@ def _print_parts(title: str, parts: Sequence[Part]) -> None:
 def _print_table(summary: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from mirror_depth_ros.cli.tables import print_table
     from mirror_depth_ros.depth.metrics import METRIC_NAMES
 
     title = f'{summary["images"]} images of {summary["data"]}, '

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable
@@ -13,18 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.data.agreement import describe_agreement
 from mirror_depth_ros.data.bag_calibration import Calibration, camera_of, check_stamps, naming
 from mirror_depth_ros.data.bag_lidar import LidarDepth
 from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
+from mirror_depth_ros.data.bag_pairs import Pair, Times, middles, nearest, nearest_in_time
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_times import (
-    Pair,
-    Times,
-    least_and_most,
-    middles,
-    nanoseconds,
-    nearest,
-)
 from mirror_depth_ros.data.bag_topics import (
     check_registration,
     find_topics,
@@ -42,15 +35,11 @@ from mirror_depth_ros.depth.transforms import stamp_text
 
 T = TypeVar('T')
 
-# So many of the images without depth are named one by one.
-_NAMED = 10
 # So many images say how large the share of pixels with depth is.
-_PROBED = 20
+_PROBED = 10
 # How far apart in time an image and its depth may be: synchronised cameras are closer than the
 # first [s], and a lidar of 10 Hz is never farther from an image than the second [s].
 _DEPTH_TOLERANCE_S, _LIDAR_TOLERANCE_S = 0.02, 0.05
-
-_log = logging.getLogger(__name__)
 
 
 class _Index(NamedTuple):
@@ -79,6 +68,8 @@ class BagFrames(LazySequence[DepthSample]):
     :param depth: topic of the depth images; found if there is only one.
     :param camera_info: topic of the images' CameraInfo; the one beside ``image`` by default.
     :param lidar: topic of a lidar, in place of depth images; found if there is only one.
+    :param frame_id: the images' optical frame, where they name another; for a lidar only, as the
+        next two.
     :param odom_frame: the frame by which motion between a scan and its image is accounted for;
         ``odom`` by default, if the recording has it.
     :param odometry: topic of ``nav_msgs/Odometry``, where several could say where the robot is.
@@ -99,6 +90,7 @@ class BagFrames(LazySequence[DepthSample]):
         depth: str | None = None,
         camera_info: str | None = None,
         lidar: str | None = None,
+        frame_id: str | None = None,
         odom_frame: str | None = None,
         odometry: str | None = None,
         tolerance_s: float | None = None,
@@ -110,18 +102,7 @@ class BagFrames(LazySequence[DepthSample]):
         self.topics = find_topics(
             self._reader, image=image, depth=depth, camera_info=camera_info, lidar=lidar
         )
-        self._lidar: LidarDepth | None = None
-        given = {'odom_frame': odom_frame, 'odometry': odometry}
-        if self.topics.is_lidar:
-            self._lidar = LidarDepth(self._reader, self.topics, **given)
-        elif unused := [n for n, v in given.items() if v is not None]:
-            raise ValueError(
-                f'got {" and ".join(unused)} for the depth images on {self.topics.depth} in '
-                f'{self._reader.path}, expected that with a lidar only; leave it out, or '
-                f'{to_add(self._reader, "lidar", ["TOPIC"])}'
-            )
-        else:
-            check_registration(self._reader, self.topics)
+        self._lidar = self._open_lidar(frame_id=frame_id, odom_frame=odom_frame, odometry=odometry)
         index = self._read_index()
         self._cameras = list(dict.fromkeys(info.camera for info in index.infos))
         self._pairs = self._pair(index, tolerance_s)
@@ -153,23 +134,46 @@ class BagFrames(LazySequence[DepthSample]):
 
     def describe(self) -> list[tuple[str, str]]:
         """Return what is used of the recording, as the rows of a table."""
-        topics = self.topics
+        topics, lidar = self.topics, self._lidar
         rows = [('images', topics.image), ('calibration', topics.camera_info)]
-        if self._lidar is None:
-            rows.append(('depth', topics.depth))
-        else:
-            rows[0] = ('images', f'{topics.image} in {self._lidar.camera_frame}')
-            rows += self._lidar.describe()
+        rows += [('depth', topics.depth)] if lidar is None else lidar.describe()
         rows.append(('with depth', f'{len(self)} of {len(self) + self.unmatched} images'))
-        if self._lidar is not None:
-            rows.append(('pixels with depth', f'{100 * self._share_of_pixels():.2g} %'))
+        if lidar is None:
+            return rows
+        samples = [self[i] for i in range(0, len(self), max(1, len(self) // _PROBED))]
+        depths = [sample.depth for sample in samples if sample.depth is not None]
+        share = float(np.mean([np.isfinite(depth).mean() for depth in depths]))
+        rows.append(('pixels with depth', f'{100 * share:.2g} %'))
+        others = self._depth_images()
+        agreement = describe_agreement(samples, others) if others is not None else None
+        if others is not None and agreement is not None:
+            rows.append((f'lidar / {others.topics.depth}', agreement))
         return rows
 
-    def _share_of_pixels(self) -> float:
-        """Return the share of pixels with depth in some images."""
-        pairs = self._pairs[:: max(1, len(self._pairs) // _PROBED)]
-        depths = [self._depth(pair, self._cameras[pair.camera]) for pair in pairs]
-        return float(np.mean([np.isfinite(depth).mean() for depth in depths]))
+    def _open_lidar(self, **options: str | None) -> LidarDepth | None:
+        """Return what makes depth images of a lidar; None where there are depth images."""
+        if self.topics.is_lidar:
+            return LidarDepth(self._reader, self.topics, **options)
+        unused = [name for name, value in options.items() if value is not None]
+        if unused:
+            raise ValueError(
+                f'got {" and ".join(unused)} for the depth images on {self.topics.depth} in '
+                f'{self._reader.path}, expected that with a lidar only; leave it out, or '
+                f'{to_add(self._reader, "lidar", ["TOPIC"])}'
+            )
+        check_registration(self._reader, self.topics)
+        return None
+
+    def _depth_images(self) -> BagFrames | None:
+        """Return the same images with depth images, where the recording has those as well."""
+        topics = self.topics
+        try:
+            others = BagFrames(
+                self._reader.path, image=topics.image, camera_info=topics.camera_info
+            )
+        except ValueError:
+            return None
+        return None if others.topics.is_lidar else others
 
     def _depth(self, pair: Pair, camera: CameraModel) -> NDArray[np.float32]:
         """Read the depth of an image, ``[H, W]``."""
@@ -204,44 +208,16 @@ class BagFrames(LazySequence[DepthSample]):
         return _Index(images, depths, infos)
 
     def _pair(self, index: _Index, tolerance_s: float | None) -> list[Pair]:
-        """Return the images that have depth."""
+        """Return the images that have depth, and to each its depth and its camera."""
         if tolerance_s is None:
             tolerance_s = _DEPTH_TOLERANCE_S if self._lidar is None else _LIDAR_TOLERANCE_S
         images, depths, infos = index
-        stamps, info_stamps = middles(images), np.array([info.stamp_ns for info in infos])
-        depth_of, info_of = nearest(stamps, middles(depths)), nearest(stamps, info_stamps)
-        off_ns = np.abs(stamps - middles(depths)[depth_of])
-        is_near = off_ns <= nanoseconds(tolerance_s)
-        if not is_near.any():
-            # Enough for most: at the recording's ends an image may have no depth at all.
-            enough_s = math.ceil(np.percentile(off_ns, 90) / 1e6) / 1000
-            raise ValueError(
-                f'got no image on {self.topics.image} with depth on {self.topics.depth} within '
-                f'{tolerance_s} s in {self._reader.path}: the nearest are '
-                f'{least_and_most(off_ns)} s off, expected stamps of one clock; correct the '
-                'stamps, or to allow that, '
-                f'{to_add(self._reader, "tolerance_s", [f"{enough_s:.3f}"])}'
-            )
-        if not is_near.all():
-            self._report(images, off_ns, tolerance_s)
+        info_of = nearest(middles(images), np.array([info.stamp_ns for info in infos]))
         numbers = {camera: number for number, camera in enumerate(self._cameras)}
         return [
-            Pair(int(i), images[i], depths[depth_of[i]], numbers[infos[info_of[i]].camera])
-            for i in np.flatnonzero(is_near)
+            Pair(i, images[i], depth, numbers[infos[info_of[i]].camera])
+            for i, depth in nearest_in_time(self._reader, self.topics, images, depths, tolerance_s)
         ]
-
-    def _report(self, images: list[Times], off_ns: NDArray[np.int64], tolerance_s: float) -> None:
-        """Name in the log the images that have no depth."""
-        left_out = np.flatnonzero(off_ns > nanoseconds(tolerance_s))
-        names = ', '.join(stamp_text(images[i].stamp_ns) for i in left_out[:_NAMED])
-        if len(left_out) > _NAMED:
-            names += f' and {len(left_out) - _NAMED} more'
-        where = (len(left_out), len(images), self.topics.image, self._reader.path)
-        _log.warning(
-            'left out %d of the %d images on %s in %s, which have no depth within %s s but %s s '
-            'off (,tolerance_s= allows more): %s',
-            *(*where, tolerance_s, least_and_most(off_ns[left_out]), names),
-        )
 
     def _decode(self, decode: Callable[[Any], T], topic: str, times: Times) -> T:
         """Read a message and make an array of it."""

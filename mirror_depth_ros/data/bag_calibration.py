@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from mirror_depth_ros.data.bag_pairs import Times
 from mirror_depth_ros.data.bag_reader import BagReader
-from mirror_depth_ros.data.bag_times import Times
 from mirror_depth_ros.data.bag_topics import BagTopics, to_add
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.camera_info import camera_from_info, has_intrinsics, has_projection

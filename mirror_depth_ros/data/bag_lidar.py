@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mirror_depth_ros.data.bag_pairs import Pair, Times
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_times import Pair, Times
 from mirror_depth_ros.data.bag_topics import SCAN_TYPE, BagTopics, to_add
 from mirror_depth_ros.data.bag_transforms import ODOM_FRAME, read_transforms
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.lidar import LidarPoints, lidar_points, sparse_depth
+from mirror_depth_ros.depth.lidar import LidarPoints, is_any_in_view, lidar_points, sparse_depth
 from mirror_depth_ros.depth.transforms import ExtrapolationError, TransformError
 
 # Poses that are looked up in a turn of the lidar; between them, each point's is interpolated.
 _KNOTS = 11
-# So many points say whether any is in view, if one of them is.
-_PROBED = 2000
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +32,7 @@ class LidarDepth:
 
     :param reader: the recording.
     :param topics: those of the images and of the lidar.
+    :param frame_id: the images' optical frame; None: the one that they name.
     :param odom_frame: the frame that does not move; None: ``odom``, if TF or odometry have it.
     :param odometry: topic of odometry, see :func:`.read_transforms`.
     :raises ValueError: if the frames of lidar and camera are not joined by transforms.
@@ -44,31 +43,29 @@ class LidarDepth:
         reader: BagReader,
         topics: BagTopics,
         *,
+        frame_id: str | None,
         odom_frame: str | None,
         odometry: str | None,
     ) -> None:
         self._reader, self._topics = reader, topics
-        self.camera_frame: str = reader.first(topics.image).header.frame_id
-        #: The lidar's frame.
-        self.frame: str = reader.first(topics.depth).header.frame_id
+        self._camera_frame: str = frame_id or reader.first(topics.image).header.frame_id
+        self._frame: str = reader.first(topics.depth).header.frame_id
         self._is_flat = reader.topics[topics.depth] == SCAN_TYPE
         self._transforms = read_transforms(reader, odometry=odometry)
         self._fixed = self._fixed_frame(odom_frame)
 
     def describe(self) -> list[tuple[str, str]]:
         """Return what is used of the recording, as the rows of a table."""
-        topic, frame = self._topics.depth, self.frame
+        topic, frame = self._topics.depth, self._frame
         kind = self._reader.topics[topic].rpartition('/')[2]
-        is_static = self._transforms.is_static(self.camera_frame, frame)
-        motion = f'from {self._fixed} -> {self.camera_frame}'
-        if self._fixed == self.camera_frame:
-            motion = f'not accounted for: no transform from {ODOM_FRAME}'
+        is_static = self._transforms.is_static(self._camera_frame, frame)
+        how = 'static' if is_static else 'moving'
+        motion = f'from {self._fixed} -> {self._camera_frame}'
+        if self._transforms.is_static(self._fixed, self._camera_frame):
+            motion = 'not accounted for: no transform from a frame that stands, such as odom'
         return [
             ('lidar', f'{topic} ({kind}) in {frame}'),
-            (
-                'transform',
-                f'{frame} -> {self.camera_frame}, {"static" if is_static else "moving"}',
-            ),
+            ('transform', f'{frame} -> {self._camera_frame}, {how}'),
             ('motion between them', motion),
         ]
 
@@ -109,7 +106,7 @@ class LidarDepth:
                 f'{error}; of no image on {self._topics.image} in {self._reader.path} is the '
                 f'transform to {self._topics.depth} known at its time; record /tf for as long as '
                 'the images, or to take the robot for standing, '
-                f'{to_add(self._reader, "odom_frame", [self.camera_frame])}'
+                f'{to_add(self._reader, "odom_frame", [self._camera_frame])}'
             )
         if error is not None:
             self._report(len(pairs) - len(known), f'no transform is known; the first: {error}')
@@ -124,7 +121,7 @@ class LidarDepth:
         for _, log_ns, message in self._reader.messages({self._topics.depth}):
             for pair in waiting.pop((stamp_of(message), log_ns), ()):
                 points = self._points(message, pair.image.stamp_ns)
-                if self._is_any_in_view(points, cameras[pair.camera]):
+                if is_any_in_view(points, cameras[pair.camera]):
                     seen.append(pair)
                 elif len(points):
                     median = np.median(points, axis=0)
@@ -134,21 +131,15 @@ class LidarDepth:
             self._report(len(pairs) - len(seen), 'no point is in view')
         return sorted(seen)
 
-    def _is_any_in_view(self, points: NDArray[np.float64], camera: CameraModel) -> bool:
-        some = points[:: max(1, len(points) // _PROBED)]
-        return any(
-            np.isfinite(sparse_depth(p, camera, is_flat=self._is_flat)).any()
-            for p in (some, points)
-        )
-
     def _none_in_view(self, median: NDArray[np.float64]) -> str:
         x, y, z = median
+        remedy = to_add(self._reader, 'frame_id', ['FRAME'])
         return (
-            f'got no point of {self._topics.depth} (frame {self.frame!r}) in any image on '
-            f'{self._topics.image} (frame {self.camera_frame!r}) in {self._reader.path}, expected '
-            f'some: the median of one scan is at ({x:.2f}, {y:.2f}, {z:.2f}) m in the '
+            f'got no point of {self._topics.depth} (frame {self._frame!r}) in any image on '
+            f'{self._topics.image} (frame {self._camera_frame!r}) in {self._reader.path}, '
+            f'expected some: the median of one scan is at ({x:.2f}, {y:.2f}, {z:.2f}) m in the '
             "camera's frame, which must be the optical one: x right, y down, z forward "
-            '(REP-103); correct the transform, or the frame_id of the images; the tree:\n'
+            f'(REP-103); correct the transform, or {remedy}; the tree:\n'
             f'{self._transforms.describe()}'
         )
 
@@ -161,14 +152,14 @@ class LidarDepth:
 
     def _fixed_frame(self, wanted: str | None) -> str:
         """Return the frame through which the transform leads; the camera's if there is none."""
-        self._require(self.camera_frame, self.frame)
+        self._require(self._camera_frame, self._frame)
         if wanted is not None:
-            self._require(wanted, self.camera_frame)
+            self._require(wanted, self._camera_frame)
             return wanted
         try:
-            self._transforms.is_static(ODOM_FRAME, self.camera_frame)
+            self._transforms.is_static(ODOM_FRAME, self._camera_frame)
         except TransformError:
-            return self.camera_frame
+            return self._camera_frame
         return ODOM_FRAME
 
     def _require(self, target: str, source: str) -> None:
@@ -176,15 +167,16 @@ class LidarDepth:
             self._transforms.is_static(target, source)
         except TransformError as error:
             raise TransformError(
-                f'{error}\n(depth from {self._topics.depth}, in frame {self.frame!r}, for images '
-                f'on {self._topics.image}, in frame {self.camera_frame!r}, in {self._reader.path})'
+                f'{error}\n(depth from {self._topics.depth}, in frame {self._frame!r}, for '
+                f'images on {self._topics.image}, in frame {self._camera_frame!r}, in '
+                f'{self._reader.path})'
             ) from None
 
     def _points(self, message: Any, image_ns: int) -> NDArray[np.float64]:
         """Return a scan's points in the camera's frame at the time of its image, ``[N, 3]``."""
         points, stamp_ns = lidar_points(message), stamp_of(message)
         first, last = points.span_ns
-        if first == last or self._transforms.is_static(self._fixed, self.frame):
+        if first == last or self._transforms.is_static(self._fixed, self._frame):
             return _move(points.xyz, self._find(image_ns, stamp_ns + first))
         knots = [first + (last - first) * i // (_KNOTS - 1) for i in range(_KNOTS)]
         poses = [self._find(image_ns, stamp_ns + knot) for knot in knots]
@@ -192,7 +184,7 @@ class LidarDepth:
 
     def _find(self, image_ns: int, scan_ns: int) -> NDArray[np.float64]:
         return self._transforms.lookup_between(
-            self.camera_frame, image_ns, self.frame, scan_ns, fixed=self._fixed
+            self._camera_frame, image_ns, self._frame, scan_ns, fixed=self._fixed
         )
 
 

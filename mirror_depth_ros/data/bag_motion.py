@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.data.bag_calibration import Calibration, camera_of, check_stamps, naming
 from mirror_depth_ros.data.bag_messages import decode_colour
+from mirror_depth_ros.data.bag_pairs import Times, nearest
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_times import Times, nearest
 from mirror_depth_ros.data.bag_topics import find_picture_topics, to_add
 from mirror_depth_ros.data.bag_transforms import ODOM_FRAME, read_transforms
 from mirror_depth_ros.data.sample import DepthSample, LazySequence
@@ -31,6 +31,7 @@ class BagMotion(LazySequence[DepthSample]):
     :param path: a folder with ``metadata.yaml``, or one ``.db3`` or ``.mcap`` file.
     :param image: topic of the images; found if there is only one.
     :param camera_info: topic of the images' CameraInfo; the one beside ``image`` by default.
+    :param frame_id: the images' optical frame; the one that they name by default.
     :param odom_frame: the frame that does not move; ``odom`` by default.
     :param odometry: topic of ``nav_msgs/Odometry``, where several could say where the robot is.
     :raises FileNotFoundError: if there is no recording at the path.
@@ -45,12 +46,13 @@ class BagMotion(LazySequence[DepthSample]):
         *,
         image: str | None = None,
         camera_info: str | None = None,
+        frame_id: str | None = None,
         odom_frame: str | None = None,
         odometry: str | None = None,
     ) -> None:
         self._reader = BagReader(path)
         self.topics = find_picture_topics(self._reader, image=image, camera_info=camera_info)
-        self._frame: str = self._reader.first(self.topics.image).header.frame_id
+        self._frame: str = frame_id or self._reader.first(self.topics.image).header.frame_id
         self._fixed = odom_frame or ODOM_FRAME
         images, self._calibrations = self._read_index()
         stamps = np.array([info.stamp_ns for info in self._calibrations])

@@ -24,7 +24,7 @@ FORMS = (
 # No topic has a comma in its name, and what is no option may belong to the folder's.
 _OPTIONS = re.compile(r'(?P<path>.+?)(?P<options>(?:,[A-Za-z_]+=[^,]*)+)')
 _OPTION_NAMES = (
-    *('image', 'depth', 'camera_info', 'lidar', 'odom_frame', 'odometry'),
+    *('image', 'depth', 'camera_info', 'lidar', 'frame_id', 'odom_frame', 'odometry'),
     'tolerance_s',
 )
 

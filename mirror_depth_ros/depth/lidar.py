@@ -31,6 +31,10 @@ _NEARER = 0.9
 _REACH = 1.5
 
 
+# So many points are looked at first, to say whether any is in view.
+_PROBED = 2000
+
+
 class LidarPoints(NamedTuple):
     """What a lidar measured in one turn."""
 
@@ -121,17 +125,30 @@ def sparse_depth(
         nearer hides all that is farther in its columns.
     :returns: metres along Z, ``[H, W]``, NaN where there is no point.
     """
-    height, width = camera.height, camera.width
-    depth = np.full((height, width), np.inf, np.float32)
-    points = points[camera.is_in_field(points)]
-    if len(points):
-        columns, rows = np.floor(camera.project(points) + 0.5).T
-        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        index = rows[inside].astype(np.intp), columns[inside].astype(np.intp)
-        np.minimum.at(depth, index, points[inside, 2].astype(np.float32))
-        depth[_is_hidden_flat(depth) if is_flat else _is_hidden(depth)] = np.inf
+    depth = np.full((camera.height, camera.width), np.inf, np.float32)
+    rows, columns, z = _in_view(points, camera)
+    np.minimum.at(depth, (rows, columns), z.astype(np.float32))
+    depth[_is_hidden_flat(depth) if is_flat else _is_hidden(depth)] = np.inf
     depth[np.isinf(depth)] = np.nan
     return depth
+
+
+def is_any_in_view(points: NDArray[np.floating], camera: CameraModel) -> bool:
+    """Say whether :func:`sparse_depth` has a pixel, which mostly a few of the points tell."""
+    some = points[:: max(1, len(points) // _PROBED)]
+    return any(len(_in_view(p, camera)[0]) for p in (some, points))
+
+
+def _in_view(
+    points: NDArray[np.floating], camera: CameraModel
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]:
+    """Return row, column and depth of the points that fall into an image, ``[M]`` each."""
+    points = points[camera.is_in_field(points)]
+    if not len(points):  # which OpenCV does not take
+        return np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0)
+    columns, rows = np.floor(camera.project(points) + 0.5).T
+    inside = (rows >= 0) & (rows < camera.height) & (columns >= 0) & (columns < camera.width)
+    return rows[inside].astype(np.intp), columns[inside].astype(np.intp), points[inside, 2]
 
 
 def _is_hidden(depth: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -173,6 +173,9 @@ def comparison(
 ) -> NDArray[np.uint8]:
     """Return image, truth, prediction and relative error in one row; without truth, two of them.
 
+    The points of a sparse truth lie over the image, darkened: they are where they should be if
+    their edges are the image's.
+
     :param rgb: the image, uint8 ``[H, W, 3]``.
     :param depth: predicted metres along Z, ``[H, W]``.
     :param truth: true metres along Z, ``[H, W]``, not finite where unknown.
@@ -181,10 +184,12 @@ def comparison(
     """
     panels = [('image', rgb), ('prediction', colorize_depth(depth, max_depth=max_depth))]
     if truth is not None:
-        shown, error = truth, colorize_error(depth, truth)
+        shown, error = colorize_depth(truth, max_depth=max_depth), colorize_error(depth, truth)
         if np.isfinite(truth).mean() < _SPARSE:
-            shown, error = _thicken(truth), _thicken_colours(error)
-        panels.insert(1, ('truth', colorize_depth(shown, max_depth=max_depth)))
+            thick = _thicken(truth)
+            shown = colorize_depth(thick, max_depth=max_depth)
+            shown, error = _over(rgb, shown, np.isfinite(thick)), _thicken_colours(error)
+        panels.insert(1, ('truth', shown))
         panels.append(('relative error 0..0.5', error))
     return side_by_side(panels, height=height)
 
@@ -193,6 +198,13 @@ def _thicken(depth: NDArray[np.floating]) -> NDArray[np.float32]:
     """Let every measured pixel cover its neighbourhood, the nearest on top."""
     thick = cv2.erode(np.nan_to_num(depth, nan=np.inf), _brush(depth.shape[1]))
     return np.where(np.isfinite(thick), thick, np.nan).astype(np.float32)
+
+
+def _over(
+    rgb: NDArray[np.uint8], colours: NDArray[np.uint8], known: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Return colours where they are known, and elsewhere the image at a third of its light."""
+    return np.where(known[..., None], colours, rgb // 3)
 
 
 def _thicken_colours(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -125,6 +125,8 @@ class TransformBuffer:
 
     def _path(self, target: str, source: str) -> tuple[list[_Step], list[_Step]]:
         """Return the steps from the source, and from the target, up to where they meet."""
+        if target == source:  # of which no transform need tell
+            return [], []
         for frame in (target, source):
             if frame not in self._edges and frame not in self.frames:
                 raise TransformError(

@@ -22,12 +22,13 @@ from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.feature_cache import CachedPictures, cache_pictures
+from mirror_depth_ros.training.frame_views import keep_views
 from mirror_depth_ros.training.loading import (
     ResumableLoader,
     TrainingPictures,
     ValidationPictures,
 )
-from mirror_depth_ros.training.motion import Motion, MotionPictures, find_motion, keep_views
+from mirror_depth_ros.training.motion import Motion, MotionPictures, find_motion
 from mirror_depth_ros.validation import Integer, OrNone, check
 
 #: Kinds of data that come with images to train on and others to validate on.
@@ -47,7 +48,10 @@ _OPTION_RULES = {
 
 
 class DepthData(lightning.LightningDataModule):
-    """Images with true depth, from any source that ``mirror_depth evaluate`` knows."""
+    """Images with true depth, from any source that ``mirror_depth evaluate`` knows.
+
+    Or images of a camera that moves, with its poses: depth is then learned from its motion.
+    """
 
     def __init__(
         self,
@@ -113,6 +117,7 @@ class DepthData(lightning.LightningDataModule):
         assert trainer is not None  # a trainer calls this
         network: DepthNetwork = trainer.lightning_module.model
         folder = Path(trainer.default_root_dir)
+        _print_sources(self.train_set)
         train, val = self._usable(folder)
         size = network.config.input_size
         val_data = self._to_validate_on(val, network, folder)
@@ -129,6 +134,7 @@ class DepthData(lightning.LightningDataModule):
                 *(encoder.fingerprint(), encoder.taps, pictures.size, self._augmentation),
                 *(self._variants, self._options['seed']),
                 *map(train.name_of, range(len(train))),
+                *['motion'] * (motion is not None),  # the kept depth is none
             )
 
             def cache() -> CachedPictures:
@@ -142,7 +148,6 @@ class DepthData(lightning.LightningDataModule):
             self._train_data = MotionPictures(self._train_data, motion)
         self._val_data, self._val_samples = val_data, val
         trainer.lightning_module.max_depth = self.protocol.max_depth
-        _print_sources(self.train_set)
         devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
         rank_zero_only(print)(
             f'training on {len(pictures)} images of {self.names[0]}, validating on '

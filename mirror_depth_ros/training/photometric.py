@@ -86,6 +86,7 @@ def _compare(
         points = torch.einsum('bij,bjhw->bihw', turn, directions)
         points = points + inverse * shift[:, :, None, None]
         moved, is_inside = sample(pictures[:, i], cameras[:, i], points)
+        is_inside = _with_neighbours(is_inside)
         best = torch.minimum(best, photometric_error(frame, moved).where(is_inside, torch.inf))
         with torch.no_grad():
             still, _ = sample(pictures[:, i], cameras[:, i], directions)
@@ -94,6 +95,11 @@ def _compare(
     counted = counted & is_seen
     error = torch.minimum(best, unmoved).where(counted, 0.0)
     return frame, error, counted
+
+
+def _with_neighbours(is_inside: Tensor) -> Tensor:
+    """Return which pixels are inside together with their neighbours, which SSIM looks at, too."""
+    return F.max_pool2d((~is_inside).float(), 3, stride=1, padding=1) == 0
 
 
 def sample(picture: Tensor, camera: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -60,6 +60,18 @@ def test_frames_with_figures_and_pictures(tiny_model: Path, frames: Path, tmp_pa
     assert len(list(pictures.iterdir())) == 2
 
 
+def test_a_recording_with_a_lidar_says_first_what_is_used(
+    tiny_model: Path, lidar_recording: Path
+) -> None:
+    code, output, figures = run(f'bag:{lidar_recording}[:3]', tiny_model)
+    assert code == 0, output
+    assert re.search(
+        r'images │ /image │ .* lidar │ /scan \(LaserScan\) in laser .* abs_rel', output
+    )
+    assert (figures['images'], figures['protocol']) == (3, 'outdoor')
+    assert figures['metric']['abs_rel'] > 0
+
+
 def test_delta1_as_expected_stands_below_delta1_as_reached(
     tiny_model: Path, tiny_model_with_confidence: Path, frames: Path
 ) -> None:

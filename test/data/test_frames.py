@@ -227,3 +227,15 @@ def test_a_frame_says_where_it_was_taken(tmp_path):
 def test_a_plain_image_is_taken_indoors(tmp_path):
     write_rgb_png(tmp_path / 'a.png', RGB)
     assert FrameFolder(tmp_path, hfov_deg=60.0).domain_of(0) == 'indoor'
+
+
+def test_a_frame_has_the_pose_of_its_camera(tmp_path):
+    pose = [[0, 0, 1, 2.5], [-1, 0, 0, 0], [0, -1, 0, 0.3], [0, 0, 0, 1]]
+    write_frame(tmp_path / 'a', camera_to_world=pose)
+    write_frame(tmp_path / 'b')
+    write_frame(tmp_path / 'c', camera_to_world=pose[:3])
+    frames = FrameFolder(tmp_path)
+    assert frames[0].pose.tolist() == pose
+    assert frames[1].pose is None
+    with pytest.raises(ValueError, match=r'got meta.camera_to_world=.*, expected a list of 4, ea'):
+        frames[2]

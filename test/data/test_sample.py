@@ -131,3 +131,12 @@ def test_nothing_but_broken_ones() -> None:
     ):
         list(open_each(SHELF, [0, 2], broken=[]))
     assert list(open_each(SHELF, [], broken=[])) == []
+
+
+def test_a_pose_that_is_none_is_refused() -> None:
+    pose = np.eye(4)
+    pose[0, 0] = -1
+    with pytest.raises(ValueError, match=r'got the pose .*, expected 4 x 4 .*\(hall/3\)'):
+        DepthSample(RGB, None, CAMERA, 'hall/3', pose)
+    assert DepthSample(RGB, None, CAMERA, 'hall/3', np.eye(4)).sequence == 'hall'
+    assert DepthSample(RGB, None, CAMERA, '3').sequence == ''

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.lidar import lidar_points, sparse_depth
+from mirror_depth_ros.depth.lidar import is_any_in_view, lidar_points, sparse_depth
 
 H, W = 37, 53
 CAMERA = CameraModel(W, H, fx=50.0, fy=52.0, cx=26.0, cy=18.0)
@@ -155,6 +155,13 @@ def test_no_point_is_no_depth() -> None:
     for points in (np.zeros((0, 3)), np.full((2, 3), NAN), np.array([(9.0, 0.0, 1.0)])):
         for is_flat in (False, True):
             assert np.isnan(sparse_depth(points, CAMERA, is_flat=is_flat)).all()
+        assert not is_any_in_view(points, CAMERA)
+
+
+def test_one_of_many_points_in_view_is_found() -> None:
+    points = np.full((10_001, 3), (9.0, 0.0, 1.0))
+    points[4321] = 0, 0, 1
+    assert is_any_in_view(points, CAMERA)
 
 
 def test_a_lens_bends_where_they_fall() -> None:

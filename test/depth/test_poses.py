@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mirror_depth_ros.depth.poses import MAX_GAP_NS, PoseTrack, pose_matrix
+from mirror_depth_ros.depth.poses import MAX_GAP_NS, PoseTrack, check_pose, pose_matrix
 
 
 def turned(degrees: float, x: float = 0.0) -> np.ndarray:
@@ -61,3 +63,17 @@ def test_after_a_jump_back_in_time_the_track_begins_anew() -> None:
     track.add(100, turned(0.0))
     assert track.find(6500) is None
     assert track.find(100) is not None
+
+
+@pytest.mark.parametrize(
+    'change', [(0, 0, 1.1), (0, 3, math.nan), (3, 0, 0.5), (2, 2, -1.0)], ids=str
+)
+def test_a_matrix_that_is_no_pose_is_refused(change: tuple[int, int, float]) -> None:
+    pose = np.eye(4)
+    check_pose(pose)
+    row, column, value = change
+    pose[row, column] = value
+    with pytest.raises(ValueError, match=r'got the pose \[\[.*, expected 4 x 4 numbers, a rotat'):
+        check_pose(pose)
+    with pytest.raises(ValueError, match='expected 4 x 4 numbers'):
+        check_pose(pose[:3])

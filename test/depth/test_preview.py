@@ -11,6 +11,7 @@ from mirror_depth_ros.depth.preview import (
     colorize_depth,
     colorize_error,
     colorize_relative_error,
+    comparison,
     compress_picture,
     side_by_side,
     titled_rows,
@@ -95,6 +96,24 @@ def test_panels_that_are_no_pictures_are_refused():
         side_by_side([])
     with pytest.raises(ValueError, match=r"got float64 \(3, 5\) for panel 'depth'"):
         side_by_side([('depth', np.ones((3, 5)))])
+
+
+def test_a_sparse_truth_lies_over_the_image():
+    rgb = np.full((40, 64, 3), (90, 60, 30), np.uint8)
+    rgb[:, :32] = 0
+    depth = np.full((40, 64), 2.0, np.float32)
+    sparse = np.full((40, 64), np.nan, np.float32)
+    sparse[20, 50] = 2.0
+    drawn = comparison(rgb, depth, sparse, max_depth=10.0, height=40)
+    truth = drawn[-40:, 68:132]  # behind the image and a gap of 4
+    point = colorize_depth(np.array([[2.0]]), max_depth=10.0)[0, 0]
+    ys, xs = np.nonzero((truth == point).all(axis=-1))
+    assert len(ys) == 1
+    # A third of the image's light around it, and what is dark stays so.
+    assert truth[ys[0], xs[0] + 2].tolist() == [30, 20, 10]
+    assert truth[ys[0], xs[0] - 30].tolist() == [0, 0, 0]
+    dense = comparison(rgb, depth, depth, max_depth=10.0, height=40)
+    assert not (dense == (30, 20, 10)).all(axis=-1).any()
 
 
 def test_sections_stand_below_their_titles():

@@ -46,6 +46,7 @@ def test_a_transform_and_back_is_none(robot: TransformBuffer) -> None:
     back = robot.lookup('camera_optical', 'odom', 150 * MS)
     np.testing.assert_allclose(there @ back, np.eye(4), atol=1e-12)
     np.testing.assert_array_equal(robot.lookup('odom', 'odom', 0), np.eye(4))
+    np.testing.assert_array_equal(TransformBuffer().lookup('camera', '/camera', 0), np.eye(4))
 
 
 def test_between_two_times_it_is_interpolated(robot: TransformBuffer) -> None:

@@ -67,6 +67,15 @@ def test_a_recipe_is_a_file_or_a_name(tmp_path: Path) -> None:
             recipe_path(Path(other))
 
 
+def test_a_lidar_is_enough_to_train_with(
+    small_recipe: Path, lidar_recording: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'run'
+    options = [f'--data.train=bag:{lidar_recording}', '--trainer.max_epochs=1']
+    train([f'--config={small_recipe}', *options], folder, save_every=100)
+    assert checkpoint_facts(folder / 'model.safetensors')['steps'] == 4  # of 8 images, by twos
+
+
 def test_an_unknown_option_or_value_is_named(small_recipe: Path, tmp_path: Path) -> None:
     for option, message in (
         ('--data.batchsize=3', 'unrecognized arguments: --data.batchsize=3; --print_config shows'),
@@ -149,6 +158,29 @@ def test_a_finished_training_stays_as_it_is(
     facts = checkpoint_facts(folder / 'model.safetensors')
     assert f'8 steps, validation {facts["validation"]["val/abs_rel"]:.3f} abs_rel' in output
     assert content_of(folder / 'model.safetensors') == before
+
+
+@pytest.mark.parametrize('options', [(), ('--data.features=cached', '--data.variants=2')])
+def test_without_depth_it_learns_from_motion(
+    small_recipe: Path,
+    moving_frames: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+) -> None:
+    data = f'--data.train=frames:{moving_frames}'
+    model = train([f'--config={small_recipe}', data, *options], tmp_path)
+    output = capsys.readouterr().out
+    assert f'frames:{moving_frames}[:80%] has no depth: learning from motion, 8 of 8 im' in output
+    facts = checkpoint_facts(model)
+    assert [*facts['validation']] == ['val/photometric']
+    loss = facts['validation']['val/photometric']
+    assert 0 < loss < 1
+    assert f'steps, validation {loss:.3f} photometric' in output
+    begun = load_checkpoint(model, folded=False).mirror.embeddings
+    # It goes on where it stopped, and what is frozen stays so.
+    train([f'--config={small_recipe}', data, *options], tmp_path)
+    assert torch.equal(load_checkpoint(model, folded=False).mirror.embeddings, begun)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -232,10 +233,11 @@ def test_cached_features_are_made_once(
     data = prepare(variants=2, augmentation=VARIED)
     loader = data.train_dataloader()
     assert len(loader) == 5  # 8 frames * 2 variants, in batches of 3
-    features, depth, focal_px = next(iter(loader))
+    features, depth, focal_px, to_camera = next(iter(loader))
     assert features.shape == (3, 2, 3, 4, 32)  # two taps of 3 x 4 patches
     assert depth.shape == (3, 1, 48, 64)
     assert focal_px.shape == (3,)
+    assert to_camera.shape == (3, 2, 3)
     (first,) = (tmp_path / 'features').iterdir()
     made = (first / 'features.npy').stat().st_mtime_ns
     prepare(variants=2, augmentation=VARIED)
@@ -300,6 +302,24 @@ def test_two_cameras_of_a_recording_have_features_of_their_own(
     assert not torch.equal(*first)
 
 
+def test_a_recording_with_a_lidar_says_what_is_used_of_it(
+    lidar_recording: Path, set_up: Callable[..., DepthData], capsys: Any
+) -> None:
+    data = set_up(DepthData(f'bag:{lidar_recording}', augmentation=VARIED, workers=0))
+    printed = capsys.readouterr().out
+    assert '              lidar  /scan (LaserScan) in laser\n' in printed
+    assert '         with depth  10 of 10 images\n' in printed
+    assert 'training on 8 images of' in printed
+    assert data.protocol.name == 'outdoor'
+    assert data._train_data is not None
+    truth = data.train_set.samples[0].depth
+    assert truth is not None
+    depth = data._train_data[Draw(0, 5)].depth
+    known = set(depth[~depth.isnan()].tolist())
+    assert known
+    assert known <= set(truth[~np.isnan(truth)].tolist())
+
+
 @pytest.fixture
 def damaged(make_frames: Callable[..., Path], tmp_path: Path) -> Path:
     """Six frames of which the second is cut off; the last is for validation."""
@@ -348,3 +368,58 @@ def test_nothing_but_damaged_images(
         ValueError, match=r'got 1 images of frames:.*\[80%:\] and none that can be opened, .*05'
     ):
         set_up(DepthData(f'frames:{damaged}', skip_broken=True))
+
+
+def test_frames_without_depth_come_with_others(
+    moving_frames: Path, frames: Path, set_up: Callable[..., DepthData], capsys: Any
+) -> None:
+    data = set_up(DepthData(f'frames:{moving_frames}', f'frames:{frames}[:3]', batch_size=3))
+    batch = next(iter(data.train_dataloader()))
+    assert batch.seen.image.shape == (3, 3, 48, 64)
+    assert batch.rays.shape == (3, 2, 48, 64)
+    assert batch.views.pictures.shape == (3, 3, 1, 48, 64)
+    assert batch.views.poses.shape == (3, 3, 4, 4)
+    # What is validated on has depth all the same.
+    assert next(iter(data.val_dataloader())).depth.isfinite().any()
+    assert re.search(
+        r'has no depth: learning from motion, 10 of 10 images beside others 0\.[0-9]+ to 0\.[0-9]'
+        r'+ m away',
+        capsys.readouterr().out,
+    )
+
+
+def test_a_camera_that_stands_is_refused(
+    make_frames: Callable[..., Path], set_up: Callable[..., DepthData], tmp_path: Path
+) -> None:
+    folder = make_frames(tmp_path / 'standing', 5)
+    for meta in folder.rglob('meta.json'):
+        facts = {**json.loads(meta.read_text()), 'camera_to_world': np.eye(4).tolist()}
+        meta.write_text(json.dumps(facts))
+        (meta.parent / 'depth.png').unlink()
+    with pytest.raises(ValueError, match='expected a camera that moves'):
+        set_up(DepthData(f'frames:{folder}'))
+
+
+def test_a_recording_with_odometry_and_no_depth(
+    bag_maker: Any, set_up: Callable[..., DepthData], capsys: Any
+) -> None:
+    mounting = bag_maker.transform('base_link', 'optical', quaternion=(-0.5, 0.5, -0.5, 0.5))
+    messages = [('/tf_static', mounting)]
+    for i in range(10):
+        stamp_ns = 10**9 + i * 10**8
+        rgb = np.random.default_rng(i).integers(0, 256, (51, 69, 3), np.uint8)
+        messages += [
+            ('/camera/image', bag_maker.image(rgb, 'rgb8', stamp_ns, 'optical')),
+            ('/camera/camera_info', bag_maker.info(69, 51, stamp_ns)),
+            ('/odom', bag_maker.odometry(stamp_ns, xyz=(0.25 * i, 0, 0))),
+        ]
+    data = set_up(DepthData(f'bag:{bag_maker.write(messages)}', batch_size=8, workers=0))
+    output = capsys.readouterr().out
+    assert 'motion  from odom -> optical' in output
+    assert '[:80%] has no depth: learning from motion, 8 of 8 images beside others' in output
+    batch = next(iter(data.train_dataloader()))
+    # The camera moves along its axis, by a multiple of 0.25 m.
+    steps = batch.views.poses[:, 1:, 2, 3] / 0.25
+    assert (steps.abs() > 0.9).all()
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-5)
+    assert (batch.views.poses[:, :, :2, 3].abs() < 1e-6).all()

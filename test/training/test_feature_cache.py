@@ -41,7 +41,8 @@ class Album(LazySequence[Picture]):
         image = torch.randint(256, (3, 48, 64), generator=generator, dtype=torch.uint8)
         depth = 1 + 9 * torch.rand(1, 48, 64, generator=generator)
         depth[0, 0, 0], depth[0, 0, 1] = torch.nan, torch.inf
-        return Picture(image, depth, torch.tensor(50.0 + index))
+        to_camera = torch.tensor([[1.0, 0, index], [0, 2, 3]])
+        return Picture(image, depth, torch.tensor(50.0 + index), to_camera)
 
 
 @pytest.fixture(scope='module')
@@ -63,6 +64,10 @@ def test_a_cached_picture_is_what_it_was(encoder: FrozenImageEncoder, tmp_path: 
     # Half precision: 11 bits, within 2^-11 of each depth; what is no depth stays so.
     torch.testing.assert_close(encoded.depth, picture.depth, rtol=2**-11, atol=0, equal_nan=True)
     assert encoded.focal_px == picture.focal_px == 83.0
+    assert encoded.to_camera.tolist() == [[1, 0, 33], [0, 2, 3]]
+    (tmp_path / 'features' / 'to_camera.npy').unlink()  # as of a cache of 0.1.0
+    older = cache_pictures(Album(0), 35, encoder, tmp_path / 'features')[33]
+    assert older.focal_px == 83.0
 
 
 def test_the_same_depth_from_features_and_from_pictures(
@@ -172,6 +177,7 @@ def test_pictures_that_another_process_encodes_meanwhile(
         'features.npy',
         'depth.npy',
         'focal_px.npy',
+        'to_camera.npy',
     }
     assert kept[2].abs().sum() > 0
     for i, features in enumerate(kept):

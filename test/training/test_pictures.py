@@ -18,6 +18,7 @@ from mirror_depth_ros.depth.eval_protocols import Window
 from mirror_depth_ros.training.pictures import (
     Picture,
     crop,
+    flip,
     resize,
     resize_depth,
     rotate,
@@ -237,6 +238,44 @@ def nearest_in_cell(depth: Tensor, size: tuple[int, int], row: int, column: int)
     return [value for distance, value in found if distance < least + 1e-4]
 
 
+def a_scan(height: int, width: int, *, every: int) -> tuple[Picture, set[float]]:
+    """Return a picture whose depth is one row of a lidar's beams, and the depths."""
+    depth = torch.full((1, height, width), NAN)
+    beams = torch.arange(1, width, every)
+    depth[0, height // 2, beams] = 1 + beams / 100
+    picture = a_picture(height, width)._replace(depth=depth)
+    return picture, set(depth[~depth.isnan()].tolist())
+
+
+def test_every_beam_of_a_scan_survives_a_resize() -> None:
+    # 481 x 641 to 192 x 256: cells of 2.504 columns, of which none has two beams 3 apart.
+    picture, depths = a_scan(481, 641, every=3)
+    small = resize(picture, (192, 256)).depth
+    known = small[~small.isnan()]
+    assert len(known) == len(depths) == 214
+    assert set(known.tolist()) == depths  # each as it was: nothing is mixed with what is missing
+    assert (~small.isnan()).any(dim=-1).sum() == 1  # in one row
+
+
+def test_a_dense_scan_fills_every_column_of_a_smaller_picture() -> None:
+    picture, depths = a_scan(481, 641, every=1)
+    small = resize(picture, (192, 256)).depth
+    known = small[~small.isnan()].tolist()
+    assert len(known) == 256
+    assert set(known) <= depths
+
+
+def test_a_roll_loses_few_beams_and_invents_none() -> None:
+    # A pixel's square is turned over the grid of the new ones: some lie between their centres.
+    picture, depths = a_scan(481, 641, every=3)
+    for angle_deg in (-3.0, 0.7, 3.0):
+        rolled = rotate(picture, angle_deg, (440, 600)).depth
+        found = set(rolled[~rolled.isnan()].tolist())
+        assert found <= depths
+        within = {1 + c / 100 for c in range(1, 641, 3) if abs(c - 320) < 295}
+        assert len(found) > 0.9 * len(within)
+
+
 def test_depths_beyond_measure_survive() -> None:
     assert resized([[math.inf] * 3 + [2.0] * 3] * 3, (1, 2)) == [[math.inf, 2.0]]
 
@@ -244,3 +283,37 @@ def test_depths_beyond_measure_survive() -> None:
 def test_a_size_without_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match='got an output of 0 x 5 pixels .*, expected at least'):
         resize(a_picture(9, 15), (0, 5))
+
+
+def places(height: int, width: int) -> Picture:
+    """Return a picture that shows its own pixels' columns and rows."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
+    image = torch.stack([columns, rows, rows]).to(torch.uint8)
+    return Picture(image, torch.ones(1, height, width), torch.tensor(40.0))
+
+
+def test_a_picture_knows_where_its_pixels_were() -> None:
+    picture = places(33, 45)
+    assert picture.to_camera.tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert crop(picture, Window(3, 5, 20, 30)).to_camera.tolist() == [[1, 0, 5], [0, 1, 3]]
+    assert flip(picture).to_camera.tolist() == [[-1, 0, 44], [0, 1, 0]]
+    # 45 / 15 = 3 columns become one, the first at the middle of 0, 1 and 2.
+    assert resize(picture, (66, 15)).to_camera.tolist() == [[3, 0, 1], [0, 0.5, -0.25]]
+
+
+def test_whatever_is_done_to_it() -> None:
+    for angle_deg in (0.0, 7.0, -20.0):
+        picture = rotate(crop(places(93, 121), Window(4, 6, 85, 110)), angle_deg, (40, 50))
+        picture = crop(flip(resize(picture, (80, 75))), Window(10, 10, 60, 50))
+        rows, columns = torch.meshgrid(torch.arange(60.0), torch.arange(50.0), indexing='ij')
+        pixels = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1)
+        there = pixels @ picture.to_camera.T  # [60, 50, 2]
+        torch.testing.assert_close(
+            there.permute(2, 0, 1), picture.image[:2].float(), rtol=0, atol=1.1
+        )
+
+
+def test_a_sample_without_depth_where_none_is_needed() -> None:
+    picture = to_picture(a_sample(depth=False), needs_depth=False)
+    assert picture.depth.shape == (1, 3, 5)
+    assert picture.depth.isnan().all()

@@ -33,7 +33,7 @@ def test_frames_without_pose_or_depth_are_refused(tmp_path: Path) -> None:
     meta = json.loads((ROOM / '000/meta.json').read_text())
     del meta['camera_to_world']
     (tmp_path / '000/meta.json').write_text(json.dumps(meta))
-    with pytest.raises(ValueError, match='meta.json without a 4 x 4 camera_to_world, expected'):
+    with pytest.raises(ValueError, match='got 000 without camera_to_world, expected the pose'):
         recorded_video(tmp_path).frames[0]
     (tmp_path / '000/depth.png').unlink()
     with pytest.raises(ValueError, match='got 000 without depth, expected a depth.png'):

@@ -1,0 +1,43 @@
+"""How well two measurements of the same images' depth agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror_depth_ros.data.sample import DepthSample, LazySequence
+
+
+def describe_agreement(
+    samples: Sequence[DepthSample], others: LazySequence[DepthSample]
+) -> str | None:
+    """Say how large depths are against others of the same images, pixel by pixel.
+
+    A median other than 1 is a systematic difference, as of a wrong transform or unit; a wide range
+    is one of direction or time.
+
+    :param others: of which those of the same names count.
+    :returns: None where no pixel has both.
+    """
+    number_of = {others.name_of(i): i for i in range(len(others))}
+    ratios = [np.zeros(0, np.float32)]
+    for sample in samples:
+        number = number_of.get(sample.name)
+        if number is not None:
+            ratios.append(_ratios(sample, others[number]))
+    known = np.concatenate(ratios)
+    if not len(known):
+        return None
+    low, middle, high = np.percentile(known, (10, 50, 90))
+    return f'median {middle:.2f}, {low:.2f} to {high:.2f} for 80 % of {len(known)} pixels'
+
+
+def _ratios(sample: DepthSample, other: DepthSample) -> NDArray[np.float32]:
+    """Return the ratio of depths where both are known, ``[N]``."""
+    if sample.depth is None or other.depth is None:
+        return np.zeros(0, np.float32)
+    with np.errstate(invalid='ignore'):  # the sky by the sky
+        ratio = sample.depth / other.depth
+    return ratio[np.isfinite(ratio)]
