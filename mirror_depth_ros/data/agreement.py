@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.data.sample import DepthSample, LazySequence
+from mirror_depth_ros.data.sample import DepthSample, LazySequence, open_each
 
 
 def describe_agreement(
@@ -21,13 +21,11 @@ def describe_agreement(
     :param others: of which those of the same names count.
     :returns: None where no pixel has both.
     """
-    number_of = {others.name_of(i): i for i in range(len(others))}
-    ratios = [np.zeros(0, np.float32)]
-    for sample in samples:
-        number = number_of.get(sample.name)
-        if number is not None:
-            ratios.append(_ratios(sample, others[number]))
-    known = np.concatenate(ratios)
+    by_name = {sample.name: sample for sample in samples}
+    shared = [i for i in range(len(others)) if others.name_of(i) in by_name]
+    opened = open_each(others, shared, broken=[])  # whether all can be opened is not the question
+    ratios = [_ratios(by_name[other.name], other) for other in opened]
+    known = np.concatenate([np.zeros(0, np.float32), *ratios])
     if not len(known):
         return None
     low, middle, high = np.percentile(known, (10, 50, 90))

@@ -24,7 +24,7 @@ from mirror_depth_ros.data.bag_topics import (
     registration_remedy,
     to_add,
 )
-from mirror_depth_ros.data.sample import DepthSample, LazySequence
+from mirror_depth_ros.data.sample import DepthSample, LazySequence, open_each
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.camera_info import (
     is_same_aspect,
@@ -140,7 +140,8 @@ class BagFrames(LazySequence[DepthSample]):
         rows.append(('with depth', f'{len(self)} of {len(self) + self.unmatched} images'))
         if lidar is None:
             return rows
-        samples = [self[i] for i in range(0, len(self), max(1, len(self) // _PROBED))]
+        some = range(0, len(self), max(1, len(self) // _PROBED))
+        samples = [*open_each(self, some, broken=[])]  # who reads all of them says which cannot be
         depths = [sample.depth for sample in samples if sample.depth is not None]
         share = float(np.mean([np.isfinite(depth).mean() for depth in depths]))
         rows.append(('pixels with depth', f'{100 * share:.2g} %'))

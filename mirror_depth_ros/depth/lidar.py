@@ -26,8 +26,8 @@ _MAX_OFFSET_NS = 1_000_000_000
 
 # A point is hidden behind others that have less than this share of its depth.
 _NEARER = 0.9
-# Those are looked for within so many times the points' spacing: surfaces have points in there,
-# even where the spacing differs between rings and along them.
+# Those are looked for within so many times the points' spacing: a surface has points in there,
+# even one that is seen at a slant.
 _REACH = 1.5
 
 
@@ -117,8 +117,8 @@ def sparse_depth(
     Each point falls into one pixel, where the nearest of several stays. The lidar does not stand
     where the camera does, so it sees what the camera does not: a point is taken for hidden if much
     nearer ones (a tenth or more) lie on both sides of it, left and right or above and below,
-    within a window that is as large as the points are sparse. Beside the edge of something near,
-    and on the ground, which is nearer on one side only, points stay.
+    within a window that is as large as the points are sparse. Beside something near, and on the
+    ground, which is nearer on one side only, points stay.
 
     :param points: ``[N, 3]`` in the camera's optical frame [m].
     :param is_flat: they are of one turning beam. What it hits is taken to be upright: something
@@ -156,13 +156,16 @@ def _is_hidden(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
     rows, columns = np.nonzero(np.isfinite(depth))
     if not len(rows):
         return np.zeros(depth.shape, np.bool_)
-    area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
-    reach = _reach(math.sqrt(area / len(rows)), depth)
-    # Half as broad as it reaches: it may find points between two rings, but on the ground not the
-    # ring below, which is nearer on both sides and hides nothing.
-    breadth = 1 + 2 * (reach // 2)
-    aside = [_nearest(depth, (breadth, reach + 1), side) for side in (0, reach)]
-    upright = [_nearest(depth, (reach + 1, breadth), side) for side in (0, reach)]
+    band = math.ceil(math.sqrt((np.ptp(rows) + 1) * (np.ptp(columns) + 1) / len(rows)))
+    limit = max(1, max(depth.shape) // 8)
+    down = min(limit, _spacing(rows, columns // band))
+    across = min(limit, _spacing(columns, rows // band))
+    # To the side, up to half of the way to the next row: it may find points of one ring from
+    # between two, but on the ground not the ring below, which is nearer and hides nothing.
+    wide = (2 * (down // 2) + 1, math.ceil(_REACH * across) + 1)
+    tall = (math.ceil(_REACH * down) + 1, 2 * across + 1)
+    aside = [_nearest(depth, wide, (side, wide[0] // 2)) for side in (0, wide[1] - 1)]
+    upright = [_nearest(depth, tall, (tall[1] // 2, side)) for side in (0, tall[0] - 1)]
     return _is_between(depth, *aside) | _is_between(depth, *upright)
 
 
@@ -172,26 +175,28 @@ def _is_hidden_flat(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
     columns = np.flatnonzero(np.isfinite(nearest))
     if not len(columns):
         return np.zeros(depth.shape, np.bool_)
-    reach = _reach((np.ptp(columns) + 1) / len(columns), depth)
-    aside = [_nearest(nearest, (1, reach + 1), side) for side in (0, reach)]
+    reach = math.ceil(_REACH * _spacing(columns, 0 * columns))
+    reach = min(reach, max(1, depth.shape[1] // 8))
+    aside = [_nearest(nearest, (1, reach + 1), (side, 0)) for side in (0, reach)]
     return _is_between(depth, *aside)
 
 
-def _reach(spacing: float, depth: NDArray[np.float32]) -> int:
-    """Return how far nearer points are looked for [pixels]."""
-    return min(math.ceil(_REACH * spacing), max(1, max(depth.shape) // 8))
+def _spacing(places: NDArray[np.intp], bands: NDArray[np.intp]) -> int:
+    """Return how far points of one band mostly are from the next one along it [pixels]."""
+    order = np.lexsort((places, bands))
+    steps, is_same = np.diff(places[order]), np.diff(bands[order]) == 0
+    steps = steps[is_same & (steps > 0)]
+    return math.ceil(np.median(steps)) if len(steps) else 1
 
 
 def _nearest(
-    depth: NDArray[np.float32], window: tuple[int, int], side: int
+    depth: NDArray[np.float32], window: tuple[int, int], anchor: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Return the least depth in a window to one side of each pixel, which it includes.
+    """Return the least depth in a window about each pixel.
 
-    :param window: rows and columns; the longer of both leads away from the pixel.
-    :param side: 0: the window begins at the pixel; its length less one: it ends there.
+    :param window: rows and columns.
+    :param anchor: column and row of the pixel in it.
     """
-    rows, columns = window
-    anchor = (side, rows // 2) if columns >= rows else (columns // 2, side)
     return cv2.erode(depth, np.ones(window, np.uint8), anchor=anchor)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 
@@ -279,6 +280,19 @@ def test_what_is_used_is_described(record, scan, driving):
     standing = BagFrames(record(scan(2.1), name='standing'))
     none = 'not accounted for: no transform from a frame that stands, such as odom'
     assert standing.describe()[4] == ('motion between them', none)
+
+
+def test_a_damaged_image_is_no_reason_not_to_describe(record, scan, bag_maker):
+    images = [
+        ('/jpeg/compressed', bag_maker.compressed(data, 'jpeg', START_NS + i * 100 * MS))
+        for i, data in enumerate((b'none', cv2.imencode('.jpg', np.zeros((H, W, 3)))[1]))
+    ]
+    info = ('/jpeg/camera_info', bag_maker.info(W, H, START_NS))
+    folder = record(scan(2.1), scan(2.1, 100), *images, info)
+    frames = BagFrames(folder, image='/jpeg/compressed')
+    assert frames.describe()[-1] == ('pixels with depth', '0.051 %')
+    with pytest.raises(ValueError, match='expected'):
+        frames[0]
 
 
 def test_a_lens_is_part_of_the_projection(record, scan):
