@@ -117,18 +117,6 @@ def load_checkpoint(
     return model.eval()
 
 
-def load_clip_of(
-    source: str | os.PathLike[str], *, clip_weights: str | None = None
-) -> tuple[MirrorDepthConfig, nn.Module]:
-    """Return a checkpoint's configuration and the whole CLIP it was trained with.
-
-    Parameters and errors are those of :func:`load_checkpoint`.
-    """
-    path = checkpoint_path(source)
-    config, metadata, _ = _read(path)
-    return config, _load_clip(path, config, metadata, clip_weights)
-
-
 def checkpoint_path(source: str | os.PathLike[str]) -> Path:
     """Return the file that a model's name or path stands for.
 

@@ -155,8 +155,3 @@ class Decoder(nn.Module):
         assert x is not None  # there is at least one tap
         x = x.transpose(1, 2).unflatten(2, grid)  # [B, width, h, w]
         return self.expansion(self.convolution(x).relu())  # [B, outputs, H, W]
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Return how many numbers of a module are trained."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -63,7 +63,10 @@ def test_a_file_that_computes_something_else_is_not_written(
             pass
 
         def load(self, onnx: bytes):
-            return lambda images, focal_px: torch.ones(len(images), 1, *images.shape[2:])
+            return self
+
+        def compute(self, names: list[str], images: torch.Tensor, focal_px: torch.Tensor):
+            return [torch.ones(len(images), 1, *images.shape[2:])]
 
     monkeypatch.setattr(onnx_file, 'export_onnx', wrong)
     monkeypatch.setattr(onnx_file, 'OnnxRuntime', Constant)

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from mirror_depth_ros.model.decoder import parameter_count
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+
+
+def parameter_count(module: torch.nn.Module) -> int:
+    """Return how many numbers of a module are trained."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mirror_depth_ros.inference.engines.backend import Engine
 from mirror_depth_ros.model.confidence import confidence_of
-from mirror_depth_ros.model.depth_network import DEPTH, LOG_SCALE, DepthNetwork
+from mirror_depth_ros.model.depth_network import DEPTH, LOG_SCALE, STRANGENESS, DepthNetwork
 
 #: Largest relative error allowed: in fp32 of any pixel, in others of the mean pixel.
 LIMITS = {'fp32': 1e-3, 'bf16': 1e-2, 'int8': 1e-2}
@@ -28,10 +28,11 @@ def relative_error(
     The first goes through the engine alone and the others as a batch, so that an engine that knows
     one size of batch only is found out.
 
-    The error of a pixel is ``|p - g| / g``, where p is the engine's depth and g the network's, and
-    so is that of an image's strangeness; of confidence, which is a share already, it is
-    ``|p - g|``. In fp32 the largest of all counts; in others the mean, as the rounding of single
-    pixels is the format's own and PyTorch's the same. Of the outputs, the largest error counts.
+    The error of a pixel is ``|p - g| / g``, where p is the engine's depth and g the network's; of
+    confidence, which is a share already, it is ``|p - g|``; of an image's strangeness a tenth of
+    ``|p - g| / g``, as it is only asked whether that is above 1. In fp32 the largest counts;
+    in others the mean, as the rounding of single pixels is the format's own and PyTorch's the
+    same. Of the outputs, the largest error counts.
 
     PyTorch does without TF32 meanwhile: it rounds factors to 10 bits, more than the limit.
 
@@ -66,6 +67,8 @@ def _error(name: str, found: Tensor, expected: Tensor, precision: str) -> float:
     error = (found - expected).abs()
     if name != LOG_SCALE:
         error = error / expected
+    if name == STRANGENESS:
+        error = error / 10
     return float(error.max() if precision == 'fp32' else error.mean())
 
 
