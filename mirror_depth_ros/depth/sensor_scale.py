@@ -13,16 +13,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.lidar import sparse_depth
+from mirror_depth_ros.depth.lidar import lidar_points, sparse_depth
+from mirror_depth_ros.depth.poses import move_points
 
 #: Fewer pixels than this say too little of an image.
 MIN_POINTS = 20
-#: Largest median absolute deviation of the ratios' natural logarithms: half of the pixels are
-#: within a factor of ``exp(0.2) = 1.22`` of the median.
-MAX_DEVIATION = 0.2
+#: Largest median absolute deviation of the ratios, as a factor: once depth is multiplied by the
+#: median, at least half of the pixels are within 1.25 of what was measured (delta1 of 50 %).
+MAX_DEVIATION = 1.25
 
 # A beam is taken to be at least so wide to either side, to show in some pixels [pixels].
 _MIN_RADIUS_PX = 2.0
+# By the constants of sensor_msgs/Range.
+_ULTRASOUND = 0
+# The first echo is that of what is nearest in the cone: there are the largest ratios. On real
+# depth of 37 images, this halves the error that the median has (docs/navigation.md).
+_NEAREST = 0.95
+
+
+def scale_from_lidar(
+    estimated: NDArray[np.floating],
+    message: Any,
+    camera: CameraModel,
+    pose: NDArray[np.floating],
+) -> float:
+    """Return what depth must be multiplied by, as a lidar's points in view have it.
+
+    :param estimated: along Z in any scale, ``[H, W]``; what is not finite and positive is none.
+    :param message: anything with the fields of ``sensor_msgs/LaserScan`` or ``PointCloud2``.
+    :param camera: the camera of that size.
+    :param pose: of the lidar's frame in the camera's optical one, ``[4, 4]`` [m].
+    :raises ValueError: where :func:`.lidar_points` and :func:`scale_from_depth` do.
+    """
+    points = move_points(lidar_points(message).xyz, pose)
+    is_flat = hasattr(message, 'ranges')
+    return scale_from_depth(estimated, sparse_depth(points, camera, is_flat=is_flat))
+
+
+def scale_from_range(
+    estimated: NDArray[np.floating],
+    message: Any,
+    camera: CameraModel,
+    pose: NDArray[np.floating],
+) -> float:
+    """Return the same as a range sensor has it: a weak measure, one number for all of its cone.
+
+    :param message: anything with the fields of ``sensor_msgs/Range``.
+    :raises ValueError: where :func:`range_depth` and :func:`scale_from_depth` do.
+    """
+    quantile = _NEAREST if message.radiation_type == _ULTRASOUND else 0.5
+    measured = range_depth(message, camera, pose)
+    return scale_from_depth(estimated, measured, min_points=1, quantile=quantile)
 
 
 def scale_from_depth(
@@ -30,14 +71,17 @@ def scale_from_depth(
     measured: NDArray[np.floating],
     *,
     min_points: int = MIN_POINTS,
+    quantile: float = 0.5,
 ) -> float:
-    """Return what depth must be multiplied by: the median of measured / estimated.
+    """Return what depth must be multiplied by: by default the median of measured / estimated.
 
     :param estimated: along Z in any scale, ``[H, W]``; what is not finite and positive is none.
     :param measured: the true depth of some pixels [m], ``[H, W]``, NaN where it is not known.
     :param min_points: how many pixels must have both.
+    :param quantile: of the ratios, 0 to 1.
     :raises ValueError: if the shapes differ, fewer pixels have both, or the ratios do not agree:
-        their median absolute deviation in the logarithm is more than :data:`MAX_DEVIATION`.
+        the median absolute deviation of their logarithms is more than that of
+        :data:`MAX_DEVIATION`.
     """
     if estimated.shape != measured.shape:
         raise ValueError(
@@ -54,16 +98,16 @@ def scale_from_depth(
             'frame has x right, y down and z forward'
         )
     ratios = measured[has_both].astype(np.float64) / estimated[has_both]
-    factor = float(np.median(ratios))
-    deviation = float(np.median(np.abs(np.log(ratios / factor))))
+    median = float(np.median(ratios))
+    deviation = math.exp(np.median(np.abs(np.log(ratios / median))))
     if deviation > MAX_DEVIATION:
         raise ValueError(
             f'got {n_points} measured pixels, half of which differ from their median factor, '
-            f'{factor:.3g}, by a factor of {math.exp(deviation):.2f} or more, expected at most '
-            f'{math.exp(MAX_DEVIATION):.2f}; check the transform from the sensor to the camera, '
-            'and measure where both see the same surfaces'
+            f'{median:.3g}, by a factor of {deviation:.2f} or more, expected at most '
+            f'{MAX_DEVIATION}: no one factor sets their depth right; measure elsewhere, and check '
+            'the transform from the sensor to the camera'
         )
-    return factor
+    return float(np.quantile(ratios, quantile))
 
 
 def range_depth(

@@ -18,9 +18,7 @@ from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.ground_plane import scale_from_ground
-from mirror_depth_ros.depth.lidar import lidar_points, sparse_depth
-from mirror_depth_ros.depth.poses import move_points
-from mirror_depth_ros.depth.sensor_scale import MIN_POINTS, range_depth, scale_from_depth
+from mirror_depth_ros.depth.sensor_scale import scale_from_lidar, scale_from_range
 from mirror_depth_ros.ros.adaptive_subscription import AdaptiveSubscription
 from mirror_depth_ros.ros.transform_lookup import TransformLookup
 
@@ -91,24 +89,15 @@ class _Sensor(NamedTuple):
     """A kind of sensor."""
 
     message_type: type[Any]
-    #: Returns the depth image of a message, for the pose of its frame in the camera's.
-    measure: Callable[[Any, CameraModel, NDArray[np.float64]], NDArray[np.float32]]
-    #: How many pixels must show what it measured.
-    min_points: int
-
-
-def _lidar_depth(
-    message: Any, camera: CameraModel, pose: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    points = move_points(lidar_points(message).xyz, pose)
-    return sparse_depth(points, camera, is_flat=isinstance(message, LaserScan))
+    #: Returns the factor of a depth image, of a message and the pose of its frame in the camera's.
+    scale: Callable[[NDArray[np.float32], Any, CameraModel, NDArray[np.float64]], float]
 
 
 #: By the topic, which is also the value of the parameter ``scale_source``.
 SENSORS = {
-    'scan': _Sensor(LaserScan, _lidar_depth, MIN_POINTS),
-    'cloud': _Sensor(PointCloud2, _lidar_depth, MIN_POINTS),
-    'range': _Sensor(Range, range_depth, 1),
+    'scan': _Sensor(LaserScan, scale_from_lidar),
+    'cloud': _Sensor(PointCloud2, scale_from_lidar),
+    'range': _Sensor(Range, scale_from_range),
 }
 
 
@@ -165,9 +154,8 @@ class SensorSource(ScaleSource):
         """Return the factor of one image; see :class:`ScaleSource`."""
         message = self._nearest(header)
         pose = self._pose(message.header.frame_id, header)
-        measured = self._sensor.measure(message, camera, pose)
         try:
-            return scale_from_depth(depth, measured, min_points=self._sensor.min_points)
+            return self._sensor.scale(depth, message, camera, pose)
         except ValueError as error:
             frames = f'frame {message.header.frame_id!r}, for images in {header.frame_id!r}'
             raise ValueError(f'{error} ({self._topic}, {frames})') from None
