@@ -225,8 +225,7 @@ def make_bench(make_camera_bench, monkeypatch):
         bench.stream()
         if make_message is not None:
             publisher = bench.user.create_publisher(type(make_message(0.0)), topic, 5)
-            send = lambda: publisher.publish(make_message(time.time()))  # noqa: E731
-            bench.user.create_timer(0.05, send)
+            bench.user.create_timer(0.05, lambda: publisher.publish(make_message(time.time())))
         return bench
 
     return make
@@ -276,7 +275,7 @@ def test_no_message_is_a_refusal_within_seconds(make_bench):
         'got depth of 0 of 10 images; got no range on /range, where nobody publishes; start the '
         'sensor, or remap it: -r range:=TOPIC'
     )
-    assert 3.0 < time.monotonic() - started < 8.0
+    assert 3.0 < time.monotonic() - started < 15.0
     assert '/range' not in subscribed(bench)
 
 
