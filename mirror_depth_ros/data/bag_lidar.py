@@ -15,6 +15,7 @@ from mirror_depth_ros.data.bag_topics import SCAN_TYPE, BagTopics, to_add
 from mirror_depth_ros.data.bag_transforms import ODOM_FRAME, read_transforms
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.lidar import LidarPoints, is_any_in_view, lidar_points, sparse_depth
+from mirror_depth_ros.depth.poses import move_points
 from mirror_depth_ros.depth.transforms import ExtrapolationError, TransformError
 
 # Poses that are looked up in a turn of the lidar; between them, each point's is interpolated.
@@ -177,7 +178,7 @@ class LidarDepth:
         points, stamp_ns = lidar_points(message), stamp_of(message)
         first, last = points.span_ns
         if first == last or self._transforms.is_static(self._fixed, self._frame):
-            return _move(points.xyz, self._find(image_ns, stamp_ns + first))
+            return move_points(points.xyz, self._find(image_ns, stamp_ns + first))
         knots = [first + (last - first) * i // (_KNOTS - 1) for i in range(_KNOTS)]
         poses = [self._find(image_ns, stamp_ns + knot) for knot in knots]
         return _move_each(points, np.array(knots), poses)
@@ -186,10 +187,6 @@ class LidarDepth:
         return self._transforms.lookup_between(
             self._camera_frame, image_ns, self._frame, scan_ns, fixed=self._fixed
         )
-
-
-def _move(xyz: NDArray[np.float64], pose: NDArray[np.float64]) -> NDArray[np.float64]:
-    return xyz @ pose[:3, :3].T + pose[:3, 3]
 
 
 def _move_each(
@@ -202,6 +199,6 @@ def _move_each(
     for i in range(len(knots) - 1):
         chosen = before == i
         share = (points.offsets_ns[chosen] - knots[i]) / (knots[i + 1] - knots[i])
-        one, other = (_move(points.xyz[chosen], pose) for pose in poses[i : i + 2])
+        one, other = (move_points(points.xyz[chosen], pose) for pose in poses[i : i + 2])
         moved[chosen] = one + share[:, None] * (other - one)
     return moved

@@ -41,6 +41,11 @@ def pose_matrix(translation: Sequence[float], quaternion: Sequence[float]) -> ND
     return pose
 
 
+def move_points(points: NDArray[np.floating], pose: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return points ``[N, 3]`` of the moving frame of a pose ``[4, 4]`` in the fixed one [m]."""
+    return points @ pose[:3, :3].T + pose[:3, 3]
+
+
 def check_pose(pose: NDArray[np.floating]) -> None:
     """Refuse what is no pose ``[4, 4]``: a rotation and a shift, of finite numbers.
 

@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from geometry_msgs.msg import Transform
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -14,6 +13,7 @@ from rclpy.time import Time
 from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.poses import PoseTrack, pose_matrix
+from mirror_depth_ros.ros.transform_lookup import TransformLookup
 
 if TYPE_CHECKING:
     from nav_msgs.msg import Odometry
@@ -54,13 +54,12 @@ class CameraMotion:
         self._is_known_to_tf = False
         self._n_unknown = 0
         self._latest_ns = 0
-        self._buffer, self._listener = _listen_to_tf(node)
+        self._transforms = TransformLookup(node)
         self._subscription = _listen_to_odometry(node, self._take)
 
     def destroy(self) -> None:
         """Stop listening."""
-        if self._listener is not None:
-            self._listener.unregister()
+        self._transforms.destroy()
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
 
@@ -84,8 +83,8 @@ class CameraMotion:
 
     def _forget_if_back(self, stamp_ns: int) -> None:
         """Clear TF after a jump back in time, as of a recording that is played again."""
-        if self._buffer is not None and self._latest_ns - stamp_ns > _JUMP_NS:
-            self._buffer.clear()
+        if self._latest_ns - stamp_ns > _JUMP_NS:
+            self._transforms.clear()
             self._latest_ns = 0
         self._latest_ns = max(self._latest_ns, stamp_ns)
 
@@ -104,14 +103,9 @@ class CameraMotion:
 
     def _from_tf(self, target: str, source: str, time: Time) -> NDArray[np.float64] | None:
         """Return what moves points from one frame to another, ``[4, 4]``, if TF knows by now."""
-        if self._buffer is None:
-            return None
-        import tf2_ros
-
         try:
-            found = self._buffer.lookup_transform(target, source, time)
-            return _matrix(found.transform)
-        except (tf2_ros.TransformException, ValueError):
+            return self._transforms.find(target, source, time)
+        except ValueError:
             return None
 
     def _from_odometry(self, header: Header) -> NDArray[np.float64] | None:
@@ -126,7 +120,7 @@ class CameraMotion:
     def _explain(self, frame_id: str) -> str:
         """Return why there is no pose, for people, and what to do."""
         lacking = []
-        if self._buffer is None:
+        if not self._transforms.is_available:
             lacking.append('tf2_ros is not installed')
         if self._subscription is None:
             lacking.append('nav_msgs is not installed')
@@ -140,21 +134,6 @@ class CameraMotion:
             f'{self._odom_frame} to {frame_id}, or odometry on {topic} and TF from its '
             f'child_frame_id to {frame_id}'
         )
-
-
-def _matrix(transform: Transform) -> NDArray[np.float64]:
-    shift, turn = transform.translation, transform.rotation
-    return pose_matrix((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))
-
-
-def _listen_to_tf(node: Node) -> tuple[Any, Any]:
-    """Return a buffer and the listener that fills it; None where there is no tf2_ros."""
-    try:
-        from tf2_ros import Buffer, TransformListener
-    except ImportError:
-        return None, None
-    buffer = Buffer()
-    return buffer, TransformListener(buffer, node)
 
 
 def _listen_to_odometry(node: Node, take: Any) -> Any:

@@ -225,7 +225,7 @@ class FrameWorker:
                 if comes_late and publisher.output.uses_confidence(frame.parameters):
                     continue  # its first subscriber came since, and gets the next image's
                 publisher.publish(publisher.encode(frame))
-        camera.scale.take(frame.estimated, frame.calibration.camera)
+        camera.scale.take(frame.estimated, frame.calibration.camera, frame.header)
         camera.measurements.process(
             frame.durations,
             stamp_ns=Time.from_msg(frame.header.stamp).nanoseconds,

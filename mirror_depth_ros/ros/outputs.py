@@ -260,6 +260,8 @@ INTERFACE = {
         'image (sensor_msgs/Image) or image/compressed (sensor_msgs/CompressedImage)',
         'camera_info (sensor_msgs/CameraInfo)',
         'odom (nav_msgs/Odometry), /tf and /tf_static (tf2_msgs/TFMessage), with temporal_filter',
+        'scan (sensor_msgs/LaserScan), cloud (sensor_msgs/PointCloud2) or range '
+        '(sensor_msgs/Range), as scale_source says, while ~/calibrate_scale measures',
     ),
     'publishes': (
         *(f'{output.topic} ({output.type_name})' for output in OUTPUTS),
@@ -267,6 +269,6 @@ INTERFACE = {
     ),
     'services': (
         '~/enable (std_srvs/SetBool): pause and resume',
-        '~/calibrate_scale (std_srvs/Trigger): set depth_scale by the known camera_height',
+        '~/calibrate_scale (std_srvs/Trigger): find and set depth_scale, by scale_source',
     ),
 }

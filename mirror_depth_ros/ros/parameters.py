@@ -136,10 +136,16 @@ class DepthParameters:
         'What the depth of the model is multiplied by; ~/calibrate_scale finds and sets it.',
         limits=(0.1, 10.0),
     )
+    scale_source: str = parameter(
+        'ground',
+        'What ~/calibrate_scale finds depth_scale by: the ground and camera_height, or what a '
+        'sensor measures in view of the camera, on the topic scan (LaserScan), cloud '
+        '(PointCloud2) or range (Range).',
+        choices=('ground', 'scan', 'cloud', 'range'),
+    )
     camera_height: float = parameter(
         0.0,
-        'Height of the lens above the ground, from which ~/calibrate_scale finds depth_scale; 0: '
-        'unknown [m].',
+        'Height of the lens above the ground, for scale_source ground; 0: unknown [m].',
         limits=(0.0, 100.0),
     )
     min_range: float = parameter(

@@ -170,6 +170,27 @@ def confidence(folder: Path) -> str:
     return markdown_table(['', *what], rows)
 
 
+def sensor_scale(folder: Path) -> str:
+    """Return Abs Rel with the scale of other sensors, from ``sensor_scale.json``.
+
+    As ``research.builtin.sensor_scale --json`` wrote it.
+    """
+    path = folder / 'sensor_scale.json'
+    if not path.is_file():
+        return ''
+    sets = json.loads(path.read_text(encoding='utf-8'))
+    sensors = list(next(iter(sets.values())))
+    rows = [[name, *map(_with_refused, by.values())] for name, by in sets.items()]
+    means = [fmean(by[sensor]['abs_rel'] for by in sets.values()) for sensor in sensors]
+    rows.append(['**mean**', *(f'{mean:.3f}' for mean in means)])
+    return markdown_table(['Abs Rel with the scale of', *sensors], rows)
+
+
+def _with_refused(figures: dict[str, float]) -> str:
+    refused = f' ({figures["refused"]} of {figures["pictures"]} refused)'
+    return f'{figures["abs_rel"]:.3f}' + refused * bool(figures['refused'])
+
+
 def trials(folder: Path, name: str) -> str:
     """Return what was tried how often and what came of it, from ``NAME.json``."""
     path = folder / f'{name}.json'
@@ -191,6 +212,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     'adaptation': adaptation,
     'confidence': confidence,
     'strangeness': strangeness,
+    'sensor_scale': sensor_scale,
     **{name: partial(trials, name=name) for name in _TRIALS},
     **PERFORMANCE,
 }

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mirror_depth_ros.depth.poses import MAX_GAP_NS, PoseTrack, check_pose, pose_matrix
+from mirror_depth_ros.depth.poses import (
+    MAX_GAP_NS,
+    PoseTrack,
+    check_pose,
+    move_points,
+    pose_matrix,
+)
 
 
 def turned(degrees: float, x: float = 0.0) -> np.ndarray:
@@ -24,6 +30,12 @@ def test_a_pose_as_a_matrix() -> None:
     quaternion = Rotation.from_euler('xyz', (0.3, -1.1, 2.0)).as_quat()
     turn = pose_matrix((0, 0, 0), quaternion)[:3, :3]
     np.testing.assert_allclose(turn, Rotation.from_quat(quaternion).as_matrix(), atol=1e-12)
+
+
+def test_points_move_with_a_pose() -> None:
+    # A quarter turn about z takes x to y and y to -x; then 5 along x.
+    moved = move_points(np.array([(1.0, 0.0, 0.0), (0.0, 2.0, 3.0)]), turned(90.0, x=5.0))
+    np.testing.assert_allclose(moved, [(5, 1, 0), (3, 0, 3)], atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,23 @@ def test_consistency_is_told_by_video(tmp_path: Path) -> None:
     assert '| room | 0.1000 | 0.0200 |  | 0.3000 |\n' in page
 
 
+def test_what_sensors_are_worth_is_told_with_what_they_refuse(tmp_path: Path) -> None:
+    def row(abs_rel: float, refused: int) -> dict[str, float]:
+        return {'abs_rel': abs_rel, 'refused': refused, 'pictures': 5}
+
+    sets = {
+        'desk': {'none': row(0.5, 0), 'scan': row(0.25, 1)},
+        'bins': {'none': row(0.7, 0), 'scan': row(0.15, 0)},
+    }
+    write(tmp_path / 'sensor_scale.json', sets)
+    page = with_tables(PAGE.format('sensor_scale'), tmp_path)
+    assert (
+        '| desk | 0.500 | 0.250 (1 of 5 refused) |\n'
+        '| bins | 0.700 | 0.150 |\n'
+        '| **mean** | 0.600 | 0.200 |\n'
+    ) in page
+
+
 def test_an_unknown_table(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got a table 'beauty', expected one of recordings"):
         with_tables(PAGE.format('beauty'), tmp_path)

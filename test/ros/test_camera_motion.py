@@ -193,7 +193,7 @@ def transform(seconds: float, parent: str, child: str, content: Transform) -> Tr
 
 def test_tf_moves_the_camera_with_its_base(motion) -> None:
     pytest.importorskip('tf2_ros', reason='TF needs tf2_ros')
-    buffer = motion._buffer
+    buffer = motion._transforms.buffer
     buffer.set_transform_static(transform(0, 'base_link', OPTICAL, MOUNTING), 'test')
     for seconds, x in ((10.0, 1.0), (10.2, 2.0)):
         moved = Transform(translation=Vector3(x=x), rotation=Quaternion(w=1.0))
@@ -208,7 +208,9 @@ def test_tf_moves_the_camera_with_its_base(motion) -> None:
 
 def test_odometry_of_a_base_is_moved_to_its_camera_by_tf(motion) -> None:
     pytest.importorskip('tf2_ros', reason='TF needs tf2_ros')
-    motion._buffer.set_transform_static(transform(0, 'base_link', OPTICAL, MOUNTING), 'test')
+    motion._transforms.buffer.set_transform_static(
+        transform(0, 'base_link', OPTICAL, MOUNTING), 'test'
+    )
     tell(motion, 10.0, 3.0, 'base_link')
     shifted = AS_MATRIX + np.array([[0, 0, 0, 3.0]] + 3 * [[0] * 4])
     np.testing.assert_allclose(motion.find_pose(header(10.0, OPTICAL)), shifted, atol=1e-9)

@@ -102,7 +102,7 @@ def test_the_factor_is_found_and_set_with_nobody_subscribing(make_bench):
     response = calibrate(bench)
 
     assert response.success, response.message
-    form = r'depth_scale is now ([\d.]+), from 10 of 10 images, spread 0\.\d %; to keep it, write'
+    form = r'depth_scale is now ([\d.]+), from the ground in 10 of 10 images, spread 0\.\d %; to k'
     factor = float(re.match(form, response.message)[1])
     assert factor == pytest.approx(1 / SHORT, rel=0.01)
     assert scale_now(bench) == factor
@@ -147,7 +147,8 @@ def test_some_images_may_lack_the_ground(make_bench):
     bench.stream()
     message = calibrate(bench).message
     # Of ten in turns of three, three or four are walls.
-    assert re.match(r'depth_scale is now 1\.6\d+, from [67] of 10 images', message), message
+    form = r'depth_scale is now 1\.6\d+, from the ground in [67] of 10 images'
+    assert re.match(form, message), message
 
 
 def test_images_are_taken_at_intervals(make_bench, monkeypatch):

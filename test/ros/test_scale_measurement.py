@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from std_msgs.msg import Header
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.ros.scale_calibration import ScaleMeasurement
+from mirror_depth_ros.ros.scale_measurement import ScaleMeasurement
+from mirror_depth_ros.ros.scale_sources import GroundSource
 
 CAMERA = CameraModel(81, 61, fx=60.0, fy=58.0, cx=41.0, cy=29.0)
 HEIGHT = 0.5
@@ -19,11 +21,9 @@ def floor(height):
 
 
 def measured(depths):
-    measurement = ScaleMeasurement(HEIGHT, n_images=len(depths))
-    for depth in depths:
-        assert not measurement.ended.done()
-        measurement.add(depth, CAMERA)
-    assert measurement.ended.result() == ''
+    measurement = ScaleMeasurement(GroundSource(HEIGHT), n_images=len(depths))
+    is_last = [measurement.add(depth, CAMERA, Header()) for depth in depths]
+    assert is_last == [False] * (len(depths) - 1) + [True]
     return measurement
 
 
@@ -34,7 +34,7 @@ def test_the_factor_is_the_median_and_the_spread_that_of_the_middle_half():
     assert scale.factor == pytest.approx(1.24, rel=1e-3)
     # Of 0.3, 1.2, 1.24, 1.25, 1.26 the quartiles are 1.2 and 1.25: 0.05 / 1.24 apart.
     assert scale.spread == pytest.approx(0.0403, abs=1e-3)
-    assert (scale.n_used, scale.n_images) == (5, 5)
+    assert (scale.source, scale.n_used, scale.n_images) == ('the ground', 5, 5)
 
 
 def test_ground_in_half_of_the_images_is_enough():
