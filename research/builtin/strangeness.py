@@ -1,16 +1,18 @@
 """Whether a model knows which pictures are unlike those of its training.
 
 ``python -m research.builtin.strangeness --help``. Of the built-in model, how strange the pictures
-of every set are; of one that was adapted to a recording, whether its held-out images are less
-strange than those of all other recordings (AUROC).
+of every set are, and whether those of the recordings are less strange than the same ones disturbed
+(AUROC); of one that was adapted to a recording, whether its held-out images are less strange than
+those of all other recordings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import numpy as np
 import torch
 import typer
@@ -22,6 +24,13 @@ from mirror_depth_ros.inference.estimator import DepthEstimator
 from research.builtin.evaluate import frames, rendered
 from research.scenes.rendered_scenes import KINDS
 
+#: Pictures that no camera of a robot should show, made of those that it does.
+DISTURBED: Mapping[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    'upside down': lambda rgb: np.ascontiguousarray(rgb[::-1]),
+    'negative': lambda rgb: 255 - rgb,
+    'a tenth of the light': lambda rgb: rgb // 10,
+    'blurred': lambda rgb: cv2.GaussianBlur(rgb, (0, 0), rgb.shape[1] / 40).astype(np.uint8),
+}
 #: Of a recording's images, what part it was adapted to; the others are held out.
 ADAPTED_TO = 0.6
 
@@ -41,11 +50,15 @@ def main(
     if scenes is not None:
         sets |= {kind: rendered(scenes, kind) for kind in KINDS}
     figures: dict[str, Any] = {'builtin': {n: spread(of(model, i)) for n, i in sets.items()}}
-    for training in sorted(adapted.iterdir()) if adapted is not None else []:
-        path = str(training / 'model.safetensors')
-        found = {folder.name: of(path, frames(folder)) for folder in folders}
-        own = found.pop(training.name)
-        figures.setdefault('adapted', {})[training.name] = separation(
+    seen = [item for folder in folders for item in frames(folder)]
+    like = of(model, seen)
+    for name, change in DISTURBED.items():
+        unlike = of(model, ((change(rgb), truth, focal) for rgb, truth, focal in seen))
+        figures.setdefault('disturbed', {})[name] = separation(like, unlike)
+    for path in sorted(adapted.glob('*/model.safetensors')) if adapted is not None else []:
+        found = {folder.name: of(str(path), frames(folder)) for folder in folders}
+        own = found.pop(path.parent.name)
+        figures.setdefault('adapted', {})[path.parent.name] = separation(
             own[round(ADAPTED_TO * len(own)) :], np.concatenate(list(found.values()))
         )
     print(figures)
@@ -81,11 +94,11 @@ def separation(
     values = torch.tensor(np.concatenate([like, unlike]))
     labels = torch.tensor([0] * len(like) + [1] * len(unlike))
     return {
-        'held_out': len(like),
-        'others': len(unlike),
+        'like': len(like),
+        'unlike': len(unlike),
         'auroc': float(binary_auroc(values / values.max(), labels)),  # which takes 0 to 1
-        'held_out_above_limit': float(np.mean(np.asarray(like) > 1)),
-        'others_above_limit': float(np.mean(np.asarray(unlike) > 1)),
+        'like_above_limit': float(np.mean(np.asarray(like) > 1)),
+        'unlike_above_limit': float(np.mean(np.asarray(unlike) > 1)),
     }
 
 

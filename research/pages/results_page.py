@@ -141,10 +141,10 @@ def strangeness(folder: Path) -> str:
             ['', '', '', '']
             if adapted is None
             else [
-                str(adapted['held_out']),
+                str(adapted['like']),
                 f'{adapted["auroc"]:.2f}',
-                f'{100 * adapted["held_out_above_limit"]:.0f} %',
-                f'{100 * adapted["others_above_limit"]:.0f} %',
+                f'{100 * adapted["like_above_limit"]:.0f} %',
+                f'{100 * adapted["unlike_above_limit"]:.0f} %',
             ]
         )
         rows.append(row)
