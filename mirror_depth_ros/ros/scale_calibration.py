@@ -183,8 +183,11 @@ class ScaleCalibration:
         try:
             return SensorSource(values.scale_source, self._node, clock=self._clock)
         except RuntimeError as error:  # of the middleware, as for a topic that it has as another
-            remedy = f'remap it: -r {values.scale_source}:=TOPIC'
-            raise ValueError(f'{describe_error(error)}; {remedy}') from None
+            topic = self._node.resolve_topic_name(values.scale_source)
+            raise ValueError(
+                f'got no subscription to {topic} ({describe_error(error)}); remap it: -r '
+                f'{values.scale_source}:=TOPIC'
+            ) from None
 
     def _set(self, factor: float) -> None:
         (result,) = self._node.set_parameters([Parameter('depth_scale', value=factor)])
