@@ -98,6 +98,7 @@ def evaluate(
     from mirror_depth_ros.depth.eval_protocols import named_protocol
     from mirror_depth_ros.depth.files import make_folder, write_json, write_rgb_png
     from mirror_depth_ros.evaluation.breakdown import Breakdown
+    from mirror_depth_ros.evaluation.misalignment import Misalignment
     from mirror_depth_ros.inference.estimator import DepthEstimator
 
     console = Console(stderr=True)
@@ -109,7 +110,7 @@ def evaluate(
         estimator = DepthEstimator.load(
             model, device=device, precision=precision, backend=backend, clip_weights=clip_weights
         )
-    breakdown = Breakdown()
+    breakdown, misalignment = Breakdown(), Misalignment()
     figures = _measure(
         estimator,
         data_set,
@@ -119,13 +120,23 @@ def evaluate(
         flip=flip,
         pictures=pictures,
         breakdown=breakdown,
+        misalignment=misalignment,
     )
-    summary = {'data': data, 'model': estimator.model_name, **figures, **breakdown.to_dict()}
+    move = misalignment.find()
+    summary = {
+        'data': data,
+        'model': estimator.model_name,
+        **figures,
+        **breakdown.to_dict(),
+        'misalignment': None if move is None else asdict(move),
+    }
     if not per_image:
         del summary['per_image']
     if json_file is not None:
         write_json(json_file, summary)
     _print_table(summary)
+    if move is not None:
+        console.print(move.describe(), style='yellow')
     if where is not None:
         make_folder(where.parent)
         write_rgb_png(where, breakdown.picture())

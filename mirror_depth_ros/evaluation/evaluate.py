@@ -14,6 +14,7 @@ from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.depth.eval_protocols import Protocol
 from mirror_depth_ros.depth.metrics import mean_metrics
 from mirror_depth_ros.evaluation.breakdown import Breakdown
+from mirror_depth_ros.evaluation.misalignment import Misalignment
 from mirror_depth_ros.evaluation.result import Score, estimate, score_depth, write_result
 from mirror_depth_ros.inference.estimator import DepthEstimator
 
@@ -26,6 +27,7 @@ def evaluate(
     flip: bool = False,
     pictures: Path | None = None,
     breakdown: Breakdown | None = None,
+    misalignment: Misalignment | None = None,
 ) -> Iterator[Score]:
     """Score every image of a data set; none is left out.
 
@@ -34,6 +36,7 @@ def evaluate(
         are evaluated).
     :param pictures: folder for image, truth, prediction and error side by side.
     :param breakdown: adds up every image's errors by distance and place.
+    :param misalignment: tries where the truth fits best.
     :raises ValueError: for an image without any true depth where it counts, or of a size that the
         protocol is not defined for.
     """
@@ -44,6 +47,8 @@ def evaluate(
             score = score_depth(sample, depth, confidence=confidence, **counts)
             if breakdown is not None and sample.depth is not None:
                 breakdown.add(depth, sample.depth, **counts)
+            if misalignment is not None and sample.depth is not None:
+                misalignment.add(depth, sample.depth, sample.camera.focal_px, **counts)
             if pictures is not None:
                 path = pictures / f'{sample.name.replace("/", "_")}.png'
                 write_result({'comparison': path}, sample, depth, max_depth=protocol.max_depth)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from mirror_depth_ros.cli.main import app
 from mirror_depth_ros.data.specification import FORMS
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
+from mirror_depth_ros.evaluation.misalignment import Misalignment, Move
 
 COMMAND = typer.main.get_group(app).commands['evaluate']
 HELP = {option.name: option.help for option in COMMAND.params}
@@ -187,3 +188,15 @@ def test_errors_by_distance_and_place(tiny_model: Path, frames: Path, tmp_path: 
         assert sum(part['fraction'] for part in figures[name]) == pytest.approx(1.0)
     assert cv2.imread(str(tmp_path / 'new' / 'where.png')).shape[2] == 3
     assert 'by distance' not in run(f'frames:{frames}[:2]', tiny_model)[1]
+
+
+def test_truth_beside_the_picture_is_said(
+    tiny_model: Path, frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(f'frames:{frames}[:2]', tiny_model)[2]['misalignment'] is None
+    move = Move(right_deg=-5.0, down_deg=0.0, gain=0.2, images=4, fraction=1.0)
+    monkeypatch.setattr(Misalignment, 'find', lambda self: move)
+    code, output, figures = run(f'frames:{frames}[:2]', tiny_model)
+    assert code == 0
+    assert 'better when moved by 5 degrees to the left' in output
+    assert figures['misalignment']['right_deg'] == -5.0
