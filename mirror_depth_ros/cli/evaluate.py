@@ -74,7 +74,8 @@ def evaluate(
 
     Shows the figures as predicted, and with each prediction scaled to the truth's median: the
     difference is what the model gets wrong about scale alone. Of models with confidence, their own
-    guess at delta1 stands below it.
+    guess at delta1 stands below it. It warns where the truth fits clearly better when moved, as
+    with a wrong transform between sensor and camera.
 
     KITTI is evaluated in two ways, which give different figures: `kitti_garg_full` (the default)
     puts the prediction back into the full frame and crops that, as BTS does; `kitti_garg_cropped`
@@ -179,8 +180,6 @@ def _measure(
 
 
 def _print_parts(title: str, parts: Sequence[Part]) -> None:
-    from mirror_depth_ros.cli.tables import print_table
-
     rows = [
         (
             part.name,

@@ -97,7 +97,7 @@ def _cameras(
     from mirror_depth_ros.depth.camera import CameraModel
 
     if fov is not None and focal is not None:
-        raise ValueError('got --fov and --focal, expected one of them')
+        raise ValueError('got --fov and --focal, expected one of them; leave the other out')
     if fov is not None:
         CameraModel.from_fov(1, 1, fov)  # a wrong angle is told before a model is loaded
         return lambda width, height: CameraModel.from_longer_side(width, height, fov)

@@ -12,7 +12,7 @@ def train(
     config: Path = typer.Option(
         ...,
         metavar='FILE',
-        help='The recipe: a YAML file, or nyu, kitti, bag or scenes for those of this package.',
+        help='The recipe: a YAML file, or nyu, kitti or bag for those of this package.',
     ),
     data: str | None = typer.Option(
         None,

@@ -24,7 +24,10 @@ def describe_agreement(
     by_name = {sample.name: sample for sample in samples}
     shared = [i for i in range(len(others)) if others.name_of(i) in by_name]
     opened = open_each(others, shared, broken=[])  # whether all can be opened is not the question
-    ratios = [_ratios(by_name[other.name], other) for other in opened]
+    try:
+        ratios = [_ratios(by_name[other.name], other) for other in opened]
+    except ValueError:  # none can, as depth of another size than its images
+        return None
     known = np.concatenate([np.zeros(0, np.float32), *ratios])
     if not len(known):
         return None

@@ -167,14 +167,15 @@ class BagFrames(LazySequence[DepthSample]):
 
     def _depth_images(self) -> BagFrames | None:
         """Return the same images with depth images, where the recording has those as well."""
-        topics = self.topics
+        image, info = self.topics.image, self.topics.camera_info
         try:
-            others = BagFrames(
-                self._reader.path, image=topics.image, camera_info=topics.camera_info
-            )
+            found = find_topics(self._reader, image=image, depth=None, camera_info=info)
+            if found.is_lidar:
+                return None
+            path = self._reader.path
+            return BagFrames(path, image=image, depth=found.depth, camera_info=info)
         except ValueError:
             return None
-        return None if others.topics.is_lidar else others
 
     def _depth(self, pair: Pair, camera: CameraModel) -> NDArray[np.float32]:
         """Read the depth of an image, ``[H, W]``."""

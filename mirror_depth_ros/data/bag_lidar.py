@@ -118,7 +118,8 @@ class LidarDepth:
         waiting: dict[tuple[int, int], list[Pair]] = {}
         for pair in pairs:
             waiting.setdefault((pair.depth.stamp_ns, pair.depth.log_ns), []).append(pair)
-        seen, median = [], np.zeros(3)
+        seen: list[Pair] = []
+        median: NDArray[np.float64] | None = None
         for _, log_ns, message in self._reader.messages({self._topics.depth}):
             for pair in waiting.pop((stamp_of(message), log_ns), ()):
                 points = self._points(message, pair.image.stamp_ns)
@@ -127,7 +128,12 @@ class LidarDepth:
                 elif len(points):
                     median = np.median(points, axis=0)
         if not seen:
-            raise ValueError(self._none_in_view(median))
+            if median is not None:
+                raise ValueError(self._none_in_view(median))
+            raise ValueError(
+                f'got no point on {self._topics.depth} in {self._reader.path} that is finite and '
+                'within its range, expected some; check the lidar and its range_min and range_max'
+            )
         if len(seen) < len(pairs):
             self._report(len(pairs) - len(seen), 'no point is in view')
         return sorted(seen)

@@ -17,7 +17,6 @@ from mirror_depth_ros.depth.grey_levels import GreyLevels
 from mirror_depth_ros.depth.image_decoding import (
     ENCODINGS,
     Layout,
-    decode_compressed,
     decode_image,
     view_pixels,
 )
@@ -66,8 +65,7 @@ def decode_colour(message: Any, *, levels: GreyLevels | None = None) -> NDArray[
     :param levels: what is known of the camera's 16-bit images; None: of this one alone.
     :raises ValueError: for an unknown encoding, or data that are damaged.
     """
-    decode = decode_compressed if _is_compressed(message) else decode_image
-    rgb = decode(message, levels=levels)
+    rgb = decode_image(message, levels=levels)
     return np.require(rgb, requirements=['C', 'O', 'W'])
 
 

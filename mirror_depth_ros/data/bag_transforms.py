@@ -65,6 +65,11 @@ def _odometry_to_read(reader: BagReader, wanted: str | None, buffer: TransformBu
         child = reader.first(topic).child_frame_id
         if not buffer.has_parent(child):
             by_child.setdefault(child, []).append(topic)
+        elif wanted is not None:
+            raise ValueError(
+                f'got odometry {wanted} for {reader.path}, whose TF says where {child!r} is, '
+                'expected one of the two; leave odometry out, or record without TF of that frame'
+            )
     for child, several in by_child.items():
         if len(several) > 1:
             _log.warning(

@@ -69,12 +69,11 @@ class FrameFolder(LazySequence[DepthSample]):
     as deep as one likes: ``meta.json`` holds ``camera`` (fx, fy, cx, cy, width, height),
     ``depth_scale`` (metres per unit of the 16-bit ``depth.png``, 0 = no truth), ``domain``
     (``indoor``, the default, or ``outdoor``) and, for frames with other file names, ``rgb`` and
-    ``depth``. ``camera_to_world``, the 4 x 4 pose of the optical frame (x right, y down,
-    z forward) [m], says where it was taken; frames in one folder are of one world, in the order
-    of their names. These are read as stored, which is what their intrinsics belong to. Or plain
-    image
-    files in ``ROOT``, which need ``hfov_deg``, and are turned upright as their EXIF data say.
-    Other files are skipped with a log message.
+    ``depth``. These are read as stored, which is what their intrinsics belong to.
+    ``camera_to_world``, the 4 x 4 pose of the optical frame (x right, y down, z forward) [m], says
+    where it was taken; frames in one folder are of one world, in the order of their names. Or
+    ``ROOT`` has plain image files, which need ``hfov_deg``, and are turned upright as their EXIF
+    data say. Other files are skipped with a log message.
 
     :param hfov_deg: field of view of plain images along their longer side [degrees].
     :raises FileNotFoundError: if the folder does not exist.

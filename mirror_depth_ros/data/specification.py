@@ -42,7 +42,8 @@ class DataSet:
     samples: LazySequence[DepthSample]
     #: A name in :data:`mirror_depth_ros.depth.eval_protocols.PROTOCOLS`.
     protocol: str
-    #: How many of its images have no true depth and were left out; of a part, those of the whole.
+    #: How many of its images have no true depth (without any: no pose) and were left out; of a
+    #: part, those of the whole.
     left_out: int = 0
     #: Makes the rows of a table that says what is used of it.
     describe: Callable[[], list[tuple[str, str]]] = list
@@ -195,7 +196,11 @@ def _open_recording(where: str, *, or_motion: bool) -> DataSet:
     except NoDepthError:
         if not or_motion:
             raise
-        options.pop('tolerance_s', None)
+        if 'tolerance_s' in options:
+            raise ValueError(
+                f'got tolerance_s for {path}, which has no depth to be near in time, expected it '
+                'with depth only; leave it out'
+            ) from None
         moved = BagMotion(path, **options)
         return DataSet(moved, 'indoor', moved.unmatched, moved.describe)
     # A lidar sees farther than a depth camera.

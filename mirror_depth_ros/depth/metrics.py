@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+#: Truth of less than this is none [m].
+MIN_DEPTH = 1e-3
 #: Names of all metrics, in the order tables show them.
 METRIC_NAMES = (
     'abs_rel',
@@ -30,7 +32,7 @@ def depth_metrics(
     truth: NDArray[np.floating],
     *,
     max_depth: float,
-    min_depth: float = 1e-3,
+    min_depth: float = MIN_DEPTH,
     mask: NDArray[np.bool_] | None = None,
     median_scaling: bool = False,
 ) -> dict[str, float]:
@@ -77,7 +79,7 @@ def counted_pixels(
     truth: NDArray[np.floating],
     *,
     max_depth: float,
-    min_depth: float = 1e-3,
+    min_depth: float = MIN_DEPTH,
     mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Return where ``min_depth < truth < max_depth`` and ``mask`` holds, ``[H, W]``.

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.depth.metrics import counted_pixels
+from mirror_depth_ros.depth.metrics import MIN_DEPTH, counted_pixels
 from mirror_depth_ros.depth.preview import colorize_bias, colorize_relative_error, side_by_side
 
 #: Rows and columns of the cells that a picture is divided into; thirds of both are whole.
 GRID = (24, 30)
-#: The first band of distance begins here [m]; each ends at twice where it begins.
+#: The first band of distance ends at twice this [m], each other one at twice where it begins; the
+#: last has no end.
 NEAREST_M = 0.125
 _BANDS = 12
 _ROWS, _COLUMNS = ('top', 'middle', 'bottom'), ('left', 'centre', 'right')
@@ -63,8 +64,8 @@ class Breakdown:
         counted = counted_pixels(truth, max_depth=max_depth, mask=mask)
         rows, columns = np.nonzero(counted)
         g = truth[counted].astype(np.float64)
-        p = np.nan_to_num(prediction[counted].astype(np.float64), nan=1e-3, posinf=max_depth)
-        p = p.clip(1e-3, max_depth)
+        p = np.nan_to_num(prediction[counted].astype(np.float64), nan=0.0, posinf=max_depth)
+        p = p.clip(MIN_DEPTH, max_depth)
         ratio = p / g
         values = [
             np.ones_like(g),
@@ -83,6 +84,7 @@ class Breakdown:
         """Return the errors by true distance, near to far; bands without truth are left out."""
         edges = [NEAREST_M * 2**i for i in range(_BANDS + 1)]
         names = [f'{a:.3g} to {b:.3g} m' for a, b in pairwise(edges)]
+        names[0], names[-1] = f'up to {edges[1]:.3g} m', f'from {edges[-2]:.3g} m'
         return self._parts(names, self._by_band)
 
     def places(self) -> list[Part]:

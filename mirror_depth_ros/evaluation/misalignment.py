@@ -37,19 +37,24 @@ class Move:
     down_deg: float
     #: How much smaller the disagreement then is, as a part of what it is now.
     gain: float
-    #: Images of which that was found, and those that it is true of.
+    #: Images that were looked at, and the fraction of them that fit better so.
     images: int
     fraction: float
 
     def describe(self) -> str:
         """Return it as text, with what to look at."""
-        aside = (
-            f'{abs(self.right_deg):.0f} degrees to the {"right" if self.right_deg > 0 else "left"}'
+        ways = (
+            (self.right_deg, 'to the right', 'to the left'),
+            (self.down_deg, 'down', 'up'),
         )
-        along = f'{abs(self.down_deg):.0f} degrees {"down" if self.down_deg > 0 else "up"}'
+        moves = [
+            f'{abs(degrees):.0f} degrees {there if degrees > 0 else back}'
+            for degrees, there, back in ways
+            if degrees
+        ]
         return (
             f'the truth fits the predicted depth {100 * self.gain:.0f} % better when moved by '
-            f'{aside} and {along}: the transform between sensor and camera may be wrong by as '
+            f'{" and ".join(moves)}: the transform between sensor and camera may be wrong by as '
             'much, or by 10 cm at near things; look at the pictures of --pictures'
         )
 

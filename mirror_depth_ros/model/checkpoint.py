@@ -110,7 +110,7 @@ def load_checkpoint(
     condition = ('film_scale', 'film_shift') if folded else ('mirror.', 'film.')
     wanted = (*condition, 'decoder.', _FAMILIARITY)
     if any(name.startswith(_FAMILIARITY) for name in tensors):  # what was made before has none
-        model.familiarity = Familiarity(tensors.get(f'{_FAMILIARITY}mean', torch.empty(0)).numel())
+        model.familiarity = Familiarity(image_encoder.deepest_channels)
     expected = [name for name in model.state_dict() if name.startswith(wanted)]
     used = {name: tensor for name, tensor in tensors.items() if name.startswith(wanted)}
     load_weights(model, used, expected, path)

@@ -96,6 +96,11 @@ class FrozenImageEncoder(Frozen):
         self._tables: dict[tuple[int, int, torch.device], Tensor] = {}
         self.freeze()
 
+    @property
+    def deepest_channels(self) -> int:
+        """Numbers at each place of the deepest tap."""
+        return self.width
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the patch tokens after every tapped block.
 

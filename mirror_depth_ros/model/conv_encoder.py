@@ -70,6 +70,11 @@ class FrozenConvEncoder(Frozen):
         self.register_buffer('image_std', torch.tensor(std).view(3, 1, 1), persistent=False)
         self.freeze()
 
+    @property
+    def deepest_channels(self) -> int:
+        """Numbers at each place of the deepest tap."""
+        return self.channels[-1]
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the tapped maps, shallowest first.
 

@@ -14,6 +14,11 @@ _BEYOND = 0.01
 # For a few pictures of one camera, whose next ones differ from them by more than they from each
 # other (measured, see docs/results.md).
 _MARGIN = 1.3
+# Of one picture again and again, no other is farther; one of the same camera may be, by a part of
+# what the network's own pictures differ by.
+_LEAST_BEYOND = 0.4
+# Coordinates that differ by less are the same, rounded.
+_SAME = 1e-6
 
 
 class Familiarity(nn.Module):
@@ -50,9 +55,9 @@ class Familiarity(nn.Module):
         :param pooled: :func:`pool` of the training's pictures, ``[N, C]``.
         :param base: of the network that the training began with. Its directions stay, and pictures
             may differ as its own do, and as these do: a few of one camera do not tell.
-        :returns: None for too few pictures to tell anything.
+        :returns: None for too few pictures, or none that differ, to tell anything.
         """
-        pooled = pooled.double()
+        pooled = pooled[pooled.isfinite().all(dim=1)].double()
         fitted = cls(pooled.shape[1])
         if base is not None:
             fitted.load_state_dict(base.state_dict())
@@ -66,6 +71,8 @@ class Familiarity(nn.Module):
         coordinates = fitted.coordinates(pooled)  # [N, K + 1]
         fitted.centre.copy_(coordinates.mean(dim=0))
         spread = coordinates - fitted.centre
+        if base is None and spread.abs().max() < _SAME:
+            return None  # one picture again and again
         covariance = spread.T @ spread / len(spread)
         covariance += 1e-6 * covariance.trace() * torch.eye(len(covariance)).to(covariance)
         if base is None:
@@ -78,7 +85,7 @@ class Familiarity(nn.Module):
         fitted.whitening.copy_(torch.linalg.cholesky(covariance.inverse()))
         fitted.limit.fill_(1.0)
         beyond = torch.quantile(fitted(pooled), 1.0 - _BEYOND)
-        fitted.limit.copy_(beyond if base is None else _MARGIN * beyond)
+        fitted.limit.copy_(beyond if base is None else _MARGIN * beyond.clamp(min=_LEAST_BEYOND))
         return fitted.float()
 
     def coordinates(self, pooled: Tensor) -> Tensor:

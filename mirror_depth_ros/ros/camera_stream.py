@@ -52,7 +52,7 @@ class CameraStream:
 
         :param name: stands before its topics: ``NAME/image``, ``~/NAME/points``; empty for the
             only camera of a node, whose topics have no name.
-        :param observe_node: returns the facts of now that are not this camera's.
+        :param observe_node: returns the status of now that are not this camera's.
         :param clock: steady; paces what does not wait for images.
         """
         self.name = name

@@ -151,7 +151,10 @@ def depth_array(message: Image) -> NDArray[np.float32]:
     :raises ValueError: for another encoding.
     """
     if message.encoding != '32FC1':
-        raise ValueError(f'got a depth image of {message.encoding!r}, expected 32FC1 [m]')
+        raise ValueError(
+            f'got a depth image of {message.encoding!r}, expected 32FC1 [m]; '
+            'subscribe to ~/depth/image'
+        )
     kind = np.dtype('>f4' if message.is_bigendian else '<f4')
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     return rows[:, : 4 * message.width].view(kind)

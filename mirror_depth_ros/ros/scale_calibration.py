@@ -75,7 +75,7 @@ class ScaleCalibration:
         """Offer the service.
 
         :param settings: say what to measure by; ``depth_scale`` is set through the node.
-        :param observe: returns the facts of now, from which follows why no depth comes.
+        :param observe: returns the status of now, from which follows why no depth comes.
         :param clock: steady; paces the checks for that, and for whoever publishes.
         :param service: its name, one for each camera.
         """

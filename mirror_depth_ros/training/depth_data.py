@@ -178,7 +178,9 @@ class DepthData(lightning.LightningDataModule):
     ) -> Motion:
         """Return which frames of a recording without depth show the same from a bit aside."""
         size, names = network.config.input_size, map(samples.name_of, range(len(samples)))
-        views = folder / 'views' / _fingerprint(name, size, *names)
+        # Poses and calibrations may be corrected meanwhile: those of the ends tell.
+        ends = [(end.camera, str(end.pose)) for end in (samples[0], samples[len(samples) - 1])]
+        views = folder / 'views' / _fingerprint(name, size, *names, *ends)
         self._once('views', lambda: keep_views(samples, size, views))
         motion = find_motion(samples, network, keep_views(samples, size, views))
         nearest, farthest = np.percentile(motion.baselines, (0, 100))

@@ -28,8 +28,8 @@ from mirror_depth_ros.validation import Choice, Number, Rule, check
 
 Batch = Picture | EncodedPicture
 
-# Enough for a Gaussian over a few hundred numbers, of trainings with a few pictures a batch, too.
-_POOLED_BATCHES = 500
+# Enough for a Gaussian over a few hundred numbers; they are part of every checkpoint.
+_POOLED_PICTURES = 4000
 
 #: What the options of every training must be.
 OPTION_RULES: Mapping[str, Rule] = {
@@ -75,8 +75,8 @@ class DepthTraining(lightning.LightningModule):
         self.lr, self.weight_decay, self.taps = lr, weight_decay, taps
         self.gradient_weight = gradient_weight
         self.max_depth = max_depth
-        # What the last pictures of the training hold; see pool.
-        self._pooled = deque[Tensor](maxlen=_POOLED_BATCHES)
+        # What the last pictures of the training hold, ``[C]`` each; see pool.
+        self._pooled = deque[Tensor](maxlen=_POOLED_PICTURES)
         self.register_state_dict_post_hook(_leave_out_frozen)
         self.register_load_state_dict_post_hook(_expect_nothing_frozen)
 
@@ -100,7 +100,7 @@ class DepthTraining(lightning.LightningModule):
             else:
                 taps = list(features[:, self.taps].flatten(2, 3).unbind(dim=1))
         if self.training:
-            self._pooled.append(pool(taps[-1].detach()).half().cpu())
+            self._pooled.extend(pool(taps[-1].detach()).half().cpu())
         rows, columns = (side // encoder.patch_size for side in size)
         return self.model.predict(taps, (rows, columns))
 
@@ -112,12 +112,13 @@ class DepthTraining(lightning.LightningModule):
         """Return what tells pictures that are unlike those of this training."""
         if not self._pooled:  # it went on at its end
             return self.model.familiarity
-        pooled = torch.cat(list(self._pooled)).float()
+        pooled = torch.stack(list(self._pooled)).float()
         return Familiarity.fit(pooled, self.model.familiarity)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what tells familiar pictures."""
-        checkpoint['pooled'] = list(self._pooled)
+        if self._pooled:
+            checkpoint['pooled'] = torch.stack(list(self._pooled))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up again."""

@@ -75,7 +75,9 @@ class Lens:
     def _places(self) -> NDArray[np.float32]:
         """Where each pixel of the pinhole's picture is in the camera's, ``[H, W, 2]``."""
         rays = self.camera.pinhole.rays.reshape(-1, 2).astype(np.float64)
-        pixels = self.camera.project(np.column_stack([rays, np.ones(len(rays))]))
+        points = np.column_stack([rays, np.ones(len(rays))])
+        pixels = self.camera.project(points)
+        pixels[~self.camera.is_in_field(points)] = -1.0  # the picture's edge, not a second copy
         return pixels.astype(np.float32).reshape(self.camera.height, self.camera.width, 2)
 
     @cached_property
@@ -123,7 +125,7 @@ def keep_views(
     """Write every frame as :class:`FrameViews` reads it, unless that was done before.
 
     :param size: height and width [pixels].
-    :raises ValueError: for a frame without pose.
+    :raises ValueError: for a frame without pose, or one with depth, which is to be learned from.
     :raises OSError: if the disk does not hold it.
     """
     if not folder.exists():
@@ -140,6 +142,11 @@ def _write_views(samples: LazySequence[DepthSample], size: tuple[int, int], fold
     facts: dict[str, list[Any]] = {'camera_of': [], 'poses': [], 'sequences': []}
     for number in track(range(len(samples)), 'looking at frames'):
         sample = samples[number]
+        if sample.depth is not None:
+            raise ValueError(
+                f'got {sample.name} with depth and other images without, expected depth of all of '
+                'them or of none; leave the others out'
+            )
         if sample.pose is None:
             raise ValueError(
                 f'got {sample.name} with neither depth nor pose, expected one of them to learn '

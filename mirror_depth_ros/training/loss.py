@@ -143,7 +143,9 @@ def _totals(*sums: Tensor, may_be_empty: bool = False) -> tuple[Tensor, ...]:
     :raises ValueError: if that is 0 and must not be.
     """
     stacked = torch.stack([total.to(sums[0].dtype) for total in sums])
-    if dist.is_available() and dist.is_initialized():
+    # Validation has as many images as there are, which processes need not share evenly: one would
+    # wait for ever for the others' last.
+    if torch.is_grad_enabled() and dist.is_available() and dist.is_initialized():
         stacked = _SumOfProcesses.apply(stacked)
     if not may_be_empty and not stacked[-1]:
         raise ValueError('got a batch without valid depth, expected some; check the ground truth')

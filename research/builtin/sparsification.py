@@ -11,21 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
 from mirror_depth_ros.depth.files import write_json
-from mirror_depth_ros.model.checkpoint import load_checkpoint
-from mirror_depth_ros.model.confidence import laplace_scale
-from mirror_depth_ros.model.mirror_depth import MirrorDepth
+from mirror_depth_ros.inference.estimator import DepthEstimator
+from mirror_depth_ros.model.confidence import RIGHT_WITHIN
 from research.builtin.evaluate import STREETS, frames, rendered
 from research.scenes.rendered_scenes import KINDS
 
@@ -41,14 +38,14 @@ def main(
     plot: Annotated[Path | None, typer.Option(help='A picture of the curves.')] = None,
 ) -> None:
     """Measure confidence, set by set."""
-    network = load_checkpoint(model)
+    estimator = DepthEstimator.load(model, backend='torch', precision='fp32')
     sets = {f.name: frames(f) for f in sorted(photographs.iterdir()) if f.is_dir()}
     if scenes is not None:
         sets |= {kind: rendered(scenes, kind) for kind in KINDS}
     figures = {}
     for name, items in sets.items():
         curves = [
-            picture_curves(*predict(network, rgb, focal), truth, 80.0 if name in STREETS else 10)
+            picture_curves(*predict(estimator, rgb, focal), truth, 80.0 if name in STREETS else 10)
             for rgb, truth, focal in track(items, name)
         ]
         figures[name] = mean_curves([c for c in curves if c is not None])
@@ -59,23 +56,13 @@ def main(
         draw(figures, plot)
 
 
-@torch.inference_mode()
 def predict(
-    network: MirrorDepth, rgb: NDArray[np.uint8], focal_px: float
+    estimator: DepthEstimator, rgb: NDArray[np.uint8], focal_px: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return metric depth and the relative error that the network expects, ``[H, W]`` each."""
-    height, width = rgb.shape[:2]
-    size = network.input_size(height, width)
-    small = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_AREA)
-    image = torch.from_numpy(small).permute(2, 0, 1)[None] / 255.0
-    patch = network.image_encoder.patch_size
-    taps = network.image_encoder(image)
-    depth, log_scale = network.predict(taps, (size[0] // patch, size[1] // patch))
-    if log_scale is None:
-        raise ValueError('got a model without confidence, expected one that was trained with it')
-    focal = focal_px * (size[0] * size[1] / (height * width)) ** 0.5
-    maps = depth[0, 0] * focal / network.config.reference_focal_px, laplace_scale(log_scale)[0, 0]
-    return tuple(cv2.resize(m.numpy(), (width, height)) for m in maps)  # type: ignore[return-value]
+    depth, confidence = estimator.estimate(rgb, focal_px, with_confidence=True)
+    # What confidence_of makes of the scale of the Laplace distribution, turned back.
+    return depth, -np.log(RIGHT_WITHIN) / np.log1p(-confidence.clip(max=1 - 1e-7))
 
 
 def picture_curves(

@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from mirror_depth_ros.cli.main import app
+from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.specification import FORMS
 from mirror_depth_ros.depth.eval_protocols import PROTOCOLS
 from mirror_depth_ros.evaluation.misalignment import Misalignment, Move
@@ -190,10 +191,20 @@ def test_errors_by_distance_and_place(tiny_model: Path, frames: Path, tmp_path: 
     assert 'by distance' not in run(f'frames:{frames}[:2]', tiny_model)[1]
 
 
-def test_truth_beside_the_picture_is_said(
+def test_truth_beside_the_picture_is_looked_for_and_said(
     tiny_model: Path, frames: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looked_at: list[dict[str, Any]] = []
+
+    def add(_: Misalignment, prediction: Any, truth: Any, focal_px: float, **options: Any) -> None:
+        assert prediction.shape == truth.shape
+        looked_at.append({'focal_px': focal_px, **options})
+
+    monkeypatch.setattr(Misalignment, 'add', add)
     assert run(f'frames:{frames}[:2]', tiny_model)[2]['misalignment'] is None
+    samples = [FrameFolder(frames)[i] for i in range(2)]
+    assert [seen['focal_px'] for seen in looked_at] == [s.camera.focal_px for s in samples]
+    assert {seen['max_depth'] for seen in looked_at} == {PROTOCOLS['indoor'].max_depth}
     move = Move(right_deg=-5.0, down_deg=0.0, gain=0.2, images=4, fraction=1.0)
     monkeypatch.setattr(Misalignment, 'find', lambda self: move)
     code, output, figures = run(f'frames:{frames}[:2]', tiny_model)

@@ -34,6 +34,14 @@ def test_bands_end_at_twice_where_they_begin(halves: Breakdown) -> None:
     assert figures(far) == pytest.approx((0.5, 0.0, 0.0, 1.0))
 
 
+def test_the_first_and_the_last_band_have_one_end() -> None:
+    truth = np.array([[0.1, 0.2, 0.3, 600.0]], np.float32)
+    breakdown = Breakdown()
+    breakdown.add(truth, truth, max_depth=1000.0)
+    names = [part.name for part in breakdown.bands()]
+    assert names == ['up to 0.25 m', '0.25 to 0.5 m', 'from 256 m']
+
+
 def test_places_are_ninths_of_the_picture(halves: Breakdown) -> None:
     places = {part.name: part for part in halves.places()}
     assert len(places) == 9

@@ -62,9 +62,23 @@ def test_a_few_pictures_of_one_camera_keep_the_directions(familiarity: Familiari
     assert bool((own(usual(50, 5, offset=20.0)) > 1).all())
 
 
-def test_too_few_pictures_tell_nothing() -> None:
+def test_too_few_pictures_or_the_same_one_tell_nothing(familiarity: Familiarity) -> None:
     assert Familiarity.fit(usual(17, 0)) is None
+    one = usual(1, 0)
+    assert Familiarity.fit(one.expand(100, -1)) is None
+    own = Familiarity.fit(
+        one.expand(100, -1), familiarity
+    )  # of a training that began with a model
+    assert own is not None
+    assert float(own(one)) < 1
     assert Familiarity.fit(torch.rand(500, 16)) is None
+
+
+def test_what_is_not_finite_does_not_count(familiarity: Familiarity) -> None:
+    pooled = torch.cat([usual(4000, 0), torch.full((3, CHANNELS), torch.inf)])
+    found = Familiarity.fit(pooled)
+    assert found is not None
+    torch.testing.assert_close(found.limit, familiarity.limit)
 
 
 def test_features_are_pooled_over_the_picture() -> None:
@@ -93,6 +107,10 @@ def test_a_checkpoint_keeps_it_and_one_without_says_nothing(
         assert familiarity is not None
         expected = familiarity(pool(network.image_encoder(images)[-1]))
         torch.testing.assert_close(strangeness, expected)
+    other = Familiarity(7)
+    save_checkpoint(network, tmp_path / 'other.safetensors', familiarity=other)
+    with pytest.raises(ValueError, match='do not fit its configuration'):
+        load_checkpoint(tmp_path / 'other.safetensors')
     save_checkpoint(loaded, tmp_path / 'again.safetensors')  # and a training goes on with it
     again = load_checkpoint(tmp_path / 'again.safetensors')
     assert again.familiarity is not None

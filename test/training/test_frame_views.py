@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -86,6 +87,13 @@ def test_views_are_made_once(moving: Selection[DepthSample], tmp_path: Path) -> 
     assert (tmp_path / 'views' / 'pictures.npy').stat().st_mtime_ns == made
 
 
-def test_a_frame_without_depth_and_pose(frames: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match='got 00 with neither depth nor pose, expected one of'):
+def test_a_frame_with_depth_among_others(frames: Path, tmp_path: Path) -> None:
+    expected = 'got 00 with depth and other images without, expected depth of all of them or of no'
+    with pytest.raises(ValueError, match=expected):
         keep_views(FrameFolder(frames), (24, 32), tmp_path / 'views')
+
+
+def test_a_frame_without_depth_and_pose(frames: Path, tmp_path: Path) -> None:
+    shutil.copytree(frames, tmp_path / 'frames', ignore=shutil.ignore_patterns('depth.png'))
+    with pytest.raises(ValueError, match='got 00 with neither depth nor pose, expected one of'):
+        keep_views(FrameFolder(tmp_path / 'frames'), (24, 32), tmp_path / 'views')

@@ -15,6 +15,7 @@ from mirror_depth_ros.training.loss import (
     gradient_loss,
     laplace_loss,
     log_l1_loss,
+    mean_of_pictures,
     relative_loss,
     silog_loss,
 )
@@ -131,6 +132,15 @@ def test_one_process_of_a_group_is_like_none(name: str, request: pytest.FixtureR
     in_group, in_group_gradient = loss_and_gradient(name)
     assert torch.equal(in_group, loss)
     assert torch.equal(in_group_gradient, gradient)
+
+
+def test_without_gradients_no_process_waits_for_another(
+    group: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dist, 'all_reduce', lambda *_: pytest.fail('it waits for the others'))
+    value, valid = torch.ones(2, 3, 4), torch.ones(2, 3, 4, dtype=torch.bool)
+    with torch.no_grad():
+        assert float(mean_of_pictures(value, valid)) == 1.0
 
 
 def test_processes_share_the_mean_over_all_their_pixels(

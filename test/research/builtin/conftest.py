@@ -1,4 +1,4 @@
-"""A small convolutional CLIP with random weights."""
+"""A small convolutional CLIP with random weights, and a network's configuration on it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import open_clip
 import pytest
 import torch
+
+from mirror_depth_ros.model.mirror_depth import MirrorDepthConfig
 
 
 @pytest.fixture
@@ -29,6 +31,19 @@ def make_clip() -> Callable[[], open_clip.CLIP]:
         return clip
 
     return make
+
+
+@pytest.fixture
+def config() -> MirrorDepthConfig:
+    return MirrorDepthConfig(
+        taps=(1, 2, 3, 4),
+        mirror_tokens=5,
+        film='every',
+        width=16,
+        output='log',
+        input_size=(64, 96),
+        reference_focal_px=50.0,
+    )
 
 
 @pytest.fixture

@@ -24,31 +24,22 @@ from research.builtin.tower_tuning import TowerTuning, learning_network, with_to
 
 MakeClip = Callable[[], open_clip.CLIP]
 SIZE = (64, 96)
-CONFIG = MirrorDepthConfig(
-    taps=(1, 2, 3, 4),
-    mirror_tokens=5,
-    film='every',
-    width=16,
-    output='log',
-    input_size=SIZE,
-    reference_focal_px=50.0,
-)
 
 
 @torch.no_grad()
 def test_a_learning_tower_computes_what_a_frozen_one_does(
-    images: torch.Tensor, make_clip: MakeClip
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
 ) -> None:
-    network = learning_network(CONFIG, make_clip())
-    expected = make_image_encoder(make_clip(), CONFIG.taps)(images)
+    network = learning_network(config, make_clip())
+    expected = make_image_encoder(make_clip(), config.taps)(images)
     for tap, frozen in zip(network.image_encoder(images), expected, strict=True):
         torch.testing.assert_close(tap, frozen)
 
 
 def test_what_has_been_learned_is_what_the_clip_then_sees(
-    images: torch.Tensor, make_clip: MakeClip
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
 ) -> None:
-    network = learning_network(CONFIG, make_clip())
+    network = learning_network(config, make_clip())
     training = TowerTuning(network, lr=1e-2, weight_decay=0.0, loss='log_l1')
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     picture = Picture((255 * images[0]).byte(), torch.full((1, *SIZE), 2.0), torch.tensor(50.0))
@@ -73,7 +64,7 @@ def test_what_has_been_learned_is_what_the_clip_then_sees(
     assert [name for name in learned if 'text_encoder' in name or '.places.' in name] == []
     clip = make_clip()
     clip.load_state_dict(with_tower(half_precision(clip), learned))
-    frozen = MirrorDepth(CONFIG, make_image_encoder(clip, CONFIG.taps), FrozenTextEncoder(clip))
+    frozen = MirrorDepth(config, make_image_encoder(clip, config.taps), FrozenTextEncoder(clip))
     frozen.load_state_dict(learned, strict=False)
     with torch.no_grad():
         focal_px = torch.tensor([50.0, 60.0])
@@ -82,7 +73,7 @@ def test_what_has_been_learned_is_what_the_clip_then_sees(
         torch.testing.assert_close(frozen.eval()(images, focal_px), expected, rtol=0.02, atol=0.02)
 
 
-def test_other_taps_are_refused(make_clip: MakeClip) -> None:
+def test_other_taps_are_refused(make_clip: MakeClip, config: MirrorDepthConfig) -> None:
     expected = 'got taps of which the first ends before block 3, expected block 2'
     with pytest.raises(ValueError, match=expected):
-        learning_network(replace(CONFIG, taps=(2, 3, 4)), make_clip())
+        learning_network(replace(config, taps=(2, 3, 4)), make_clip())

@@ -26,26 +26,17 @@ from research.builtin.variant_networks import (
 
 MakeClip = Callable[[], Any]
 
-CONFIG = MirrorDepthConfig(
-    taps=(1, 2, 3, 4),
-    mirror_tokens=5,
-    film='every',
-    width=16,
-    output='log',
-    input_size=(64, 96),
-    reference_focal_px=50.0,
-)
 SIZE, GRID = (64, 96), (2, 3)
 
 
 @torch.no_grad()
 def test_the_mean_of_all_places_is_the_images_embedding(
-    images: torch.Tensor, make_clip: MakeClip
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
 ) -> None:
     clip = make_clip()
     places = PlaceEmbeddings(clip)
     expected = clip.encode_image(images)
-    encoder = make_image_encoder(clip, CONFIG.taps)
+    encoder = make_image_encoder(clip, config.taps)
     encoder.image_mean.zero_()
     encoder.image_std.fill_(1.0)  # open_clip leaves it to who prepares the images
     embeddings = places(encoder(images)[-1])
@@ -54,8 +45,10 @@ def test_the_mean_of_all_places_is_the_images_embedding(
 
 
 @torch.no_grad()
-def test_every_image_has_its_own_condition(images: torch.Tensor, make_clip: MakeClip) -> None:
-    network = ImageConditioned(CONFIG, make_clip()).eval()
+def test_every_image_has_its_own_condition(
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
+) -> None:
+    network = ImageConditioned(config, make_clip()).eval()
     for layer in (network.film.scale, network.film.shift):
         layer.weight.normal_()
     focal = torch.tensor([40.0, 80.0])
@@ -72,10 +65,10 @@ def test_every_image_has_its_own_condition(images: torch.Tensor, make_clip: Make
 
 @torch.no_grad()
 def test_a_condition_that_says_nothing_changes_nothing(
-    images: torch.Tensor, make_clip: MakeClip
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
 ) -> None:
-    conditioned = ImageConditioned(CONFIG, make_clip()).eval()
-    constant = without_condition(CONFIG, make_clip()).eval()
+    conditioned = ImageConditioned(config, make_clip()).eval()
+    constant = without_condition(config, make_clip()).eval()
     conditioned.film.load_state_dict(constant.film.state_dict())
     weights = {
         name.replace('.block.', '.'): tensor
@@ -90,9 +83,9 @@ def test_a_condition_that_says_nothing_changes_nothing(
 
 @torch.no_grad()
 def test_a_linear_probe_puts_pixels_where_their_place_is(
-    images: torch.Tensor, make_clip: MakeClip
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
 ) -> None:
-    probe = LinearProbe(CONFIG, make_clip()).eval()
+    probe = LinearProbe(config, make_clip()).eval()
     numbers = torch.linspace(0.0, 1.0, 32 * 32)
     probe.linear[-1].bias.copy_(numbers)
     depth = probe.decode(probe.image_encoder(images), GRID)
@@ -102,22 +95,22 @@ def test_a_linear_probe_puts_pixels_where_their_place_is(
 
 @torch.no_grad()
 def test_a_mean_map_is_the_same_for_every_picture(
-    images: torch.Tensor, make_clip: MakeClip
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
 ) -> None:
-    network = MeanMap(CONFIG, make_clip()).eval()
+    network = MeanMap(config, make_clip()).eval()
     depth = network(images, torch.tensor([50.0, 100.0]))
     torch.testing.assert_close(depth[0], torch.full((1, *SIZE), 2.0))
     torch.testing.assert_close(depth[1], torch.full((1, *SIZE), 4.0))  # twice the focal length
 
 
 def test_learned_prompts_learn_words_depths_and_sharpness(
-    images: torch.Tensor, make_clip: MakeClip
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
 ) -> None:
-    network = LearnedPrompts(CONFIG, make_clip()).train()
+    network = LearnedPrompts(config, make_clip()).train()
     depth = network.decode(network.image_encoder(images), GRID)
     assert depth.shape == (2, 1, *SIZE)
     low, high = depth.detach().aminmax()
-    assert CONFIG.min_depth <= float(low) <= float(high) <= CONFIG.max_depth
+    assert config.min_depth <= float(low) <= float(high) <= config.max_depth
     depth.log().sum().backward()
     learned = {name for name, p in network.named_parameters() if p.grad is not None}
     assert learned == {'shared', 'words', 'log_depths', 'log_scale'}
@@ -125,10 +118,10 @@ def test_learned_prompts_learn_words_depths_and_sharpness(
 
 @torch.no_grad()
 def test_depthclip_takes_the_depth_of_the_sentence_that_fits(
-    images: torch.Tensor, make_clip: MakeClip
+    images: torch.Tensor, make_clip: MakeClip, config: MirrorDepthConfig
 ) -> None:
     words = [f'word{i}' for i in range(16)]
-    network = DepthClip(CONFIG, make_clip(), words).eval()
+    network = DepthClip(config, make_clip(), words).eval()
     places = network.embeddings(network.image_encoder(images)[-1])
     network.features.copy_(-places[0, 0])
     network.features[3].copy_(places[0, 0] / places[0, 0].norm())
