@@ -257,6 +257,17 @@ def test_depth_images_go_before_a_lidar(record, scan, bag_maker):
         BagFrames(folder, odom_frame='odom')
 
 
+def test_depth_images_of_another_size_are_no_reason_not_to_describe(record, scan, bag_maker):
+    depth = bag_maker.image(np.full((H, W + 6), 1500, np.uint16), '16UC1', START_NS)
+    frames = BagFrames(record(scan(2.1), ('/depth', depth)), lidar=SCAN)
+    assert frames.describe()[-1][0] == 'pixels with depth'
+
+
+def test_scans_without_any_point_are_an_error(record, scan):
+    with pytest.raises(ValueError, match='got no point on /scan in .* that is finite and within'):
+        BagFrames(record(scan(np.inf), scan(np.nan, 100)))
+
+
 def test_depth_that_is_not_registered_leads_to_the_lidar(record, scan, bag_maker):
     depth = bag_maker.image(np.full((H, W), 1500, np.uint16), '16UC1', START_NS, 'laser')
     with pytest.raises(

@@ -130,3 +130,7 @@ def test_a_data_set_without_depth_is_one_of_motion(bag_maker, pictures, mounting
     assert data.samples[0].pose is not None
     with pytest.raises(ValueError, match='that may be the depth, expected depth images or a li'):
         open_data(f'bag:{recording}')
+    with pytest.raises(
+        ValueError, match='got tolerance_s for .*, which has no depth to be near in'
+    ):
+        open_data(f'bag:{recording},tolerance_s=0.1', or_motion=True)

@@ -64,13 +64,14 @@ def test_odometry_takes_the_place_of_tf(record, bag_maker):
 
 
 def test_odometry_is_not_read_where_tf_has_the_frame(record, bag_maker):
-    buffer = read_transforms(
-        record(
-            ('/tf', bag_maker.transform('map', 'base_link', START_NS, xyz=(5, 0, 0))),
-            ('/odom', bag_maker.odometry(START_NS, xyz=(1, 0, 0))),
-        )
+    reader = record(
+        ('/tf', bag_maker.transform('map', 'base_link', START_NS, xyz=(5, 0, 0))),
+        ('/odom', bag_maker.odometry(START_NS, xyz=(1, 0, 0))),
     )
-    assert buffer.frames == ['base_link', 'map', 'optical']
+    assert read_transforms(reader).frames == ['base_link', 'map', 'optical']
+    expected = "got odometry /odom for .*, whose TF says where 'base_link' is, expected one of"
+    with pytest.raises(ValueError, match=expected):
+        read_transforms(reader, odometry='/odom')
 
 
 def test_of_several_topics_of_odometry_one_is_taken_and_named(record, bag_maker, caplog):
