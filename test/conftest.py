@@ -659,6 +659,19 @@ class BagMaker:
             intensities=np.zeros(0, np.float32),
         )
 
+    def range(self, metres: float, stamp_ns: int = 0, frame: str = 'laser') -> Any:
+        """Make a Range of a sonar of 0.2 to 4 m."""
+        return self.make(
+            'sensor_msgs/msg/Range',
+            header=self.header(stamp_ns, frame),
+            radiation_type=0,
+            field_of_view=0.4,
+            min_range=0.2,
+            max_range=4.0,
+            range=metres,
+            variance=0.0,
+        )
+
     def cloud(self, layout: Any, stamp_ns: int = 0, frame: str = 'laser') -> Any:
         """Make a PointCloud2 of what ``make_cloud`` has laid out."""
         fields = [

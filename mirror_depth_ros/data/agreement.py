@@ -1,44 +1,60 @@
-"""How well two measurements of the same images' depth agree."""
+"""How well measurements of the same things agree."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.data.sample import DepthSample, LazySequence, open_each
+from mirror_depth_ros.data.sample import DepthSample
+from mirror_depth_ros.depth.lidar import sparse_depth
+from mirror_depth_ros.depth.poses import move_points
+
+Depth = NDArray[np.float32]
 
 
-def describe_agreement(
-    samples: Sequence[DepthSample], others: LazySequence[DepthSample]
-) -> str | None:
+def describe_agreement(pairs: Iterable[tuple[Depth, Depth]]) -> str | None:
     """Say how large depths are against others of the same images, pixel by pixel.
 
     A median other than 1 is a systematic difference, as of a wrong transform or unit; a wide range
     is one of direction or time.
 
-    :param others: of which those of the same names count.
+    :param pairs: ``[H, W]`` each [m], NaN where it is not known.
     :returns: None where no pixel has both.
     """
-    by_name = {sample.name: sample for sample in samples}
-    shared = [i for i in range(len(others)) if others.name_of(i) in by_name]
-    opened = open_each(others, shared, broken=[])  # whether all can be opened is not the question
-    try:
-        ratios = [_ratios(by_name[other.name], other) for other in opened]
-    except ValueError:  # none can, as depth of another size than its images
-        return None
-    known = np.concatenate([np.zeros(0, np.float32), *ratios])
+    known = np.concatenate([np.zeros(0, np.float32), *(_ratios(*pair) for pair in pairs)])
     if not len(known):
         return None
     low, middle, high = np.percentile(known, (10, 50, 90))
     return f'median {middle:.2f}, {low:.2f} to {high:.2f} for 80 % of {len(known)} pixels'
 
 
-def _ratios(sample: DepthSample, other: DepthSample) -> NDArray[np.float32]:
+def describe_motion(samples: Sequence[DepthSample]) -> str | None:
+    """Say how large depths are against the next image's, moved there as poses have it.
+
+    :returns: None where no two samples with depth and pose show the same.
+    """
+    known = [s for s in samples if s.depth is not None and s.pose is not None]
+    return describe_agreement(_moved(one, other) for one, other in pairwise(known))
+
+
+def _moved(sample: DepthSample, other: DepthSample) -> tuple[Depth, Depth]:
+    """Return the depth of a sample as the other's camera would have it, and the other's own."""
+    assert sample.depth is not None
+    assert other.depth is not None
+    is_known = np.isfinite(sample.depth)
+    depth = sample.depth[is_known, None]  # [N, 1]
+    points = depth * np.column_stack([sample.camera.rays[is_known], np.ones(len(depth))])
+    points = points[np.isfinite(points).all(axis=1)]
+    to_other = np.linalg.inv(np.asarray(other.pose)) @ sample.pose
+    moved = sparse_depth(move_points(points, to_other), other.camera, is_flat=False)
+    return moved, other.depth
+
+
+def _ratios(depth: Depth, other: Depth) -> NDArray[np.float32]:
     """Return the ratio of depths where both are known, ``[N]``."""
-    if sample.depth is None or other.depth is None:
-        return np.zeros(0, np.float32)
     with np.errstate(invalid='ignore'):  # the sky by the sky
-        ratio = sample.depth / other.depth
+        ratio = depth / other
     return ratio[np.isfinite(ratio)]

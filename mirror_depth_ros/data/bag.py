@@ -1,84 +1,96 @@
-"""Recordings (rosbag2): every image with the depth of the same moment, of a camera or a lidar."""
+"""Recordings (rosbag2): every image with what the recording says of how far away things are."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.data.agreement import describe_agreement
+from mirror_depth_ros.data.agreement import describe_agreement, describe_motion
 from mirror_depth_ros.data.bag_calibration import Calibration, camera_of, check_stamps, naming
+from mirror_depth_ros.data.bag_depth_images import DepthImages
 from mirror_depth_ros.data.bag_lidar import LidarDepth
-from mirror_depth_ros.data.bag_messages import decode_colour, decode_depth
+from mirror_depth_ros.data.bag_messages import decode_colour
 from mirror_depth_ros.data.bag_pairs import Pair, Times, middles, nearest, nearest_in_time
+from mirror_depth_ros.data.bag_range import RangeSensor
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_topics import (
-    check_registration,
-    find_topics,
-    registration_remedy,
-    to_add,
-)
+from mirror_depth_ros.data.bag_topics import LIDAR_TYPES, find_topics, list_topics, to_add
+from mirror_depth_ros.data.bag_transforms import CameraFrames
 from mirror_depth_ros.data.sample import DepthSample, LazySequence, open_each
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.camera_info import (
-    is_same_aspect,
-    resize_camera,
-)
+from mirror_depth_ros.depth.camera_info import resize_camera
 from mirror_depth_ros.depth.grey_levels import GreyLevels
-from mirror_depth_ros.depth.transforms import stamp_text
+from mirror_depth_ros.depth.transforms import ExtrapolationError, TransformError, stamp_text
 
 T = TypeVar('T')
 
 # So many images say how large the share of pixels with depth is.
 _PROBED = 10
-# How far apart in time an image and its depth may be: synchronised cameras are closer than the
-# first [s], and a lidar of 10 Hz is never farther from an image than the second [s].
-_DEPTH_TOLERANCE_S, _LIDAR_TOLERANCE_S = 0.02, 0.05
+
+_log = logging.getLogger(__name__)
+
+_DepthSource = DepthImages | LidarDepth
+_Source = _DepthSource | RangeSensor
 
 
 class _Index(NamedTuple):
-    """All messages of the three topics, by stamp."""
+    """All messages, by stamp."""
 
     images: list[Times]
-    depths: list[Times]
-    infos: list[Calibration]
+    calibrations: list[Calibration]
+    #: By the topics of what measured depth.
+    measured: dict[str, list[Times]]
+
+
+class _Frame(NamedTuple):
+    """Where one sample lies."""
+
+    #: Among all images of the recording, by stamp.
+    number: int
+    image: Times
+    #: The number of the image's camera.
+    camera: int
+    #: By the topics of what measured its depth.
+    measured: dict[str, Times]
+    pose: NDArray[np.float64] | None
 
 
 class BagFrames(LazySequence[DepthSample]):
-    """The images of a recording that have depth, in the order of their stamps.
+    """The images of a recording of which it says something of depth, in the order of their stamps.
 
     Opening reads the recording once, for stamps and calibrations; images are read again when they
-    are asked for. Every image goes with the depth image nearest in time and with the CameraInfo
-    nearest in time: K and D, or P where the topic's name says that the images are rectified.
+    are asked for. Every image goes with what was measured nearest in time and with the CameraInfo
+    nearest in time: K and D, or P where the topic's name says that the images are rectified. Those
+    of which nothing is known are left out.
 
-    Raw and compressed images are understood; depth as ``16UC1`` or ``mono16`` (millimetres),
-    ``32FC1`` (metres) or ``compressedDepth``, and only if it is registered to the images: of their
-    size and frame, or of their aspect on a topic that says ``aligned`` or ``registered``. Where
-    there is no depth image, the scans or clouds of a lidar are projected into the images, see
-    :class:`.LidarDepth`; images into which no point falls are left out.
+    Raw and compressed images are understood. Depth comes from images, see :class:`.DepthImages`;
+    where there are none, from the points of lidars, see :class:`.LidarDepth`. Beside those, or
+    alone, range sensors and the camera's own motion are known, from ``/tf``, ``/tf_static`` and
+    odometry: enough to learn from, and no true depth. Of several that measure a pixel's depth, the
+    first counts.
 
     :param path: a folder with ``metadata.yaml``, or one ``.db3`` or ``.mcap`` file.
     :param image: topic of the images; found if there is only one.
     :param depth: topic of the depth images; found if there is only one.
     :param camera_info: topic of the images' CameraInfo; the one beside ``image`` by default.
-    :param lidar: topic of a lidar, in place of depth images; found if there is only one.
-    :param frame_id: the images' optical frame, where they name another; for a lidar only, as the
-        next two.
-    :param odom_frame: the frame by which motion between a scan and its image is accounted for;
-        ``odom`` by default, if the recording has it.
+    :param lidar: topic of a lidar, or several joined by ``+``.
+    :param range_sensor: topic of a range sensor, or several joined by ``+``.
+    :param motion: whether to take the images' poses; by default where there are no depth images.
+    :param frame_id: the images' optical frame, where they name another.
+    :param odom_frame: the frame that does not move; ``odom`` by default, if the recording has it.
     :param odometry: topic of ``nav_msgs/Odometry``, where several could say where the robot is.
     :param tolerance_s: how far apart in time an image and its depth may be [s]; by default 0.02,
         and 0.05 between an image and the middle of a lidar's turn.
     :raises FileNotFoundError: if there is no recording at the path.
     :raises ValueError: for a file that is no recording or is damaged, topics that are missing or
         ambiguous, an uncalibrated camera, depth that is not registered, a lidar that no transform
-        joins to the camera, or no pair at all.
+        joins to the camera, or no image of which anything is known.
     :raises ModuleNotFoundError: without rosbags.
     """
 
@@ -90,6 +102,8 @@ class BagFrames(LazySequence[DepthSample]):
         depth: str | None = None,
         camera_info: str | None = None,
         lidar: str | None = None,
+        range_sensor: str | None = None,
+        motion: bool | None = None,
         frame_id: str | None = None,
         odom_frame: str | None = None,
         odometry: str | None = None,
@@ -98,147 +112,252 @@ class BagFrames(LazySequence[DepthSample]):
         if tolerance_s is not None and not (math.isfinite(tolerance_s) and tolerance_s >= 0):
             raise ValueError(f'got a tolerance of {tolerance_s} s, expected 0 or more')
         self._reader = BagReader(path)
-        #: Where image, depth and camera come from.
+        #: Where images, depth and camera come from.
         self.topics = find_topics(
-            self._reader, image=image, depth=depth, camera_info=camera_info, lidar=lidar
+            self._reader,
+            image=image,
+            depth=depth,
+            camera_info=camera_info,
+            lidar=lidar,
+            range_sensor=range_sensor,
         )
-        self._lidar = self._open_lidar(frame_id=frame_id, odom_frame=odom_frame, odometry=odometry)
+        self._with_motion = not self.topics.depth if motion is None else motion
+        self._frames = self._open_frames(
+            frame_id=frame_id, odom_frame=odom_frame, odometry=odometry
+        )
+        self._sources = self._open_sources()
+        if tolerance_s is not None and not self._sources:
+            raise ValueError(
+                f'got tolerance_s for {path}, which has no depth to be near in time, expected it '
+                'with depth only; leave it out'
+            )
         index = self._read_index()
-        self._cameras = list(dict.fromkeys(info.camera for info in index.infos))
-        self._pairs = self._pair(index, tolerance_s)
-        if self._lidar is not None:
-            self._pairs = self._lidar.usable(self._pairs, self._cameras)
         self._levels = GreyLevels()
-        #: How many images have no depth within the tolerance, or none at all, and are left out.
-        self.unmatched = len(index.images) - len(self._pairs)
+        self._cameras = list(dict.fromkeys(info.camera for info in index.calibrations))
+        self._samples = self._gather(index, tolerance_s)
+        #: How many images are left out, as nothing is known of their depth.
+        self.unmatched = len(index.images) - len(self._samples)
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._samples)
 
     def item(self, index: int) -> DepthSample:
-        """Read an image and its depth."""
-        pair, topics = self._pairs[index], self.topics
+        """Read an image and what is known of its depth."""
+        frame = self._samples[index]
         decode = partial(decode_colour, levels=self._levels)
-        rgb = self._decode(decode, topics.image, pair.image)
+        rgb = self._decode(decode, self.topics.image, frame.image)
         height, width = rgb.shape[:2]
-        with naming(self._reader, topics.image, pair.image.stamp_ns):
-            camera = resize_camera(self._cameras[pair.camera], width, height)
-        depth = self._depth(pair, camera)
-        with naming(self._reader, topics.image, pair.image.stamp_ns):
-            return DepthSample(rgb, self._fit(depth, width, height), camera, self.name_of(index))
+        with naming(self._reader, self.topics.image, frame.image.stamp_ns):
+            camera = resize_camera(self._cameras[frame.camera], width, height)
+        depth = None
+        for source in self._depth_sources(frame):
+            more = self._depth(source, frame, camera)
+            depth = more if depth is None else np.where(np.isnan(depth), more, depth)
+        cones = tuple(
+            self._decode(partial(sensor.cone, image=frame.image), sensor.topic, times)
+            for sensor in self._sources
+            if isinstance(sensor, RangeSensor)
+            and (times := frame.measured.get(sensor.topic)) is not None
+        )
+        with naming(self._reader, self.topics.image, frame.image.stamp_ns):
+            return DepthSample(rgb, depth, camera, self.name_of(index), frame.pose, cones)
 
     def name_of(self, index: int) -> str:
         """Return the image's number in the recording and its stamp [s]."""
-        pair = self._pairs[index]
-        return f'{pair.number:06d}-{stamp_text(pair.image.stamp_ns)}'
+        frame = self._samples[index]
+        return f'{frame.number:06d}-{stamp_text(frame.image.stamp_ns)}'
+
+    def has_depth(self, index: int) -> bool:
+        """Say whether an image has depth: of range sensors and motion there is none."""
+        return bool(self._depth_sources(self._samples[index]))
+
+    @property
+    def has_hints(self) -> bool:
+        """Whether more than depth is known: poses, or range sensors' measurements."""
+        return self._with_motion or bool(self.topics.ranges)
+
+    @property
+    def is_of_lidar(self) -> bool:
+        """Whether some of the depth is a lidar's, which sees farther than a depth camera."""
+        return any(isinstance(source, LidarDepth) for source in self._sources)
 
     def describe(self) -> list[tuple[str, str]]:
         """Return what is used of the recording, as the rows of a table."""
-        topics, lidar = self.topics, self._lidar
-        rows = [('images', topics.image), ('calibration', topics.camera_info)]
-        rows += [('depth', topics.depth)] if lidar is None else lidar.describe()
-        rows.append(('with depth', f'{len(self)} of {len(self) + self.unmatched} images'))
-        if lidar is None:
-            return rows
-        some = range(0, len(self), max(1, len(self) // _PROBED))
-        samples = [*open_each(self, some, broken=[])]  # who reads all of them says which cannot be
+        n_images = len(self) + self.unmatched
+        rows = [('images', self.topics.image), ('calibration', self.topics.camera_info)]
+        for source in self._sources:
+            count = sum(source.topic in frame.measured for frame in self._samples)
+            rows += [*source.describe(), ('of them', f'with {count} of {n_images} images')]
+        if self._frames is not None and self._with_motion:
+            count = sum(frame.pose is not None for frame in self._samples)
+            rows.append(('motion', f'from {self._frames.fixed} -> {self._frames.camera}'))
+            rows.append(('of it', f'with {count} of {n_images} images'))
+        return rows + self._look()
+
+    def _look(self) -> list[tuple[str, str]]:
+        """Return what a few images say of how much depth there is and how well it agrees."""
+        numbers = [i for i in range(len(self)) if self.has_depth(i)]
+        numbers = numbers[:: max(1, len(numbers) // _PROBED)]
+        if not self.is_of_lidar or not numbers:
+            return []
+        # Who reads all of them says which cannot be.
+        samples = [*open_each(self, numbers, broken=[])]
         depths = [sample.depth for sample in samples if sample.depth is not None]
         share = float(np.mean([np.isfinite(depth).mean() for depth in depths]))
-        rows.append(('pixels with depth', f'{100 * share:.2g} %'))
-        others = self._depth_images()
-        agreement = describe_agreement(samples, others) if others is not None else None
-        if others is not None and agreement is not None:
-            rows.append((f'lidar / {others.topics.depth}', agreement))
+        rows = [('pixels with depth', f'{100 * share:.2g} %')]
+        frames = [self._samples[i] for i in numbers]
+        first, *others = (
+            source for source in self._sources if not isinstance(source, RangeSensor)
+        )
+        for other in others:
+            pairs = [
+                (
+                    self._depth(other, frame, sample.camera),
+                    self._depth(first, frame, sample.camera),
+                )
+                for frame, sample in zip(frames, samples)
+                if {first.topic, other.topic} <= {*frame.measured}
+            ]
+            if (agreement := describe_agreement(pairs)) is not None:
+                rows.append((f'{other.topic} / {first.topic}', agreement))
+        if (agreement := describe_motion(samples)) is not None:
+            rows.append(('motion / depth', agreement))
         return rows
 
-    def _open_lidar(self, **options: str | None) -> LidarDepth | None:
-        """Return what makes depth images of a lidar; None where there are depth images."""
-        if self.topics.is_lidar:
-            return LidarDepth(self._reader, self.topics, **options)
+    def _open_frames(self, **options: str | None) -> CameraFrames | None:
+        """Return where the frames were to the camera, where that is of use."""
+        topics = self.topics
+        if topics.lidars or topics.ranges or self._with_motion:
+            frames = CameraFrames(self._reader, topics.image, **options)
+            self._with_motion &= frames.unknown is None
+            return frames
         unused = [name for name, value in options.items() if value is not None]
         if unused:
             raise ValueError(
-                f'got {" and ".join(unused)} for the depth images on {self.topics.depth} in '
-                f'{self._reader.path}, expected that with a lidar only; leave it out, or '
-                f'{to_add(self._reader, "lidar", ["TOPIC"])}'
+                f'got {" and ".join(unused)} for the depth images on {topics.depth} in '
+                f'{self._reader.path}, expected that with a lidar, a range sensor or motion only; '
+                f'leave it out, or {to_add(self._reader, "lidar", ["TOPIC"])}'
             )
-        check_registration(self._reader, self.topics)
         return None
 
-    def _depth_images(self) -> BagFrames | None:
-        """Return the same images with depth images, where the recording has those as well."""
-        image, info = self.topics.image, self.topics.camera_info
-        try:
-            found = find_topics(self._reader, image=image, depth=None, camera_info=info)
-            if found.is_lidar:
-                return None
-            path = self._reader.path
-            return BagFrames(path, image=image, depth=found.depth, camera_info=info)
-        except ValueError:
-            return None
+    def _open_sources(self) -> list[_Source]:
+        """Return what measured depth, the best first."""
+        reader, topics, frames = self._reader, self.topics, self._frames
+        sources: list[_Source] = []
+        if topics.depth:
+            sources.append(DepthImages(reader, topics))
+        if frames is not None:
+            sources += [LidarDepth(reader, topics.image, topic, frames) for topic in topics.lidars]
+            sources += [RangeSensor(reader, topic, frames) for topic in topics.ranges]
+        return sources
 
-    def _depth(self, pair: Pair, camera: CameraModel) -> NDArray[np.float32]:
-        """Read the depth of an image, ``[H, W]``."""
-        if self._lidar is None:
-            return self._decode(decode_depth, self.topics.depth, pair.depth)
-        decode = partial(self._lidar.depth, image=pair.image, camera=camera)
-        return self._decode(decode, self.topics.depth, pair.depth)
+    def _depth_sources(self, frame: _Frame) -> list[_DepthSource]:
+        return [
+            source
+            for source in self._sources
+            if not isinstance(source, RangeSensor) and source.topic in frame.measured
+        ]
+
+    def _depth(
+        self, source: _DepthSource, frame: _Frame, camera: CameraModel
+    ) -> NDArray[np.float32]:
+        """Read what one source has of an image's depth, ``[H, W]``."""
+        decode = partial(source.depth, image=frame.image, camera=camera)
+        return self._decode(decode, source.topic, frame.measured[source.topic])
 
     def _read_index(self) -> _Index:
         """Go through the recording once, and keep no image of it."""
-        topics = self.topics
-        times: dict[str, list[Times]] = {topics.image: [], topics.depth: []}
-        infos = []
-        wanted = {topics.image, topics.depth, topics.camera_info}
+        topics, sources = self.topics, {source.topic: source for source in self._sources}
+        images: list[Times] = []
+        calibrations = []
+        measured: dict[str, list[Times]] = {topic: [] for topic in sources}
+        wanted = {topics.image, topics.camera_info, *sources}
         for topic, log_ns, message in self._reader.messages(wanted):
             stamp_ns = stamp_of(message)
-            if topic == topics.camera_info:
-                with naming(self._reader, topic, stamp_ns):
-                    infos.append(Calibration(stamp_ns, camera_of(message, self._reader, topics)))
-            elif topic == topics.depth and self._lidar is not None:
-                with naming(self._reader, topic, stamp_ns):
-                    times[topic].append(self._lidar.times(message, log_ns))
-            else:
-                times[topic].append(Times(stamp_ns, log_ns))
-        for topic, entries in times.items():
+            if topic == topics.image:
+                images.append(Times(stamp_ns, log_ns))
+                continue
+            with naming(self._reader, topic, stamp_ns):
+                if topic in sources:
+                    measured[topic].append(sources[topic].times(message, log_ns))
+                else:
+                    camera = camera_of(message, self._reader, topics)
+                    calibrations.append(Calibration(stamp_ns, camera))
+        for topic, entries in {topics.image: images, **measured}.items():
             check_stamps(entries, topic, self._reader)
-        infos.sort(key=lambda info: info.stamp_ns)
-        images, depths = (
-            sorted(times[topic], key=lambda entry: entry.middle_ns)
-            for topic in (topics.image, topics.depth)
-        )
-        return _Index(images, depths, infos)
+            entries.sort(key=lambda entry: entry.middle_ns)
+        calibrations.sort(key=lambda info: info.stamp_ns)
+        return _Index(images, calibrations, measured)
 
-    def _pair(self, index: _Index, tolerance_s: float | None) -> list[Pair]:
-        """Return the images that have depth, and to each its depth and its camera."""
-        if tolerance_s is None:
-            tolerance_s = _DEPTH_TOLERANCE_S if self._lidar is None else _LIDAR_TOLERANCE_S
-        images, depths, infos = index
-        info_of = nearest(middles(images), np.array([info.stamp_ns for info in infos]))
+    def _gather(self, index: _Index, tolerance_s: float | None) -> list[_Frame]:
+        """Return the images of which something is known."""
+        info_of = nearest(
+            middles(index.images), np.array([info.stamp_ns for info in index.calibrations])
+        )
         numbers = {camera: number for number, camera in enumerate(self._cameras)}
+        camera_of_image = [numbers[index.calibrations[i].camera] for i in info_of]
+        poses = self._poses(index.images)
+        measured: list[dict[str, Times]] = [{} for _ in index.images]
+        for source in self._sources:
+            entries = index.measured[source.topic]
+            within_s = source.tolerance_s if tolerance_s is None else tolerance_s
+            near = nearest_in_time(
+                self._reader, self.topics.image, source.topic, index.images, entries, within_s
+            )
+            pairs = [Pair(i, index.images[i], entry, camera_of_image[i]) for i, entry in near]
+            for pair in source.usable(pairs, self._cameras):
+                measured[pair.number][source.topic] = pair.depth
         return [
-            Pair(i, images[i], depth, numbers[infos[info_of[i]].camera])
-            for i, depth in nearest_in_time(self._reader, self.topics, images, depths, tolerance_s)
+            _Frame(i, *known)
+            for i, known in enumerate(zip(index.images, camera_of_image, measured, poses))
+            if known[2] or known[3] is not None
         ]
 
+    def _poses(self, images: Sequence[Times]) -> Sequence[NDArray[np.float64] | None]:
+        """Return where the camera was at each image, ``[4, 4]``, None where that is not known."""
+        frames = self._frames
+        poses: list[NDArray[np.float64] | None] = [None] * len(images)
+        error = None if frames is None else frames.unknown
+        if frames is None or not self._with_motion:
+            if not self._sources:
+                raise ValueError(self._without_anything(error))
+            return poses
+        for i, image in enumerate(images):
+            try:
+                poses[i] = frames.pose(image.stamp_ns)
+            except ExtrapolationError as unknown:
+                error = error or unknown
+        count = sum(pose is None for pose in poses)
+        if count == len(images) and not self._sources:
+            raise ValueError(self._without_anything(error))
+        if count:
+            _log.warning(
+                'no pose is known of %d of the %d images on %s in %s; the first: %s',
+                *(count, len(images), self.topics.image, self._reader.path, error),
+            )
+        return poses
+
+    def _without_anything(self, error: TransformError | None) -> str:
+        """Return the error of a recording that says nothing of depth.
+
+        :param error: why its images' poses are not known.
+        """
+        message = (
+            f'got no topic in {self._reader.path} that may be the depth, expected depth images or '
+            f'a lidar ({" or ".join(LIDAR_TYPES)}); it holds {list_topics(self._reader)}; record '
+            f'one too, or {to_add(self._reader, "depth", ["TOPIC"])}'
+        )
+        if self._frames is None or error is None:
+            return message
+        return (
+            f'{message}; or to learn from motion, record /tf and /tf_static, or odometry and the '
+            f'transform from its child_frame_id to {self._frames.camera!r}, or where the frame '
+            'that does not move has another name than odom, '
+            f'{to_add(self._reader, "odom_frame", ["FRAME"])}: {error}'
+        )
+
     def _decode(self, decode: Callable[[Any], T], topic: str, times: Times) -> T:
-        """Read a message and make an array of it."""
+        """Read a message and make something of it."""
         message = self._reader.message(topic, times.log_ns, times.stamp_ns)
         with naming(self._reader, topic, times.stamp_ns):
             return decode(message)
-
-    def _fit(self, depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """Return depth at the size of its image, resized only where its topic's name allows it."""
-        depth_height, depth_width = depth.shape
-        if depth.shape == (height, width):
-            return depth
-        is_same = is_same_aspect((width, height), (depth_width, depth_height))
-        if not (self.topics.is_registered and is_same):
-            expected = 'its size' if not self.topics.is_registered else 'its size or aspect'
-            raise ValueError(
-                f'got depth of {depth_width} x {depth_height} pixels on {self.topics.depth} and '
-                f'an image of {width} x {height}, expected {expected}; '
-                f'{registration_remedy(self._reader)}'
-            )
-        # Nearest: between two depths there is nothing. Exact: with the pixels' centres in place.
-        return cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

@@ -1,4 +1,4 @@
-"""The depth images of a recording that has a lidar in place of a depth camera."""
+"""The depth images of a lidar."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.data.bag_pairs import Pair, Times
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_topics import SCAN_TYPE, BagTopics, to_add
-from mirror_depth_ros.data.bag_transforms import ODOM_FRAME, read_transforms
+from mirror_depth_ros.data.bag_topics import SCAN_TYPE, to_add
+from mirror_depth_ros.data.bag_transforms import CameraFrames, with_transform
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.lidar import LidarPoints, is_any_in_view, lidar_points, sparse_depth
 from mirror_depth_ros.depth.poses import move_points
-from mirror_depth_ros.depth.transforms import ExtrapolationError, TransformError
 
 # Poses that are looked up in a turn of the lidar; between them, each point's is interpolated.
 _KNOTS = 11
@@ -28,45 +27,34 @@ class LidarDepth:
     """What a camera would measure of a lidar's points, moved to their place at the image's time.
 
     The transform leads from the lidar at the time of each point (or of the scan, where that does
-    not say more) through a frame that does not move to the camera at the time of the image. Where
-    the recording does not know that frame, what moved between scan and image is off by as much.
+    not say more) to the camera at the time of the image, see :class:`.CameraFrames`.
 
     :param reader: the recording.
-    :param topics: those of the images and of the lidar.
-    :param frame_id: the images' optical frame; None: the one that they name.
-    :param odom_frame: the frame that does not move; None: ``odom``, if TF or odometry have it.
-    :param odometry: topic of odometry, see :func:`.read_transforms`.
+    :param image: topic of the images.
+    :param topic: that of the lidar.
     :raises ValueError: if the frames of lidar and camera are not joined by transforms.
     """
 
-    def __init__(
-        self,
-        reader: BagReader,
-        topics: BagTopics,
-        *,
-        frame_id: str | None,
-        odom_frame: str | None,
-        odometry: str | None,
-    ) -> None:
-        self._reader, self._topics = reader, topics
-        self._camera_frame: str = frame_id or reader.first(topics.image).header.frame_id
-        self._frame: str = reader.first(topics.depth).header.frame_id
-        self._is_flat = reader.topics[topics.depth] == SCAN_TYPE
-        self._transforms = read_transforms(reader, odometry=odometry)
-        self._fixed = self._fixed_frame(odom_frame)
+    #: A lidar of 10 Hz is never farther from an image in time [s].
+    tolerance_s = 0.05
+
+    def __init__(self, reader: BagReader, image: str, topic: str, frames: CameraFrames) -> None:
+        self._reader, self._image, self.topic, self._frames = reader, image, topic, frames
+        self._frame: str = reader.first(topic).header.frame_id
+        self._is_moving = not frames.is_static(self._frame)
+        #: Whether it has one beam, which sees a line of the image.
+        self.is_flat = reader.topics[topic] == SCAN_TYPE
 
     def describe(self) -> list[tuple[str, str]]:
         """Return what is used of the recording, as the rows of a table."""
-        topic, frame = self._topics.depth, self._frame
-        kind = self._reader.topics[topic].rpartition('/')[2]
-        is_static = self._transforms.is_static(self._camera_frame, frame)
-        how = 'static' if is_static else 'moving'
-        motion = f'from {self._fixed} -> {self._camera_frame}'
-        if self._transforms.is_static(self._fixed, self._camera_frame):
+        frames, kind = self._frames, self._reader.topics[self.topic].rpartition('/')[2]
+        motion = f'from {frames.fixed} -> {frames.camera}'
+        if frames.stands_still(frames.camera):
             motion = 'not accounted for: no transform from a frame that stands, such as odom'
+        how = 'moving' if self._is_moving else 'static'
         return [
-            ('lidar', f'{topic} ({kind}) in {frame}'),
-            ('transform', f'{frame} -> {self._camera_frame}, {how}'),
+            ('lidar', f'{self.topic} ({kind}) in {self._frame}'),
+            ('transform', f'{self._frame} -> {frames.camera}, {how}'),
             ('motion between them', motion),
         ]
 
@@ -82,7 +70,8 @@ class LidarDepth:
         :param cameras: of the images, by their numbers.
         :raises ValueError: if there is no such pair, saying why.
         """
-        return self._in_view(self._with_transform(pairs), cameras)
+        known = with_transform(self._frames, self._frame, pairs, self.topic, self._reader.path)
+        return self._in_view(known, cameras)
 
     def depth(self, message: Any, image: Times, camera: CameraModel) -> NDArray[np.float32]:
         """Return the depth image of a scan, ``[H, W]`` [m], NaN where it has no point.
@@ -90,28 +79,7 @@ class LidarDepth:
         :raises TransformError: where no transform is known.
         """
         points = self._points(message, image.stamp_ns)
-        return sparse_depth(points, camera, is_flat=self._is_flat)
-
-    def _with_transform(self, pairs: Sequence[Pair]) -> list[Pair]:
-        """Return the pairs between which a transform is known."""
-        known, error = [], None
-        for pair in pairs:
-            try:
-                for offset_ns in set(pair.depth.span_ns):
-                    self._find(pair.image.stamp_ns, pair.depth.stamp_ns + offset_ns)
-                known.append(pair)
-            except ExtrapolationError as unknown:
-                error = error or unknown
-        if not known:
-            raise ValueError(
-                f'{error}; of no image on {self._topics.image} in {self._reader.path} is the '
-                f'transform to {self._topics.depth} known at its time; record /tf for as long as '
-                'the images, or to take the robot for standing, '
-                f'{to_add(self._reader, "odom_frame", [self._camera_frame])}'
-            )
-        if error is not None:
-            self._report(len(pairs) - len(known), f'no transform is known; the first: {error}')
-        return known
+        return sparse_depth(points, camera, is_flat=self.is_flat)
 
     def _in_view(self, pairs: Sequence[Pair], cameras: Sequence[CameraModel]) -> list[Pair]:
         """Return the pairs whose image has a point, which one pass through the lidar tells."""
@@ -120,7 +88,7 @@ class LidarDepth:
             waiting.setdefault((pair.depth.stamp_ns, pair.depth.log_ns), []).append(pair)
         seen: list[Pair] = []
         median: NDArray[np.float64] | None = None
-        for _, log_ns, message in self._reader.messages({self._topics.depth}):
+        for _, log_ns, message in self._reader.messages({self.topic}):
             for pair in waiting.pop((stamp_of(message), log_ns), ()):
                 points = self._points(message, pair.image.stamp_ns)
                 if is_any_in_view(points, cameras[pair.camera]):
@@ -131,68 +99,36 @@ class LidarDepth:
             if median is not None:
                 raise ValueError(self._none_in_view(median))
             raise ValueError(
-                f'got no point on {self._topics.depth} in {self._reader.path} that is finite and '
+                f'got no point on {self.topic} in {self._reader.path} that is finite and '
                 'within its range, expected some; check the lidar and its range_min and range_max'
             )
         if len(seen) < len(pairs):
-            self._report(len(pairs) - len(seen), 'no point is in view')
+            _log.warning(
+                'no point on %s in %s is in view of %d of %d images',
+                *(self.topic, self._reader.path, len(pairs) - len(seen), len(pairs)),
+            )
         return sorted(seen)
 
     def _none_in_view(self, median: NDArray[np.float64]) -> str:
         x, y, z = median
         remedy = to_add(self._reader, 'frame_id', ['FRAME'])
         return (
-            f'got no point of {self._topics.depth} (frame {self._frame!r}) in any image on '
-            f'{self._topics.image} (frame {self._camera_frame!r}) in {self._reader.path}, '
-            f'expected some: the median of one scan is at ({x:.2f}, {y:.2f}, {z:.2f}) m in the '
-            "camera's frame, which must be the optical one: x right, y down, z forward "
-            f'(REP-103); correct the transform, or {remedy}; the tree:\n'
-            f'{self._transforms.describe()}'
+            f'got no point of {self.topic} (frame {self._frame!r}) in any image on {self._image} '
+            f'(frame {self._frames.camera!r}) in {self._reader.path}, expected some: the median '
+            f"of one scan is at ({x:.2f}, {y:.2f}, {z:.2f}) m in the camera's frame, which must "
+            'be the optical one: x right, y down, z forward (REP-103); correct the transform, or '
+            f'{remedy}; the tree:\n{self._frames.describe()}'
         )
-
-    def _report(self, count: int, reason: str) -> None:
-        """Say in the log how many images are left out."""
-        _log.warning(
-            'left out %d of the images on %s in %s, for which of %s %s',
-            *(count, self._topics.image, self._reader.path, self._topics.depth, reason),
-        )
-
-    def _fixed_frame(self, wanted: str | None) -> str:
-        """Return the frame through which the transform leads; the camera's if there is none."""
-        self._require(self._camera_frame, self._frame)
-        if wanted is not None:
-            self._require(wanted, self._camera_frame)
-            return wanted
-        try:
-            self._transforms.is_static(ODOM_FRAME, self._camera_frame)
-        except TransformError:
-            return self._camera_frame
-        return ODOM_FRAME
-
-    def _require(self, target: str, source: str) -> None:
-        try:
-            self._transforms.is_static(target, source)
-        except TransformError as error:
-            raise TransformError(
-                f'{error}\n(depth from {self._topics.depth}, in frame {self._frame!r}, for '
-                f'images on {self._topics.image}, in frame {self._camera_frame!r}, in '
-                f'{self._reader.path})'
-            ) from None
 
     def _points(self, message: Any, image_ns: int) -> NDArray[np.float64]:
         """Return a scan's points in the camera's frame at the time of its image, ``[N, 3]``."""
-        points, stamp_ns = lidar_points(message), stamp_of(message)
+        points, stamp_ns, frames = lidar_points(message), stamp_of(message), self._frames
         first, last = points.span_ns
-        if first == last or self._transforms.is_static(self._fixed, self._frame):
-            return move_points(points.xyz, self._find(image_ns, stamp_ns + first))
+        if first == last or frames.stands_still(self._frame):
+            return move_points(points.xyz, frames.find(image_ns, self._frame, stamp_ns + first))
         knots = [first + (last - first) * i // (_KNOTS - 1) for i in range(_KNOTS)]
-        poses = [self._find(image_ns, stamp_ns + knot) for knot in knots]
+        poses = [frames.find(image_ns, self._frame, stamp_ns + knot) for knot in knots]
         return _move_each(points, np.array(knots), poses)
-
-    def _find(self, image_ns: int, scan_ns: int) -> NDArray[np.float64]:
-        return self._transforms.lookup_between(
-            self._camera_frame, image_ns, self._frame, scan_ns, fixed=self._fixed
-        )
 
 
 def _move_each(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror_depth_ros.data.bag_reader import BagReader
-from mirror_depth_ros.data.bag_topics import BagTopics, to_add
+from mirror_depth_ros.data.bag_topics import to_add
 from mirror_depth_ros.depth.transforms import stamp_text
 
 # So many of the images without depth are named one by one.
@@ -62,7 +62,8 @@ def nearest(stamps: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.
 
 def nearest_in_time(
     reader: BagReader,
-    topics: BagTopics,
+    image: str,
+    depth: str,
     images: Sequence[Times],
     depths: Sequence[Times],
     tolerance_s: float,
@@ -71,6 +72,8 @@ def nearest_in_time(
 
     Those that have none are named in the log.
 
+    :param image: topic of the images.
+    :param depth: topic of what measured depth.
     :param images: in the order of their time, as ``depths``.
     :raises ValueError: if no image has depth.
     """
@@ -82,18 +85,18 @@ def nearest_in_time(
         # Enough for most: at the recording's ends an image may have no depth at all.
         enough_s = math.ceil(np.percentile(off_ns, 90) / 1e6) / 1000
         raise ValueError(
-            f'got no image on {topics.image} with depth on {topics.depth} within {tolerance_s} s '
+            f'got no image on {image} with depth on {depth} within {tolerance_s} s '
             f'in {reader.path}: the nearest are {_range(off_ns)} s off, expected stamps of one '
             'clock; correct the stamps, or to allow that, '
             f'{to_add(reader, "tolerance_s", [f"{enough_s:.3f}"])}'
         )
     if not is_near.all():
-        names = [stamp_text(image.stamp_ns) for image, near in zip(images, is_near) if not near]
+        names = [stamp_text(entry.stamp_ns) for entry, near in zip(images, is_near) if not near]
         more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
         _log.warning(
-            'left out %d of the %d images on %s in %s, which have no depth within %s s but %s s '
+            'nothing on %s in %s goes with %d of the %d images on %s: not within %s s but %s s '
             'off (,tolerance_s= allows more): %s%s',
-            *(len(names), len(images), topics.image, reader.path, tolerance_s),
+            *(depth, reader.path, len(names), len(images), image, tolerance_s),
             *(_range(off_ns[~is_near]), ', '.join(names[:_NAMED]), more),
         )
     return [(int(i), depths[int(depth_of[i])]) for i in np.flatnonzero(is_near)]

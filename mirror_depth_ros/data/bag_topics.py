@@ -18,6 +18,8 @@ IMAGE_TYPES, INFO_TYPES = (_RAW, _COMPRESSED), (_CAMERA_INFO,)
 #: That of a lidar with one turning beam, and of any lidar.
 SCAN_TYPE = 'sensor_msgs/msg/LaserScan'
 LIDAR_TYPES = (SCAN_TYPE, 'sensor_msgs/msg/PointCloud2')
+#: That of a range sensor.
+RANGE_TYPES = ('sensor_msgs/msg/Range',)
 
 # As in image_rect, image_rect_color and rgb/rect/image, but not in direct_camera.
 _RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)', re.IGNORECASE)
@@ -25,19 +27,17 @@ _RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)', re.IGNORECASE)
 _REGISTERED = re.compile(r'(?<!un)(aligned|registered)', re.IGNORECASE)
 
 
-class NoDepthError(ValueError):
-    """A recording has neither depth images nor a lidar."""
-
-
 @dataclass(frozen=True)
 class BagTopics:
-    """The topics of an image, of its depth and of its camera."""
+    """The topics of images, of their camera, and of what says how far away things are."""
 
     image: str
-    #: Of depth images, or of a lidar; empty where there is neither.
-    depth: str
     camera_info: str
-    is_lidar: bool = False
+    #: Of depth images; empty where there are none.
+    depth: str = ''
+    lidars: tuple[str, ...] = ()
+    #: Of range sensors: sonar, infrared, time of flight.
+    ranges: tuple[str, ...] = ()
 
     @property
     def is_rectified(self) -> bool:
@@ -46,69 +46,63 @@ class BagTopics:
 
     @property
     def is_registered(self) -> bool:
-        """Whether the depth is registered to the images, by its topic's name."""
+        """Whether the depth images are registered to the others, by their topic's name."""
         return _names_registration(self.depth)
 
 
 def find_topics(
     reader: BagReader,
     *,
-    image: str | None,
-    depth: str | None,
-    camera_info: str | None,
+    image: str | None = None,
+    camera_info: str | None = None,
+    depth: str | None = None,
     lidar: str | None = None,
+    range_sensor: str | None = None,
 ) -> BagTopics:
     """Find the topics that are not given, by type, encoding, frame and name.
 
     An image in colour goes before one in grey, an uncompressed before a compressed of the same
     name; depth in the image's own frame before other depth, then what is registered by its name.
-    ``mono16`` is depth where the topic's name says so. Where there is no depth image, a lidar's
-    scans or clouds are depth. The camera's topic is the one beside the image's.
+    ``mono16`` is depth where the topic's name says so. The camera's topic is the one beside the
+    image's.
 
-    :raises NoDepthError: if there is neither depth nor a lidar.
-    :raises ValueError: if a topic is missing or of another type, or several are left.
+    Where none of depth, lidar and range sensor is given, the depth images are taken or, without
+    any, the lidar and all range sensors. Where one is given, no other is taken.
+
+    :param lidar: several are joined by ``+``, as are range sensors.
+    :raises ValueError: if a topic is missing or of another type, or several are left that may be
+        the image, its camera, its depth or the lidar.
     """
-    if depth is not None and lidar is not None:
-        raise ValueError(
-            f'got depth {depth} and lidar {lidar} for {reader.path}, expected one of them; leave '
-            'one out'
-        )
+    is_open = depth is None and lidar is None and range_sensor is None
     first = {
         topic: reader.first(topic)
         for topic, kind in reader.topics.items()
-        if kind in IMAGE_TYPES and None in (image, depth)
+        if kind in IMAGE_TYPES and (is_open or image is None)
     }
     contents = {topic: _content(topic, message) for topic, message in first.items()}
     if image is None:
         image = _only(reader, 'image', _pictures(reader, contents))
     check_type(reader, 'image', image, IMAGE_TYPES)
-    if depth is None and lidar is None:
+    if is_open:
         depth = _depth_beside(reader, image, first, contents)
-        lidar = None if depth else _only_lidar(reader)
-    if lidar is not None:
-        check_type(reader, 'lidar', lidar, LIDAR_TYPES)
-    if depth is not None:
+        if depth is None:
+            lidars = _of_types(reader, LIDAR_TYPES)
+            lidar = _only(reader, 'lidar', lidars) if lidars else None
+            range_sensor = '+'.join(_of_types(reader, RANGE_TYPES)) or None
+    elif depth is not None:
         check_type(reader, 'depth', depth, IMAGE_TYPES)
     if camera_info is None:
         camera_info = _beside(reader, image)
     check_type(reader, 'camera_info', camera_info, INFO_TYPES)
-    return BagTopics(image, depth or lidar or '', camera_info, is_lidar=lidar is not None)
-
-
-def find_picture_topics(
-    reader: BagReader, *, image: str | None, camera_info: str | None
-) -> BagTopics:
-    """Find the topics of images and of their camera that are not given, as :func:`find_topics`.
-
-    :raises ValueError: if a topic is missing or of another type, or several are left.
-    """
-    if image is None:
-        image = _only(reader, 'image', picture_topics(reader))
-    check_type(reader, 'image', image, IMAGE_TYPES)
-    if camera_info is None:
-        camera_info = _beside(reader, image)
-    check_type(reader, 'camera_info', camera_info, INFO_TYPES)
-    return BagTopics(image, '', camera_info)
+    several = []
+    for name, topics, kinds in (
+        ('lidar', lidar, LIDAR_TYPES),
+        ('range', range_sensor, RANGE_TYPES),
+    ):
+        several.append(tuple(topics.split('+')) if topics else ())
+        for topic in several[-1]:
+            check_type(reader, name, topic, kinds)
+    return BagTopics(image, camera_info, depth or '', *several)
 
 
 def picture_topics(reader: BagReader) -> list[str]:
@@ -163,7 +157,7 @@ def registration_remedy(reader: BagReader, images: Sequence[str] = ()) -> str:
     """
     if images:
         return f'where that depth is registered to others, {to_add(reader, "image", images)}'
-    lidars = [topic for topic, kind in reader.topics.items() if kind in LIDAR_TYPES]
+    lidars = _of_types(reader, LIDAR_TYPES)
     return (
         'record depth that is registered to the images (depth_registered/image of '
         'depth_image_proc, aligned_depth_to_color of a RealSense), or where another topic has it, '
@@ -224,15 +218,8 @@ def _depth_beside(
     return _only(reader, 'depth', candidates) if candidates else None
 
 
-def _only_lidar(reader: BagReader) -> str:
-    candidates = [topic for topic, kind in reader.topics.items() if kind in LIDAR_TYPES]
-    if candidates:
-        return _only(reader, 'lidar', candidates)
-    raise NoDepthError(
-        f'got no topic in {reader.path} that may be the depth, expected depth images or a lidar '
-        f'({" or ".join(LIDAR_TYPES)}); it holds {_list(reader)}; record one too, or '
-        f'{to_add(reader, "depth", ["TOPIC"])}'
-    )
+def _of_types(reader: BagReader, kinds: tuple[str, ...]) -> list[str]:
+    return [topic for topic, kind in reader.topics.items() if kind in kinds]
 
 
 def _only(reader: BagReader, argument: str, candidates: list[str]) -> str:
@@ -246,7 +233,7 @@ def _only(reader: BagReader, argument: str, candidates: list[str]) -> str:
         )
     raise ValueError(
         f'got no topic in {reader.path} that may be the {argument}, expected one; it holds '
-        f'{_list(reader)}; record it too, or {to_add(reader, argument, ["TOPIC"])}'
+        f'{list_topics(reader)}; record it too, or {to_add(reader, argument, ["TOPIC"])}'
     )
 
 
@@ -287,11 +274,11 @@ def check_type(reader: BagReader, argument: str, topic: str, kinds: tuple[str, .
         if kind is not None:
             got = f'{topic}, which is {kind} in {reader.path}'
         raise ValueError(
-            f'got {argument} {got}, expected {" or ".join(kinds)}; it holds {_list(reader)}'
+            f'got {argument} {got}, expected {" or ".join(kinds)}; it holds {list_topics(reader)}'
         )
 
 
-def _list(reader: BagReader) -> str:
+def list_topics(reader: BagReader) -> str:
     """Return the topics for an error."""
     return ', '.join(f'{topic} ({kind})' for topic, kind in reader.topics.items()) or 'no message'
 

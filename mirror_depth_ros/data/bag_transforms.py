@@ -1,13 +1,19 @@
-"""Where the frames of a robot were while a recording was made: /tf, /tf_static, odometry."""
+"""Where a robot's frames were while a recording was made: /tf, /tf_static, odometry."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror_depth_ros.data.bag_pairs import Pair
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import check_type, to_add
-from mirror_depth_ros.depth.transforms import TransformBuffer
+from mirror_depth_ros.depth.transforms import ExtrapolationError, TransformBuffer, TransformError
 
 #: Where robots say they are, without jumps (REP-105).
 ODOM_FRAME = 'odom'
@@ -16,6 +22,118 @@ _TF = 'tf2_msgs/msg/TFMessage'
 _ODOMETRY = 'nav_msgs/msg/Odometry'
 
 _log = logging.getLogger(__name__)
+
+
+class CameraFrames:
+    """Where the frames of a recording were to its camera.
+
+    Between two times, transforms lead through a frame that does not move. Where the recording does
+    not know one, what moved in between is off by as much.
+
+    :param image: topic of the images.
+    :param frame_id: the images' optical frame; None: the one that they name.
+    :param odom_frame: the frame that does not move; None: ``odom``, if TF or odometry have it.
+    :param odometry: topic of odometry, see :func:`read_transforms`.
+    :raises ValueError: if no transform joins ``odom_frame`` to the camera.
+    """
+
+    def __init__(
+        self,
+        reader: BagReader,
+        image: str,
+        *,
+        frame_id: str | None = None,
+        odom_frame: str | None = None,
+        odometry: str | None = None,
+    ) -> None:
+        self._where = f'for images on {image}'
+        self._path = reader.path
+        #: The images' optical frame.
+        self.camera: str = frame_id or reader.first(image).header.frame_id
+        self._transforms = read_transforms(reader, odometry=odometry)
+        #: The frame that does not move; the camera's own where none is known.
+        self.fixed = odom_frame or ODOM_FRAME
+        try:
+            self._transforms.is_static(self.fixed, self.camera)
+        except TransformError as error:
+            #: Why none is known.
+            self.unknown: TransformError | None = error
+            if odom_frame is not None:
+                raise
+            self.fixed = self.camera
+        else:
+            self.unknown = None
+
+    def describe(self) -> str:
+        """Return the tree of all frames, for people."""
+        return self._transforms.describe()
+
+    def is_static(self, frame: str) -> bool:
+        """Say whether a frame never moves to the camera.
+
+        :raises TransformError: if no transform joins them.
+        """
+        try:
+            return self._transforms.is_static(self.camera, frame)
+        except TransformError as error:
+            raise TransformError(
+                f'{error}\n(frame {frame!r}, {self._where}, in frame {self.camera!r}, in '
+                f'{self._path})'
+            ) from None
+
+    def stands_still(self, frame: str) -> bool:
+        """Say whether a frame never moves in the one that does not move."""
+        return self._transforms.is_static(self.fixed, frame)
+
+    def find(self, camera_ns: int, frame: str, stamp_ns: int) -> NDArray[np.float64]:
+        """Return the pose of a frame at one time in the camera's at another, ``[4, 4]``.
+
+        :raises TransformError: if it is not known.
+        """
+        return self._transforms.lookup_between(
+            self.camera, camera_ns, frame, stamp_ns, fixed=self.fixed
+        )
+
+    def pose(self, stamp_ns: int) -> NDArray[np.float64]:
+        """Return the camera's pose in the frame that does not move, ``[4, 4]``.
+
+        :raises TransformError: if it is not known.
+        """
+        return self._transforms.lookup(self.fixed, self.camera, stamp_ns)
+
+
+def with_transform(
+    frames: CameraFrames, frame: str, pairs: Sequence[Pair], topic: str, path: Path
+) -> list[Pair]:
+    """Return the pairs at whose times a sensor's transform to the camera is known.
+
+    The others are counted in the log.
+
+    :param frame: the sensor's.
+    :param topic: the sensor's.
+    :param path: of the recording.
+    :raises ValueError: if there is none, saying why.
+    """
+    known, error = [], None
+    for pair in pairs:
+        try:
+            for offset_ns in set(pair.depth.span_ns):
+                frames.find(pair.image.stamp_ns, frame, pair.depth.stamp_ns + offset_ns)
+            known.append(pair)
+        except ExtrapolationError as unknown:
+            error = error or unknown
+    if not known:
+        raise ValueError(
+            f'{error}; of no image in {path} is the transform to {topic} known at its time; '
+            'record /tf for as long as the images, or to take the robot for standing, add '
+            f',odom_frame={frames.camera} to bag:{path}'
+        )
+    if error is not None:
+        _log.warning(
+            'no transform from %s in %s is known for %d of %d images; the first: %s',
+            *(topic, path, len(pairs) - len(known), len(pairs), error),
+        )
+    return known
 
 
 def read_transforms(reader: BagReader, *, odometry: str | None = None) -> TransformBuffer:

@@ -126,6 +126,11 @@ class FrameFolder(LazySequence[DepthSample]):
         """Return the sample's path below the folder."""
         return self._frames[index].name
 
+    def has_depth(self, index: int) -> bool:
+        """Say whether the sample has true depth."""
+        meta = self._frames[index].meta
+        return meta is not None and _depth_path(meta, _read_meta(meta)).is_file()
+
     def domain_of(self, index: int) -> str:
         """Return where a photograph was taken: ``indoor``, unless its meta.json says otherwise.
 
@@ -238,7 +243,7 @@ def _read_frame(frame: _Frame, meta_path: Path, levels: GreyLevels) -> DepthSamp
     camera = CameraModel(**{name: meta['camera'][name] for name in _CAMERA})
     pose = meta.get('camera_to_world')
     pose = None if pose is None else np.array(pose, np.float64)
-    depth_path = meta_path.parent / meta.get('depth', 'depth.png')
+    depth_path = _depth_path(meta_path, meta)
     if not depth_path.is_file():
         return DepthSample(read_rgb(frame.image, levels=levels), None, camera, frame.name, pose)
     if meta.get('depth_scale') is None:
@@ -248,6 +253,10 @@ def _read_frame(frame: _Frame, meta_path: Path, levels: GreyLevels) -> DepthSamp
         )
     depth = read_depth(depth_path, meta['depth_scale'])
     return DepthSample(read_rgb(frame.image, levels=levels), depth, camera, frame.name, pose)
+
+
+def _depth_path(meta_path: Path, meta: dict[str, Any]) -> Path:
+    return meta_path.parent / meta.get('depth', 'depth.png')
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

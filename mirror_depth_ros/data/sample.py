@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.poses import check_pose
+from mirror_depth_ros.depth.range_cone import RangeCone
 
 T = TypeVar('T')
 
@@ -35,6 +36,8 @@ class DepthSample:
     #: Where the camera was: its optical frame in one that does not move, ``[4, 4]`` [m]; None =
     #: not known. Two samples share that frame if their names are the same up to the last slash.
     pose: NDArray[np.float64] | None = None
+    #: What range sensors measured of what it shows.
+    cones: tuple[RangeCone, ...] = ()
 
     @property
     def sequence(self) -> str:
@@ -74,6 +77,13 @@ class LazySequence(Sequence[T]):
         """
         return f'item {index}'
 
+    def has_depth(self, index: int) -> bool:
+        """Say whether that item has true depth, without making it.
+
+        :param index: 0 to ``len(self) - 1``.
+        """
+        return True
+
     @overload
     def __getitem__(self, index: int) -> T: ...
     @overload
@@ -106,6 +116,10 @@ class Selection(LazySequence[T]):
     def name_of(self, index: int) -> str:
         """Return the name that the item has in the whole."""
         return self._whole.name_of(self._numbers[index])
+
+    def has_depth(self, index: int) -> bool:
+        """Say whether the item has true depth in the whole."""
+        return self._whole.has_depth(self._numbers[index])
 
 
 @dataclass(frozen=True)

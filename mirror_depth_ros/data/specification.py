@@ -24,9 +24,12 @@ FORMS = (
 # No topic has a comma in its name, and what is no option may belong to the folder's.
 _OPTIONS = re.compile(r'(?P<path>.+?)(?P<options>(?:,[A-Za-z_]+=[^,]*)+)')
 _OPTION_NAMES = (
-    *('image', 'depth', 'camera_info', 'lidar', 'frame_id', 'odom_frame', 'odometry'),
-    'tolerance_s',
+    *('image', 'depth', 'camera_info', 'lidar', 'range', 'motion', 'frame_id', 'odom_frame'),
+    *('odometry', 'tolerance_s'),
 )
+
+# Of BagFrames, where they have another name there.
+_ARGUMENTS = {'range': 'range_sensor'}
 
 # As in TensorFlow Datasets: numbers or percentages, negative ones counted from the end.
 _PERCENTAGE = r'(?:100(?:\.0+)?|[0-9]{1,2}(?:\.[0-9]+)?)%'
@@ -42,19 +45,23 @@ class DataSet:
     samples: LazySequence[DepthSample]
     #: A name in :data:`mirror_depth_ros.depth.eval_protocols.PROTOCOLS`.
     protocol: str
-    #: How many of its images have no true depth (without any: no pose) and were left out; of a
-    #: part, those of the whole.
+    #: How many of its images have no true depth (without any: nothing else either) and were left
+    #: out; of a part, those of the whole.
     left_out: int = 0
+    #: Whether more is known of its images than depth: where they were taken, or a range sensor's
+    #: measurement.
+    has_hints: bool = False
     #: Makes the rows of a table that says what is used of it.
     describe: Callable[[], list[tuple[str, str]]] = list
 
 
-def open_data(specification: str, *, split: str = 'test', or_motion: bool = False) -> DataSet:
+def open_data(specification: str, *, split: str = 'test', needs_depth: bool = True) -> DataSet:
     """Open a data set, or a part of it.
 
     A part is written behind, as ``[FROM:TO]``: see :func:`part_bounds`. It is one of the samples
-    in their order, without what has no true depth. A file or folder
-    whose own name ends in such brackets is opened whole.
+    in their order; in recordings, of those of which anything is known, so that a part is the same
+    images whether they are learned from or measured on. A file or folder whose own name ends in
+    such brackets is opened whole.
 
     Between a recording and its part may stand arguments of :class:`BagFrames`, such as
     ``bag:FOLDER,image=/left/image,tolerance_s=0.04[80%:]``.
@@ -62,7 +69,8 @@ def open_data(specification: str, *, split: str = 'test', or_motion: bool = Fals
     :param specification: one of :data:`FORMS`.
     :param split: ``train`` or ``test``; recordings and frame folders have no splits and are given
         whole.
-    :param or_motion: of a recording without depth, take images whose pose is known.
+    :param needs_depth: leave out images of which only motion, or a range sensor's measurement, is
+        known.
     :raises ValueError: for another form, a folder without images, or a part or an option that is
         none.
     :raises FileNotFoundError: for a file or folder that does not exist.
@@ -70,12 +78,33 @@ def open_data(specification: str, *, split: str = 'test', or_motion: bool = Fals
     kind, _, where = specification.partition(':')
     brackets = _BRACKETS.fullmatch(where)
     if brackets is None or Path(where).exists():
-        return _open_whole(kind, where, specification, split=split, or_motion=or_motion)
+        data = _open_whole(kind, where, specification, split=split)
+        return _with_depth(data, specification) if needs_depth else data
     whole, part = brackets['whole'], brackets['part']
     _parse(part)  # a typing error there should not cost the reading of a recording
-    data = _open_whole(kind, whole, specification, split=split, or_motion=or_motion)
+    data = _open_whole(kind, whole, specification, split=split)
     start, stop = part_bounds(part, len(data.samples))
-    return replace(data, samples=Selection(data.samples, range(start, stop)))
+    data = replace(data, samples=Selection(data.samples, range(start, stop)))
+    return _with_depth(data, specification) if needs_depth else data
+
+
+def _with_depth(data: DataSet, specification: str) -> DataSet:
+    """Return a recording's images with true depth; other data sets say themselves which have none.
+
+    :raises ValueError: if there is none.
+    """
+    if not specification.startswith('bag:'):
+        return data
+    numbers = [i for i in range(len(data.samples)) if data.samples.has_depth(i)]
+    if len(numbers) == len(data.samples):
+        return data
+    if not numbers:
+        raise ValueError(
+            f'got {specification}, of whose {len(data.samples)} images none has depth, expected '
+            'depth images or a lidar; record one too, or add ,depth=TOPIC or ,lidar=TOPIC'
+        )
+    left_out = data.left_out + len(data.samples) - len(numbers)
+    return replace(data, samples=Selection(data.samples, numbers), left_out=left_out)
 
 
 def part_bounds(part: str, count: int) -> tuple[int, int]:
@@ -145,7 +174,7 @@ def _recording_options(where: str) -> tuple[str, dict[str, Any]]:
                 f'got option {name!r} of a recording, expected one of {", ".join(_OPTION_NAMES)}; '
                 f'correct bag:{where}'
             )
-        if name in options:
+        if _ARGUMENTS.get(name, name) in options:
             raise ValueError(
                 f'got option {name!r} of a recording twice, expected it once; correct bag:{where}'
             )
@@ -154,7 +183,7 @@ def _recording_options(where: str) -> tuple[str, dict[str, Any]]:
                 f'got no value for option {name!r} of a recording, expected one; correct '
                 f'bag:{where}'
             )
-        options[name] = _tolerance(value) if name == 'tolerance_s' else value
+        options[_ARGUMENTS.get(name, name)] = _VALUES.get(name, str)(value)
     return path, options
 
 
@@ -167,9 +196,16 @@ def _tolerance(value: str) -> float:
         ) from error
 
 
-def _open_whole(
-    kind: str, where: str, specification: str, *, split: str, or_motion: bool
-) -> DataSet:
+def _yes_or_no(value: str) -> bool:
+    if value not in ('yes', 'no'):
+        raise ValueError(f'got motion={value!r}, expected yes or no; correct it')
+    return value == 'yes'
+
+
+_VALUES: dict[str, Callable[[str], Any]] = {'tolerance_s': _tolerance, 'motion': _yes_or_no}
+
+
+def _open_whole(kind: str, where: str, specification: str, *, split: str) -> DataSet:
     if not where:
         kind = ''
     if kind == 'nyu':
@@ -179,30 +215,14 @@ def _open_whole(
         kitti = KittiFolder(where, split=split, with_truth_only=True)
         return DataSet(kitti, 'kitti_garg_full', kitti.left_out)
     if kind == 'bag':
-        return _open_recording(where, or_motion=or_motion)
-    if kind == 'frames':
-        return DataSet(FrameFolder(where), 'indoor')
-    raise ValueError(f'got data set {specification!r}, expected {FORMS}')
+        from mirror_depth_ros.data.bag import BagFrames
 
-
-def _open_recording(where: str, *, or_motion: bool) -> DataSet:
-    from mirror_depth_ros.data.bag import BagFrames
-    from mirror_depth_ros.data.bag_motion import BagMotion
-    from mirror_depth_ros.data.bag_topics import NoDepthError
-
-    path, options = _recording_options(where)
-    try:
+        path, options = _recording_options(where)
         frames = BagFrames(path, **options)
-    except NoDepthError:
-        if not or_motion:
-            raise
-        if 'tolerance_s' in options:
-            raise ValueError(
-                f'got tolerance_s for {path}, which has no depth to be near in time, expected it '
-                'with depth only; leave it out'
-            ) from None
-        moved = BagMotion(path, **options)
-        return DataSet(moved, 'indoor', moved.unmatched, moved.describe)
-    # A lidar sees farther than a depth camera.
-    protocol = 'outdoor' if frames.topics.is_lidar else 'indoor'
-    return DataSet(frames, protocol, frames.unmatched, frames.describe)
+        protocol = 'outdoor' if frames.is_of_lidar else 'indoor'
+        return DataSet(frames, protocol, frames.unmatched, frames.has_hints, frames.describe)
+    if kind == 'frames':
+        folder = FrameFolder(where)
+        all_have_depth = all(map(folder.has_depth, range(len(folder))))
+        return DataSet(folder, 'indoor', has_hints=not all_have_depth)
+    raise ValueError(f'got data set {specification!r}, expected {FORMS}')

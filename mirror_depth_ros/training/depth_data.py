@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,14 +23,17 @@ from mirror_depth_ros.depth.files import write_json
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.training.augmentation import NO_AUGMENTATION, Augmentation
 from mirror_depth_ros.training.feature_cache import CachedPictures, cache_pictures
-from mirror_depth_ros.training.frame_views import keep_views
+from mirror_depth_ros.training.frame_views import FrameViews, keep_views
+from mirror_depth_ros.training.lessons import Lessons, baselines
 from mirror_depth_ros.training.loading import (
     ResumableLoader,
     TrainingPictures,
     ValidationPictures,
 )
-from mirror_depth_ros.training.motion import Motion, MotionPictures, find_motion
+from mirror_depth_ros.training.motion import choose_sources, median_depth
 from mirror_depth_ros.validation import Integer, OrNone, check
+
+Samples = LazySequence[DepthSample]
 
 #: Kinds of data that come with images to train on and others to validate on.
 _WITH_SPLITS = ('nyu', 'kitti')
@@ -96,14 +100,14 @@ class DepthData(lightning.LightningDataModule):
         self._is_cached = features == 'cached'
         self._batch_size, self._val_count = batch_size, val_count
         self.names = _name_data(train, val)
-        self.train_set = open_data(self.names[0], split='train', or_motion=True)
-        self.val_set = open_data(self.names[1], split='test', or_motion=True)
+        self.train_set = open_data(self.names[0], split='train', needs_depth=False)
+        self.val_set = open_data(self.names[1], split='test', needs_depth=False)
         self.protocol = named_protocol(protocol or self.val_set.protocol)
         self._train_data: Dataset[Any] | None = None
         self._loader: ResumableLoader | None = None
         self._loader_state: dict[str, int] = {}
-        self._val_data: ValidationPictures | MotionPictures | None = None
-        self._val_samples: LazySequence[DepthSample] = self.val_set.samples
+        self._val_data: ValidationPictures | Lessons | None = None
+        self._val_samples: Samples = self.val_set.samples
 
     def setup(self, stage: str) -> None:
         """Open what is trained and validated on; encode it where features are cached.
@@ -121,11 +125,14 @@ class DepthData(lightning.LightningDataModule):
         train, val = self._usable(folder)
         size = network.config.input_size
         val_data = self._to_validate_on(val, network, folder)
-        motion = None
-        if train[0].depth is None:
-            motion = self._motion(train, network, folder, self.names[0])
-            train = Selection(train, [*motion.sources])
-        pictures = TrainingPictures(train, self._augmentation, size, needs_depth=motion is None)
+        frames = [*range(len(train))]
+        known: FrameViews | None = None
+        sources: dict[int, tuple[int, int]] = {}
+        if self.train_set.has_hints:
+            known, sources = self._known(train, network, folder, self.names[0])
+            frames = [i for i in frames if i in sources or train.has_depth(i) or known.cones[i]]
+            train = Selection(train, frames)
+        pictures = TrainingPictures(train, self._augmentation, size, needs_depth=known is None)
         self._train_data = pictures
         if self._is_cached:
             encoder = network.image_encoder.to(trainer.strategy.root_device)
@@ -134,7 +141,7 @@ class DepthData(lightning.LightningDataModule):
                 *(encoder.fingerprint(), encoder.taps, pictures.size, self._augmentation),
                 *(self._variants, self._options['seed']),
                 *map(train.name_of, range(len(train))),
-                *['motion'] * (motion is not None),  # the kept depth is none
+                *map(train.has_depth, range(len(train))),
             )
 
             def cache() -> CachedPictures:
@@ -144,8 +151,8 @@ class DepthData(lightning.LightningDataModule):
 
             self._once('features', cache)
             self._train_data = cache()
-        if motion is not None:
-            self._train_data = MotionPictures(self._train_data, motion)
+        if known is not None:
+            self._train_data = Lessons(self._train_data, known, sources, frames)
         self._val_data, self._val_samples = val_data, val
         trainer.lightning_module.max_depth = self.protocol.max_depth
         devices = f'{trainer.world_size} x {trainer.strategy.root_device.type}'
@@ -156,40 +163,62 @@ class DepthData(lightning.LightningDataModule):
         )
 
     def _to_validate_on(
-        self, samples: LazySequence[DepthSample], network: DepthNetwork, folder: Path
-    ) -> ValidationPictures | MotionPictures:
-        """Return images with their true depth, or with what motion shows of it."""
-        if samples[0].depth is None:
-            motion = self._motion(samples, network, folder, self.names[1])
-            frames = Selection(samples, [*motion.sources])
-            size = network.config.input_size
-            whole = TrainingPictures(frames, NO_AUGMENTATION, size, needs_depth=False)
-            return MotionPictures(whole, motion)
-        pictures = ValidationPictures(samples, self.protocol, network)
-        pictures[0]  # depth in another unit should not cost the encoding of everything
-        return pictures
+        self, samples: Samples, network: DepthNetwork, folder: Path
+    ) -> ValidationPictures | Lessons:
+        """Return images with their true depth; where none has any, with what motion shows of it.
 
-    def _motion(
-        self,
-        samples: LazySequence[DepthSample],
-        network: DepthNetwork,
-        folder: Path,
-        name: str,
-    ) -> Motion:
-        """Return which frames of a recording without depth show the same from a bit aside."""
+        :raises ValueError: for images of which nothing but a range sensor's measurement is known.
+        """
+        numbers = [i for i in range(len(samples)) if samples.has_depth(i)]
+        if numbers:
+            pictures = ValidationPictures(Selection(samples, numbers), self.protocol, network)
+            pictures[0]  # depth in another unit should not cost the encoding of everything
+            return pictures
+        known, sources = self._known(samples, network, folder, self.names[1])
+        if not sources:
+            raise ValueError(
+                f'got {self.names[1]} to validate on, with neither depth nor motion, expected one '
+                'of them; give --val, or let ~/calibrate_scale take the scale from a range sensor'
+            )
+        frames, size = [*sources], network.config.input_size
+        whole = TrainingPictures(
+            Selection(samples, frames), NO_AUGMENTATION, size, needs_depth=False
+        )
+        return Lessons(whole, known, sources, frames)
+
+    def _known(
+        self, samples: Samples, network: DepthNetwork, folder: Path, name: str
+    ) -> tuple[FrameViews, dict[int, tuple[int, int]]]:
+        """Return what is known of frames beside depth, and which of them show the same.
+
+        :raises ValueError: if there is no depth and the camera does not move.
+        """
         size, names = network.config.input_size, map(samples.name_of, range(len(samples)))
         # Poses and calibrations may be corrected meanwhile: those of the ends tell.
-        ends = [(end.camera, str(end.pose)) for end in (samples[0], samples[len(samples) - 1])]
+        ends = [
+            (end.camera, str(end.pose), end.cones)
+            for end in (samples[0], samples[len(samples) - 1])
+        ]
         views = folder / 'views' / _fingerprint(name, size, *names, *ends)
         self._once('views', lambda: keep_views(samples, size, views))
-        motion = find_motion(samples, network, keep_views(samples, size, views))
-        nearest, farthest = np.percentile(motion.baselines, (0, 100))
-        rank_zero_only(print)(
-            f'{name} has no depth: learning from motion, {len(motion.sources)} of {len(samples)} '
-            f'images beside others {nearest:.2g} to {farthest:.2g} m away',
-            flush=True,
+        known = keep_views(samples, size, views)
+        count, n_cones = len(samples), sum(map(bool, known.cones))
+        say = rank_zero_only(partial(print, flush=True))
+        if n_cones:
+            say(f'{name}: learning from range sensors, {n_cones} of {count} images')
+        try:
+            sources = choose_sources(known.track, median_depth(network, samples))
+        except ValueError as error:
+            if not (n_cones or any(map(samples.has_depth, range(count)))):
+                raise
+            say(f'{name}: not learning from motion: {error}')
+            return known, {}
+        nearest, farthest = np.percentile(baselines(known, sources), (0, 100))
+        say(
+            f'{name}: learning from motion, {len(sources)} of {count} images beside others '
+            f'{nearest:.2g} to {farthest:.2g} m away'
         )
-        return motion
+        return known, sources
 
     def train_dataloader(self) -> ResumableLoader:
         """Return batches that go on where a killed training was."""
@@ -254,7 +283,7 @@ class DepthData(lightning.LightningDataModule):
                 make()
             trainer.strategy.barrier(name)
 
-    def _usable(self, folder: Path) -> list[LazySequence[DepthSample]]:
+    def _usable(self, folder: Path) -> list[Samples]:
         """Return the samples to train and to validate on that can be opened.
 
         Opening all of a large data set takes minutes: what was found is kept and read again.
@@ -273,7 +302,7 @@ class DepthData(lightning.LightningDataModule):
 
         self._once('broken', look_through)
         broken = json.loads(note.read_text())
-        usable: list[LazySequence[DepthSample]] = []
+        usable: list[Samples] = []
         for split, samples in sets.items():
             left_out = {entry['number'] for entry in broken[split]}
             numbers = [i for i in range(len(samples)) if i not in left_out]
@@ -316,7 +345,7 @@ def _is_about(note: Path, names: dict[str, str]) -> bool:
     return note.exists() and json.loads(note.read_text())['data'] == names
 
 
-def _broken(samples: LazySequence[DepthSample], split: str) -> list[dict[str, Any]]:
+def _broken(samples: Samples, split: str) -> list[dict[str, Any]]:
     """Open every sample; return those that cannot be."""
     found = []
     for number in track(range(len(samples)), f'looking through {split}'):

@@ -20,8 +20,8 @@ from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.familiarity import Familiarity, pool
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.feature_cache import EncodedPicture, split_features
-from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss
-from mirror_depth_ros.training.motion import MotionPicture
+from mirror_depth_ros.training.lessons import Lesson
+from mirror_depth_ros.training.loss import LOSSES, gradient_loss, laplace_loss, range_loss
 from mirror_depth_ros.training.photometric import motion_loss
 from mirror_depth_ros.training.pictures import Picture
 from mirror_depth_ros.validation import Choice, Number, Rule, check
@@ -126,17 +126,33 @@ class DepthTraining(lightning.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of one batch."""
+        loss = self.depth_loss(*self.predict(batch), batch)
+        self.log('loss', loss, prog_bar=True)
+        return loss
+
+    def depth_loss(
+        self,
+        canonical: Tensor,
+        log_scale: Tensor | None,
+        batch: Batch,
+        *,
+        may_be_empty: bool = False,
+    ) -> Tensor:
+        """Return how far off a prediction is where the batch has true depth.
+
+        :param canonical: as :meth:`predict` returns it, with ``log_scale``.
+        :param may_be_empty: give 0 where it has none, in place of an error.
+        """
         config = self.model.config
-        canonical, log_scale = self.predict(batch)
         truth = batch.depth * (config.reference_focal_px / batch.focal_px).view(-1, 1, 1, 1)
         truth = truth.clamp(max=config.max_depth)
         valid = truth > config.min_depth
-        loss = self.loss(canonical, truth, valid)
+        loss = self.loss(canonical, truth, valid, may_be_empty=may_be_empty)
         if self.gradient_weight:
             loss = loss + self.gradient_weight * gradient_loss(canonical, truth, valid)
         if log_scale is not None:
-            loss = loss + laplace_loss(canonical, laplace_scale(log_scale), truth, valid)
-        self.log('loss', loss, prog_bar=True)
+            scale = laplace_scale(log_scale)
+            loss = loss + laplace_loss(canonical, scale, truth, valid, may_be_empty=may_be_empty)
         return loss
 
     def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
@@ -188,7 +204,7 @@ class DepthTraining(lightning.LightningModule):
 class MirrorDepthTraining(DepthTraining):
     """Mirror and decoder of a network on a frozen CLIP, from the start or from a checkpoint.
 
-    They learn from true depth or, where a batch has none, from the camera's motion.
+    They learn from true depth, from the camera's motion and from range sensors.
     """
 
     model: MirrorDepth
@@ -226,29 +242,38 @@ class MirrorDepthTraining(DepthTraining):
             model = load_checkpoint(init, clip_weights=clip_weights, folded=False)
         super().__init__(model.train(), lr=lr, weight_decay=weight_decay, loss=loss)
 
-    def training_step(self, batch: Batch | MotionPicture, index: int) -> Tensor:
+    def training_step(self, batch: Batch | Lesson, index: int) -> Tensor:
         """Return the loss of one batch."""
-        if not isinstance(batch, MotionPicture):
+        if not isinstance(batch, Lesson):
             return super().training_step(batch, index)
-        loss = self._motion_loss(batch)
+        canonical, log_scale = self.predict(batch.seen)
+        loss = self.depth_loss(canonical, log_scale, batch.seen, may_be_empty=True)
+        for name, part in self._lesson_losses(canonical, batch).items():
+            self.log(f'{name}_loss', part)
+            loss = loss + part
         self.log('loss', loss, prog_bar=True)
         return loss
 
-    def validation_step(
-        self, batch: Batch | MotionPicture, index: int, dataloader_idx: int = 0
-    ) -> None:
-        """Log the field's metrics or, without true depth, the loss as ``photometric``."""
-        if not isinstance(batch, MotionPicture):
+    def validation_step(self, batch: Batch | Lesson, index: int, dataloader_idx: int = 0) -> None:
+        """Log the field's metrics or, without true depth, motion's loss as ``photometric``."""
+        if not isinstance(batch, Lesson):
             super().validation_step(batch, index, dataloader_idx)
             return
-        loss = self._motion_loss(batch).item()
-        self.log_validation(f'{self.kinds[dataloader_idx]}/photometric', loss, is_shown=True)
+        losses = self._lesson_losses(self.canonical(batch.seen), batch)
+        name, loss = f'{self.kinds[dataloader_idx]}/photometric', losses['photometric'].item()
+        self.log_validation(name, loss, is_shown=True)
 
-    def _motion_loss(self, batch: MotionPicture) -> Tensor:
+    def _lesson_losses(self, canonical: Tensor, batch: Lesson) -> dict[str, Tensor]:
+        """Return what motion and range sensors say, by name, of a prediction ``[B, 1, h, w]``."""
         scale = batch.seen.focal_px / self.model.config.reference_focal_px
-        depth = self.canonical(batch.seen) * scale.view(-1, 1, 1, 1)
-        with torch.autocast(depth.device.type, enabled=False):
-            return motion_loss(depth.float(), batch.rays, batch.views)
+        losses: dict[str, Tensor] = {}
+        with torch.autocast(canonical.device.type, enabled=False):
+            depth = canonical.float() * scale.view(-1, 1, 1, 1)
+            if batch.views.pictures.shape[1] > 1:
+                losses['photometric'] = motion_loss(depth, batch.rays, batch.views)
+            if batch.cones.shape[1]:
+                losses['range'] = range_loss(depth, batch.rays, batch.cones, batch.seen.focal_px)
+        return losses
 
 
 def _frozen_parts(module: nn.Module) -> list[str]:

@@ -1,4 +1,4 @@
-"""Frames as motion compares them: as a pinhole camera has them, with its place and its rays."""
+"""Frames with what is known of them beside depth: rays, the camera's place, range sensors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.files import write_json
+from mirror_depth_ros.depth.range_cone import RangeCone
 from mirror_depth_ros.training.disk_cache import RowFile, RowWriter, atomic_path
 from mirror_depth_ros.training.photometric import Views
 
@@ -103,6 +104,8 @@ class FrameViews:
         ]
         #: That of each frame; the same object where it is the same one.
         self.lenses = [lenses[number] for number in facts['camera_of']]
+        #: What range sensors measured, of each frame.
+        self.cones = [[RangeCone(*cone) for cone in cones] for cones in facts['cones']]
         self.track = Track(np.array(facts['poses']), facts['sequences'])
 
     def of(self, numbers: Sequence[int]) -> Views:
@@ -125,7 +128,7 @@ def keep_views(
     """Write every frame as :class:`FrameViews` reads it, unless that was done before.
 
     :param size: height and width [pixels].
-    :raises ValueError: for a frame without pose, or one with depth, which is to be learned from.
+    :raises ValueError: for a frame of which nothing is known.
     :raises OSError: if the disk does not hold it.
     """
     if not folder.exists():
@@ -139,24 +142,26 @@ def keep_views(
 def _write_views(samples: LazySequence[DepthSample], size: tuple[int, int], folder: Path) -> None:
     pictures = RowWriter(folder / _PICTURES, np.uint8, (len(samples), 1, *size))
     lenses: dict[CameraModel, Lens] = {}
-    facts: dict[str, list[Any]] = {'camera_of': [], 'poses': [], 'sequences': []}
+    facts: dict[str, list[Any]] = {
+        name: [] for name in ('camera_of', 'poses', 'sequences', 'cones')
+    }
     for number in track(range(len(samples)), 'looking at frames'):
         sample = samples[number]
-        if sample.depth is not None:
-            raise ValueError(
-                f'got {sample.name} with depth and other images without, expected depth of all of '
-                'them or of none; leave the others out'
-            )
-        if sample.pose is None:
+        if sample.depth is None and sample.pose is None and not sample.cones:
             raise ValueError(
                 f'got {sample.name} with neither depth nor pose, expected one of them to learn '
                 'from; record depth or odometry with the images'
             )
+        # One whose place is not known is compared with no other.
+        pose, sequence = sample.pose, sample.sequence
+        if pose is None:
+            pose, sequence = np.eye(4), f'{sequence}/{number}'
         lens = lenses.setdefault(sample.camera, Lens(sample.camera))
         grey = cv2.cvtColor(lens.rectify(sample.rgb), cv2.COLOR_RGB2GRAY)
         pictures.append(cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA)[None, None])
         facts['camera_of'].append([*lenses].index(sample.camera))
-        facts['poses'].append(sample.pose.tolist())
-        facts['sequences'].append(sample.sequence)
+        facts['poses'].append(pose.tolist())
+        facts['sequences'].append(sequence)
+        facts['cones'].append(sample.cones)
     pictures.close()
     write_json(folder / _FACTS, {'cameras': [asdict(camera) for camera in lenses], **facts})

@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+# A beam is taken to be at least so wide to either side, to show in some pixels [pixels].
+_MIN_RADIUS_PX = 2.0
+
 
 def silog_loss(
     prediction: Tensor,
@@ -23,6 +26,7 @@ def silog_loss(
     *,
     alpha: float = 10.0,
     variance_focus: float = 0.85,
+    may_be_empty: bool = False,
 ) -> Tensor:
     """Return the scale-invariant logarithmic loss over the valid pixels of a batch.
 
@@ -32,15 +36,18 @@ def silog_loss(
     :param prediction: positive metres, any shape.
     :param truth: positive metres where ``valid``, same shape.
     :param valid: bool, same shape.
+    :param may_be_empty: give 0 where nothing is valid, in place of an error.
     :raises ValueError: if nothing is valid.
     """
     d = _log_ratio(prediction, truth, valid)
-    mean, mean_square = _means(valid, d, d * d)
+    mean, mean_square = _means(valid, d, d * d, may_be_empty=may_be_empty)
     # The small constant keeps the square root's gradient finite for a perfect prediction.
     return alpha * torch.sqrt(mean_square - variance_focus * mean**2 + 1e-8)
 
 
-def log_l1_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+def log_l1_loss(
+    prediction: Tensor, truth: Tensor, valid: Tensor, *, may_be_empty: bool = False
+) -> Tensor:
     """Return the mean of ``|ln prediction - ln truth|``, picture by picture.
 
     Close to the mean relative error, and unlike :func:`silog_loss` not ruled by the few pixels
@@ -49,12 +56,16 @@ def log_l1_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     :param prediction: positive metres, ``[B, ...]``.
     :param truth: positive metres where ``valid``, same shape.
     :param valid: bool, same shape.
+    :param may_be_empty: give 0 where nothing is valid, in place of an error.
     :raises ValueError: if nothing is valid.
     """
-    return mean_of_pictures(_log_ratio(prediction, truth, valid).abs(), valid)
+    d = _log_ratio(prediction, truth, valid)
+    return mean_of_pictures(d.abs(), valid, may_be_empty=may_be_empty)
 
 
-def relative_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+def relative_loss(
+    prediction: Tensor, truth: Tensor, valid: Tensor, *, may_be_empty: bool = False
+) -> Tensor:
     """Return the mean of ``|prediction - truth| / truth``, picture by picture: Abs Rel.
 
     It punishes too far more than too near, so it is for the end of a training.
@@ -62,10 +73,11 @@ def relative_loss(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     :param prediction: positive metres, ``[B, ...]``.
     :param truth: positive metres where ``valid``, same shape.
     :param valid: bool, same shape.
+    :param may_be_empty: give 0 where nothing is valid, in place of an error.
     :raises ValueError: if nothing is valid.
     """
     d = _log_ratio(prediction, truth, valid).clamp(max=3.0)  # 20 times too far is far enough
-    return mean_of_pictures(torch.expm1(d).abs(), valid)
+    return mean_of_pictures(torch.expm1(d).abs(), valid, may_be_empty=may_be_empty)
 
 
 def gradient_loss(prediction: Tensor, truth: Tensor, valid: Tensor, *, scales: int = 4) -> Tensor:
@@ -93,7 +105,9 @@ def gradient_loss(prediction: Tensor, truth: Tensor, valid: Tensor, *, scales: i
     return total / scales
 
 
-def laplace_loss(prediction: Tensor, scale: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+def laplace_loss(
+    prediction: Tensor, scale: Tensor, truth: Tensor, valid: Tensor, *, may_be_empty: bool = False
+) -> Tensor:
     """Return the negative log likelihood of a Laplace distribution over log depth.
 
     ``ln(2 b) + |ln prediction - ln truth| / b``. Only ``b`` learns from it: were the depth to, it
@@ -104,10 +118,42 @@ def laplace_loss(prediction: Tensor, scale: Tensor, truth: Tensor, valid: Tensor
     :param scale: ``b``, the mean ``|ln prediction - ln truth|`` to expect, same shape.
     :param truth: positive metres where ``valid``, same shape.
     :param valid: bool, same shape.
+    :param may_be_empty: as of the others.
     :raises ValueError: if nothing is valid.
     """
     error = _log_ratio(prediction.detach(), truth, valid).abs()
-    return mean_of_pictures(((2 * scale).log() + error / scale) * valid, valid)
+    value = ((2 * scale).log() + error / scale) * valid
+    return mean_of_pictures(value, valid, may_be_empty=may_be_empty)
+
+
+def range_loss(depth: Tensor, rays: Tensor, cones: Tensor, focal_px: Tensor) -> Tensor:
+    """Return how far off depth is by range sensors, ``|ln measured - ln depth|``.
+
+    A sensor has one number for all of its cone, so it says by which factor depth is off there, see
+    :class:`.RangeCone`, and nothing of its shape: that factor's gradient is shared by all pixels.
+
+    :param depth: metres along Z, ``[B, 1, h, w]``.
+    :param rays: the viewing rays of its pixels, ``(x/z, y/z)``, ``[B, 2, h, w]``.
+    :param cones: of :func:`.cone_rows`, ``[B, K, 9]``.
+    :param focal_px: at that size [pixels], ``[B]``.
+    """
+    directions = torch.cat([rays, torch.ones_like(depth)], dim=1)  # [B, 3, h, w]
+    log_depth, errors = depth[:, 0].log(), []
+    for cone in cones.unbind(dim=1):
+        centre, axis, distance, slope, quantile = cone.split((3, 3, 1, 1, 1), dim=1)
+        along = torch.einsum('bihw,bi->bhw', directions, axis)
+        surface = (centre * axis).sum(dim=1)[:, None, None] / along  # [B, h, w]
+        off_axis = (surface[:, None] * directions - centre[..., None, None]).norm(dim=1)
+        radius = distance[:, 0] * slope[:, 0].maximum(_MIN_RADIUS_PX / focal_px)
+        in_cone = (surface > 0) & (off_axis <= radius[:, None, None])  # nowhere, of NaN
+        for inside, measured, estimated, level in zip(in_cone, surface, log_depth, quantile):
+            ratios = measured[inside].log() - estimated[inside]
+            if len(ratios):
+                factor, mean = ratios.detach().quantile(level.item()), ratios.mean()
+                errors.append((factor + mean - mean.detach()).abs())
+    count = torch.tensor(len(errors), device=depth.device)
+    total, count = _totals(sum(errors, depth.new_zeros(())), count, may_be_empty=True)
+    return total / count.clamp(min=1)
 
 
 def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
@@ -118,10 +164,11 @@ def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     )
 
 
-def _means(valid: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+def _means(valid: Tensor, *values: Tensor, may_be_empty: bool) -> tuple[Tensor, ...]:
     """Return means over the valid pixels of all processes; values are 0 elsewhere."""
-    *totals, count = _totals(*(value.sum() for value in values), valid.sum())
-    return tuple(total / count for total in totals)
+    sums = (value.sum() for value in values)
+    *totals, count = _totals(*sums, valid.sum(), may_be_empty=may_be_empty)
+    return tuple(total / count.clamp(min=1) for total in totals)
 
 
 def mean_of_pictures(value: Tensor, valid: Tensor, *, may_be_empty: bool = False) -> Tensor:

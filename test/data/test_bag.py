@@ -140,7 +140,7 @@ def test_images_without_depth_are_counted_and_named(record, caplog):
     assert len(frames) == 2
     assert frames.unmatched == 2
     assert [name[:6] for name in map(frames.name_of, range(2))] == ['000000', '000002']
-    message = f'left out 2 of the 4 images on {IMAGE} in '
+    message = f'goes with 2 of the 4 images on {IMAGE}: not '
     assert message in caplog.text
     assert (
         'within 0.02 s but 0.049 to 0.049 s off (,tolerance_s= allows more): '

@@ -64,8 +64,9 @@ def test_a_scan_is_depth_where_the_camera_sees_it(record, scan):
     frames = BagFrames(record(*(scan([2.1, 2.1, 2.1], t, angle_min=0.0) for t in (1, 101, 201))))
     assert len(frames) == 3
     assert frames.unmatched == 0
-    assert frames.topics.depth == SCAN
-    assert frames.topics.is_lidar
+    assert frames.topics.depth == ''
+    assert frames.topics.lidars == (SCAN,)
+    assert frames.is_of_lidar
     depth = known(frames[0].depth)
     assert depth[23, 27] == pytest.approx(2.0)
     assert depth[23, 21] == pytest.approx(2.1 * np.cos(0.1) - 0.1)
@@ -86,15 +87,15 @@ def test_each_image_goes_with_the_scan_nearest_in_time(record, scan):
 def test_images_without_a_scan_are_left_out(record, scan, caplog):
     frames = BagFrames(record(scan(2.1, 0), scan(3.1, 100)))
     assert (len(frames), frames.unmatched) == (2, 1)
-    assert 'have no depth within 0.05 s but 0.100 to 0.100 s off' in caplog.text
+    assert 'with 1 of the 3 images on /camera/image_raw: not within 0.05 s but 0.1' in caplog.text
 
 
 def test_images_in_which_no_point_is_seen_are_left_out(record, scan, caplog):
     # An infinite range is no point, and one of 0.05 m is behind the camera.
     frames = BagFrames(record(scan(2.1, 0), scan(np.inf, 100), scan(0.05, 200)))
     assert (len(frames), frames.unmatched) == (1, 2)
-    assert 'left out 2 of the images on /camera/image_raw in ' in caplog.text
-    assert 'for which of /scan no point is in view' in caplog.text
+    assert 'no point on /scan in ' in caplog.text
+    assert 'is in view of 2 of 3 images' in caplog.text
 
 
 def test_a_camera_that_is_not_in_its_optical_frame_is_an_error(record, scan):
@@ -122,7 +123,7 @@ def test_frames_that_no_transform_joins_are_an_error(record, bag_maker):
     with pytest.raises(
         ValueError,
         match=r"got frame 'lidar_link', which no transform names, .*; the tree:\n  base_link\n"
-        r"(?s:.*)\n\(depth from /scan, in frame 'lidar_link', for images on /camera/image_raw, in "
+        r"(?s:.*)\n\(frame 'lidar_link', for images on /camera/image_raw, in "
         r"frame 'camera', in /.*bag\)$",
     ):
         BagFrames(record(lone))
@@ -187,7 +188,8 @@ def test_images_outside_of_what_tf_knows_are_left_out(record, scan, driving, cap
     folder = record(scan(2.1, 0), scan(2.1, 400), *driving, images_ms=(0, 400))
     frames = BagFrames(folder)
     assert (len(frames), frames.unmatched) == (1, 1)
-    assert 'no transform is known; the first: got the time 1700000000.400000000 s' in caplog.text
+    assert 'no transform from /scan in ' in caplog.text
+    assert 'for 1 of 2 images; the first: got the time 1700000000.400000000 s' in caplog.text
     with pytest.raises(
         ValueError, match=r'is the transform to /scan known .*, add ,odom_frame=camera to bag:'
     ):
@@ -229,13 +231,14 @@ def test_the_lidar_is_chosen_where_there_are_several(record, scan, bag_maker, ma
     data = open_data(f'bag:{folder},lidar=/points')
     assert np.nanmax(data.samples[0].depth) == pytest.approx(3.0)
     assert data.protocol == 'outdoor'
-    with pytest.raises(ValueError, match='got depth /a and lidar /b .*, expected one of them'):
-        BagFrames(folder, depth='/a', lidar='/b')
+    # 0.2 m below the camera: 17.5 + 52 * 0.2 / 3 = 20.97
+    both = BagFrames(folder, lidar='/scan+/points')
+    assert known(both[0].depth) == {(23, 27): pytest.approx(2.0), (21, 27): pytest.approx(3.0)}
     with pytest.raises(ValueError, match=f'got lidar {INFO}, which is sensor_msgs/msg/CameraInfo'):
         BagFrames(folder, lidar=INFO)
 
 
-def test_depth_images_go_before_a_lidar(record, scan, bag_maker):
+def test_depth_images_are_taken_in_place_of_a_lidar_or_with_it(record, scan, bag_maker):
     depth = bag_maker.image(np.full((H, W), 1500, np.uint16), '16UC1', START_NS)
     folder = record(scan(2.1), ('/depth', depth))
     frames = BagFrames(folder)
@@ -244,23 +247,18 @@ def test_depth_images_go_before_a_lidar(record, scan, bag_maker):
         ('images', IMAGE),
         ('calibration', INFO),
         ('depth', '/depth'),
-        ('with depth', '1 of 3 images'),
+        ('of them', 'with 1 of 3 images'),
     ]
-    lidar = BagFrames(folder, lidar=SCAN)
-    assert len(known(lidar[0].depth)) == 1
+    assert len(known(BagFrames(folder, lidar=SCAN)[0].depth)) == 1
+    both = BagFrames(folder, depth='/depth', lidar=SCAN)
+    assert (both[0].depth == 1.5).all()
     # 2.0 m by the lidar and 1.5 m by the camera: a systematic difference.
     agreement = 'median 1.33, 1.33 to 1.33 for 80 % of 1 pixels'
-    assert lidar.describe()[-1] == ('lidar / /depth', agreement)
+    assert both.describe()[-1] == ('/scan / /depth', agreement)
     with pytest.raises(
         ValueError, match=r'got odom_frame for the depth images on /depth in .*/bag'
     ):
         BagFrames(folder, odom_frame='odom')
-
-
-def test_depth_images_of_another_size_are_no_reason_not_to_describe(record, scan, bag_maker):
-    depth = bag_maker.image(np.full((H, W + 6), 1500, np.uint16), '16UC1', START_NS)
-    frames = BagFrames(record(scan(2.1), ('/depth', depth)), lidar=SCAN)
-    assert frames.describe()[-1][0] == 'pixels with depth'
 
 
 def test_scans_without_any_point_are_an_error(record, scan):
@@ -285,8 +283,12 @@ def test_what_is_used_is_described(record, scan, driving):
         ('lidar', '/scan (LaserScan) in laser'),
         ('transform', 'laser -> camera, static'),
         ('motion between them', 'from odom -> camera'),
-        ('with depth', '2 of 3 images'),
+        ('of them', 'with 2 of 3 images'),
+        ('motion', 'from odom -> camera'),
+        ('of it', 'with 3 of 3 images'),
         ('pixels with depth', '0.051 %'),
+        # 0.1 m further on, 2 m ahead would be 1.9 m.
+        ('motion / depth', 'median 0.95, 0.95 to 0.95 for 80 % of 1 pixels'),
     ]
     standing = BagFrames(record(scan(2.1), name='standing'))
     none = 'not accounted for: no transform from a frame that stands, such as odom'

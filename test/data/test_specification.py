@@ -199,11 +199,13 @@ def test_a_recording_whose_name_looks_like_options(two_cameras: Path) -> None:
         (
             ',img=/a',
             r"got option 'img' of a recording, expected one of image, depth, camera_info, "
-            r'lidar, frame_id, odom_frame, odometry, tolerance_s; correct bag:.*,img=/a$',
+            r'lidar, range, motion, frame_id, odom_frame, odometry, tolerance_s; correct '
+            r'bag:.*,img=/a$',
         ),
         (',image=/a,image=/b', r"got option 'image' of a recording twice, expected it once"),
         (',image=', r"got no value for option 'image' of a recording, expected one"),
         (',tolerance_s=a bit', r"got tolerance_s='a bit', expected seconds such as 0.04"),
+        (',motion=maybe', r"got motion='maybe', expected yes or no; correct it"),
         (',tolerance_s=-1', r'got a tolerance of -1.0 s, expected 0 or more'),
         (
             '[80%:],image=/a',

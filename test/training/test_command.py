@@ -171,7 +171,7 @@ def test_without_depth_it_learns_from_motion(
     data = f'--data.train=frames:{moving_frames}'
     model = train([f'--config={small_recipe}', data, *options], tmp_path)
     output = capsys.readouterr().out
-    assert f'frames:{moving_frames}[:80%] has no depth: learning from motion, 8 of 8 im' in output
+    assert f'frames:{moving_frames}[:80%]: learning from motion, 8 of 8 im' in output
     facts = checkpoint_facts(model)
     assert [*facts['validation']] == ['val/photometric']
     loss = facts['validation']['val/photometric']

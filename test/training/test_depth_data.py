@@ -308,7 +308,7 @@ def test_a_recording_with_a_lidar_says_what_is_used_of_it(
     data = set_up(DepthData(f'bag:{lidar_recording}', augmentation=VARIED, workers=0))
     printed = capsys.readouterr().out
     assert '              lidar  /scan (LaserScan) in laser\n' in printed
-    assert '         with depth  10 of 10 images\n' in printed
+    assert '             of them  with 10 of 10 images\n' in printed
     assert 'training on 8 images of' in printed
     assert data.protocol.name == 'outdoor'
     assert data._train_data is not None
@@ -382,7 +382,7 @@ def test_frames_without_depth_come_with_others(
     # What is validated on has depth all the same.
     assert next(iter(data.val_dataloader())).depth.isfinite().any()
     assert re.search(
-        r'has no depth: learning from motion, 10 of 10 images beside others 0\.[0-9]+ to 0\.[0-9]'
+        r': learning from motion, 10 of 10 images beside others 0\.[0-9]+ to 0\.[0-9]'
         r'+ m away',
         capsys.readouterr().out,
     )
@@ -416,10 +416,86 @@ def test_a_recording_with_odometry_and_no_depth(
     data = set_up(DepthData(f'bag:{bag_maker.write(messages)}', batch_size=8, workers=0))
     output = capsys.readouterr().out
     assert 'motion  from odom -> optical' in output
-    assert '[:80%] has no depth: learning from motion, 8 of 8 images beside others' in output
+    assert '[:80%]: learning from motion, 8 of 8 images beside others' in output
     batch = next(iter(data.train_dataloader()))
     # The camera moves along its axis, by a multiple of 0.25 m.
     steps = batch.views.poses[:, 1:, 2, 3] / 0.25
     assert (steps.abs() > 0.9).all()
     torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-5)
     assert (batch.views.poses[:, :, :2, 3].abs() < 1e-6).all()
+
+
+@pytest.fixture
+def driving(bag_maker: Any) -> Callable[..., Path]:
+    """Record ten images of a robot that drives ahead, and what else is given of each."""
+    mounting = [
+        ('/tf_static', bag_maker.transform('base_link', frame, quaternion=turn))
+        for frame, turn in (('optical', (-0.5, 0.5, -0.5, 0.5)), ('laser', (0.0, 0.0, 0.0, 1.0)))
+    ]
+
+    def record(measure: Callable[[int, int], list[Any]], step_m: float = 0.25) -> Path:
+        messages = [*mounting]
+        for i in range(10):
+            stamp_ns = 10**9 + i * 10**8
+            rgb = np.random.default_rng(i).integers(0, 256, (51, 69, 3), np.uint8)
+            messages += [
+                ('/camera/image', bag_maker.image(rgb, 'rgb8', stamp_ns, 'optical')),
+                ('/camera/camera_info', bag_maker.info(69, 51, stamp_ns)),
+                ('/odom', bag_maker.odometry(stamp_ns, xyz=(step_m * i, 0, 0))),
+                *measure(i, stamp_ns),
+            ]
+        return bag_maker.write(messages)
+
+    return record
+
+
+def test_lidar_motion_and_range_sensor_together(
+    bag_maker: Any, driving: Callable[..., Path], set_up: Callable[..., DepthData], capsys: Any
+) -> None:
+    def measure(i: int, stamp_ns: int) -> list[Any]:
+        scan = ('/scan', bag_maker.scan([3.0, 3.0], stamp_ns, angle_increment=0.05))
+        sonar = ('/sonar', bag_maker.range(1.5, stamp_ns, 'laser'))
+        return [scan] * (i % 2) + [sonar] * (i % 3 == 0)
+
+    recording = driving(measure)
+    data = set_up(DepthData(f'bag:{recording}', batch_size=8, workers=0))
+    output = capsys.readouterr().out
+    assert '[:80%]: learning from range sensors, 3 of 8 images' in output
+    assert '[:80%]: learning from motion, 8 of 8 images beside others' in output
+    batch = next(iter(data.train_dataloader()))
+    assert batch.seen.depth.isfinite().flatten(1).any(dim=1).sum() == 4
+    assert batch.views.pictures.shape == (8, 3, 1, 48, 64)
+    assert batch.cones.shape == (8, 1, 9)
+    assert batch.cones.isfinite().all(dim=2).sum() == 3
+    # Of the last two images, one has a scan; it is what is validated on.
+    assert len(data.val_dataloader()) == 1
+    for without in (',motion=no', ',lidar=/scan,motion=no'):
+        data = set_up(DepthData(f'bag:{recording}{without}', batch_size=4, workers=0))
+        batch = next(iter(data.train_dataloader()))
+        if 'lidar' in without:
+            assert batch.depth.shape == (4, 1, 48, 64)
+        else:
+            assert batch.views.pictures.shape[1] == 1
+
+
+def test_a_robot_that_stands_still_learns_from_its_lidar(
+    bag_maker: Any, driving: Callable[..., Path], set_up: Callable[..., DepthData], capsys: Any
+) -> None:
+    recording = driving(
+        lambda i, stamp_ns: [('/scan', bag_maker.scan([3.0], stamp_ns))], step_m=0.0
+    )
+    data = set_up(DepthData(f'bag:{recording}', batch_size=8, workers=0))
+    assert 'not learning from motion: got 8 images' in capsys.readouterr().out
+    batch = next(iter(data.train_dataloader()))
+    assert batch.views.pictures.shape[1] == 1
+    assert batch.seen.depth.isfinite().any()
+
+
+def test_a_range_sensor_alone_is_refused(
+    bag_maker: Any, driving: Callable[..., Path], set_up: Callable[..., DepthData]
+) -> None:
+    recording = driving(lambda i, stamp_ns: [('/sonar', bag_maker.range(1.5, stamp_ns, 'laser'))])
+    with pytest.raises(
+        ValueError, match='with neither depth nor motion, .*; give --val, or let ~/calibrate_scale'
+    ):
+        set_up(DepthData(f'bag:{recording},motion=no', batch_size=8, workers=0))

@@ -55,7 +55,7 @@ def batch(depth: Tensor, focal_px: float = 50.0) -> Picture:
 
 
 def test_the_loss_is_one_of_canonical_depth(training: DepthTraining) -> None:
-    training.loss = lambda canonical, truth, valid: torch.stack(
+    training.loss = lambda canonical, truth, valid, **options: torch.stack(
         [canonical[valid].mean(), truth[valid].mean(), valid.sum()]
     )
     depth = torch.full((1, 48, 64), 3.0)

@@ -87,10 +87,9 @@ def test_views_are_made_once(moving: Selection[DepthSample], tmp_path: Path) -> 
     assert (tmp_path / 'views' / 'pictures.npy').stat().st_mtime_ns == made
 
 
-def test_a_frame_with_depth_among_others(frames: Path, tmp_path: Path) -> None:
-    expected = 'got 00 with depth and other images without, expected depth of all of them or of no'
-    with pytest.raises(ValueError, match=expected):
-        keep_views(FrameFolder(frames), (24, 32), tmp_path / 'views')
+def test_a_frame_without_pose_is_of_a_world_of_its_own(frames: Path, tmp_path: Path) -> None:
+    track = keep_views(FrameFolder(frames), (24, 32), tmp_path / 'views').track
+    assert len({*track.sequences}) == len(track.sequences) == len(FrameFolder(frames))
 
 
 def test_a_frame_without_depth_and_pose(frames: Path, tmp_path: Path) -> None:

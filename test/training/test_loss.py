@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.range_cone import RangeCone
 from mirror_depth_ros.training.loss import (
     LOSSES,
     gradient_loss,
     laplace_loss,
     log_l1_loss,
     mean_of_pictures,
+    range_loss,
     relative_loss,
     silog_loss,
 )
@@ -53,6 +56,54 @@ def test_log_l1_and_relative_by_hand() -> None:
     assert log_l1_loss(prediction, truth, valid).item() == pytest.approx(math.log(2), rel=1e-6)
     # |2 - 1| / 1 and |4 - 8| / 8
     assert relative_loss(prediction, truth, valid).item() == pytest.approx(0.75, rel=1e-6)
+
+
+def cone(centre: tuple[float, ...], distance: float, quantile: float = 0.5) -> list[float]:
+    """Return a cone along the camera's axis whose half angle has a tangent of 0.21."""
+    return [*centre, 0.0, 0.0, 1.0, distance, 0.21, quantile]
+
+
+def test_a_range_sensor_asks_its_cone_for_a_factor() -> None:
+    camera = CameraModel(53, 37, 50.0, 52.0, 26.0, 18.0)
+    rays = torch.from_numpy(camera.rays.copy()).permute(2, 0, 1)[None]
+    depth = torch.full((1, 1, 37, 53), 1.5, requires_grad=True)
+    focal_px = torch.tensor([camera.focal_px])
+    cones = torch.tensor([[cone((0.0, 0.0, 2.0), 2.0), [math.nan] * 9]])
+    loss = range_loss(depth, rays, cones, focal_px)
+    assert loss.item() == pytest.approx(math.log(2 / 1.5), rel=1e-5)
+    loss.backward()
+    # The cone is a surface 2 m away, of 0.42 m radius, as depth.RangeCone has it.
+    shape = RangeCone((0.0, 0.0, 2.0), (0.0, 0.0, 1.0), 2.0, math.atan(0.21), 0.5).depth(camera)
+    inside = torch.from_numpy(shape).isfinite()
+    assert depth.grad is not None
+    assert torch.equal(depth.grad[0, 0] != 0, inside)
+    # All of it shall be farther, by the same factor: -1 / 1.5 shared by the pixels.
+    torch.testing.assert_close(
+        depth.grad[0, 0][inside], torch.full((int(inside.sum()),), -1 / 1.5 / inside.sum().item())
+    )
+
+
+def test_the_first_echo_is_that_of_the_nearest_in_the_cone() -> None:
+    camera = CameraModel(53, 37, 50.0, 52.0, 26.0, 18.0)
+    rays = torch.from_numpy(camera.rays.copy()).permute(2, 0, 1)[None]
+    depth = torch.full((1, 1, 37, 53), 4.0)
+    depth[..., 24:29] = 2.0  # a post in the middle of the cone, to which the echo belongs
+    focal_px = torch.tensor([camera.focal_px])
+    echo, beam = (torch.tensor([[cone((0.0, 0.0, 2.0), 2.0, q)]]) for q in (0.95, 0.5))
+    assert range_loss(depth, rays, echo, focal_px).item() == pytest.approx(0.0, abs=1e-6)
+    assert range_loss(depth, rays, beam, focal_px).item() == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_without_any_measurement_there_is_no_loss() -> None:
+    depth, rays = torch.ones(2, 1, 3, 5), torch.zeros(2, 2, 3, 5)
+    assert range_loss(depth, rays, torch.full((2, 1, 9), math.nan), torch.ones(2)).item() == 0.0
+
+
+def test_losses_of_nothing_are_0_where_that_may_be() -> None:
+    prediction, nothing = torch.ones(2, 1, 3, 5), torch.zeros(2, 1, 3, 5, dtype=torch.bool)
+    for loss in LOSSES.values():
+        value = loss(prediction, prediction, nothing, may_be_empty=True).item()
+        assert value == pytest.approx(0.0, abs=2e-3)
 
 
 def test_every_picture_counts_the_same_however_sparse_its_truth() -> None:

@@ -1,8 +1,7 @@
-"""Frames to learn from by motion: which, with which others, and where their pixels look."""
+"""Frames to learn from by motion: which, and with which others."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,15 +11,8 @@ import torch
 
 from mirror_depth_ros.data.sample import DepthSample, Selection
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
-from mirror_depth_ros.training.augmentation import NO_AUGMENTATION
-from mirror_depth_ros.training.frame_views import Track, keep_views
-from mirror_depth_ros.training.loading import Draw, TrainingPictures
-from mirror_depth_ros.training.motion import (
-    Motion,
-    MotionPictures,
-    choose_sources,
-    median_depth,
-)
+from mirror_depth_ros.training.frame_views import Track
+from mirror_depth_ros.training.motion import choose_sources, median_depth
 
 
 def along_x(*metres: float, turned_deg: float = 0.0) -> Track:
@@ -75,27 +67,11 @@ def test_recordings_are_not_compared_with_each_other() -> None:
 def test_a_robot_that_stands_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match=r'got 3 images without depth, none of which has another of the same recording 0.1 '
+        match=r'got 3 images, none of which has another of the same recording 0.1 '
         r'to 0.3 m beside it, .* \(no two are more than 0.003 m apart; things are about 2 m away'
         r'\), expected a camera that moves .*; record while the robot drives, or record depth',
     ):
         choose_sources(along_x(0.0, 0.001, 0.003), 2.0)
-
-
-def test_variants_go_with_their_own_frame(moving: Selection[DepthSample], tmp_path: Path) -> None:
-    views = keep_views(moving, (24, 32), tmp_path / 'views')
-    motion = Motion(views, {1: (0, 2), 3: (2, 2)})
-    np.testing.assert_allclose(motion.baselines, [[0.25, 0.25], [0.25, 0.25]])
-    seen = TrainingPictures(moving, NO_AUGMENTATION, (48, 64), needs_depth=False)
-    pictures = MotionPictures(seen, motion)  # four pictures of two frames: two variants each
-    assert len(pictures) == 4
-    for number, frame in enumerate((1, 1, 3, 3)):
-        for index in (number, Draw(number, 3)):
-            picture = pictures[index]
-            expected = views.of((frame, *motion.sources[frame]))
-            assert torch.equal(picture.views.pictures, expected.pictures)
-            assert picture.seen.depth.isnan().all()
-            assert picture.rays.shape == (2, 48, 64)
 
 
 def test_the_median_depth_is_the_networks(
