@@ -21,6 +21,9 @@ LIDAR_TYPES = (SCAN_TYPE, 'sensor_msgs/msg/PointCloud2')
 #: That of a range sensor.
 RANGE_TYPES = ('sensor_msgs/msg/Range',)
 
+#: In place of a topic: what is not to be used.
+NONE = 'no'
+
 # As in image_rect, image_rect_color and rgb/rect/image, but not in direct_camera.
 _RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)', re.IGNORECASE)
 # As in aligned_depth_to_color and depth_registered, but not in unregistered.
@@ -64,16 +67,17 @@ def find_topics(
     An image in colour goes before one in grey, an uncompressed before a compressed of the same
     name; depth in the image's own frame before other depth, then what is registered by its name.
     ``mono16`` is depth where the topic's name says so. The camera's topic is the one beside the
-    image's.
+    image's. What a node named ``mirror_depth`` has published is none of them.
 
     Where none of depth, lidar and range sensor is given, the depth images are taken or, without
-    any, the lidar and all range sensors. Where one is given, no other is taken.
+    any, the lidar and all range sensors. Where one is given, no other is taken; ``no`` in place of
+    a topic keeps it from being found.
 
     :param lidar: several are joined by ``+``, as are range sensors.
     :raises ValueError: if a topic is missing or of another type, or several are left that may be
         the image, its camera, its depth or the lidar.
     """
-    is_open = depth is None and lidar is None and range_sensor is None
+    is_open = {depth, lidar, range_sensor} <= {None, NONE}
     first = {
         topic: reader.first(topic)
         for topic, kind in reader.topics.items()
@@ -83,14 +87,14 @@ def find_topics(
     if image is None:
         image = _only(reader, 'image', _pictures(reader, contents))
     check_type(reader, 'image', image, IMAGE_TYPES)
-    if is_open:
+    if is_open and depth is None:
         depth = _depth_beside(reader, image, first, contents)
-        if depth is None:
-            lidars = _of_types(reader, LIDAR_TYPES)
-            lidar = _only(reader, 'lidar', lidars) if lidars else None
-            range_sensor = '+'.join(_of_types(reader, RANGE_TYPES)) or None
-    elif depth is not None:
+    elif depth not in (None, NONE):
         check_type(reader, 'depth', depth, IMAGE_TYPES)
+    if is_open and depth in (None, NONE):
+        lidars = _of_types(reader, LIDAR_TYPES)
+        lidar = lidar or (_only(reader, 'lidar', lidars) if lidars else None)
+        range_sensor = range_sensor or '+'.join(_of_types(reader, RANGE_TYPES))
     if camera_info is None:
         camera_info = _beside(reader, image)
     check_type(reader, 'camera_info', camera_info, INFO_TYPES)
@@ -99,10 +103,10 @@ def find_topics(
         ('lidar', lidar, LIDAR_TYPES),
         ('range', range_sensor, RANGE_TYPES),
     ):
-        several.append(tuple(topics.split('+')) if topics else ())
+        several.append(tuple(topics.split('+')) if topics not in (None, '', NONE) else ())
         for topic in several[-1]:
             check_type(reader, name, topic, kinds)
-    return BagTopics(image, camera_info, depth or '', *several)
+    return BagTopics(image, camera_info, '' if depth in (None, NONE) else depth, *several)
 
 
 def picture_topics(reader: BagReader) -> list[str]:
@@ -168,10 +172,17 @@ def registration_remedy(reader: BagReader, images: Sequence[str] = ()) -> str:
 
 def _content(topic: str, message: Any) -> Content | None:
     """Say what a topic shows; its name decides where its encoding does not."""
+    if _is_own(topic):
+        return None
     content = content_of(message)
     if content is Content.GREY_OR_DEPTH:
         return Content.DEPTH if _names_depth(topic) else Content.GREY
     return content
+
+
+def _is_own(topic: str) -> bool:
+    """Say whether a node of this package published a topic: no truth to learn from."""
+    return 'mirror_depth' in topic.split('/')
 
 
 def _names_depth(topic: str) -> bool:
@@ -219,7 +230,8 @@ def _depth_beside(
 
 
 def _of_types(reader: BagReader, kinds: tuple[str, ...]) -> list[str]:
-    return [topic for topic, kind in reader.topics.items() if kind in kinds]
+    topics = reader.topics.items()
+    return [topic for topic, kind in topics if kind in kinds and not _is_own(topic)]
 
 
 def _only(reader: BagReader, argument: str, candidates: list[str]) -> str:

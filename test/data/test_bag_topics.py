@@ -27,15 +27,16 @@ class Recording:
             header = SimpleNamespace(frame_id=frame or 'camera')
             self._messages[topic] = SimpleNamespace(header=header, **{field: says})
             self.topics[topic] = f'sensor_msgs/msg/{INFO if says == INFO else kind}'
-            if says == 'imu':
-                self.topics[topic] = 'sensor_msgs/msg/Imu'
+            other = {'imu': 'Imu', 'scan': 'LaserScan', 'range': 'Range'}.get(says)
+            if other is not None:
+                self.topics[topic] = f'sensor_msgs/msg/{other}'
 
     def first(self, topic):
         return self._messages[topic]
 
 
-def find(topics, *, image=None, depth=None, camera_info=None):
-    return find_topics(Recording(topics), image=image, depth=depth, camera_info=camera_info)
+def find(topics, **given):
+    return find_topics(Recording(topics), **given)
 
 
 REALSENSE = {
@@ -273,3 +274,36 @@ def test_topics_that_are_missing_or_ambiguous(topics, given, error):
 def test_a_camera_may_lie_below_its_compressed_topic():
     topics = {'/image/jpeg': 'jpeg', '/image/camera_info': INFO, '/depth': '16UC1'}
     assert find(topics).camera_info == '/image/camera_info'
+
+
+def test_what_is_not_to_be_used_is_not_found():
+    robot = {
+        '/image': 'rgb8',
+        '/camera_info': INFO,
+        '/depth': '16UC1',
+        '/scan': 'scan',
+        '/sonar_1': 'range',
+        '/sonar_2': 'range',
+    }
+    found = find(robot)
+    assert (found.depth, found.lidars, found.ranges) == ('/depth', (), ())
+    found = find(robot, depth='no')
+    assert (found.depth, found.lidars) == ('', ('/scan',))
+    assert found.ranges == ('/sonar_1', '/sonar_2')
+    found = find(robot, depth='no', lidar='no', range_sensor='no')
+    assert (found.depth, found.lidars, found.ranges) == ('', (), ())
+    found = find(robot, depth='/depth', range_sensor='/sonar_2')
+    assert (found.depth, found.lidars, found.ranges) == ('/depth', (), ('/sonar_2',))
+
+
+def test_the_nodes_own_depth_is_no_truth():
+    camera = {'/image': 'rgb8', '/camera_info': INFO}
+    own = {
+        '/mirror_depth/depth/image_raw': '32FC1',
+        '/mirror_depth/depth/preview': 'rgb8',
+        '/robot/mirror_depth/points': 'scan',
+    }
+    found = find(camera | own)
+    assert (found.image, found.depth, found.lidars) == ('/image', '', ())
+    found = find(camera | own, depth='/mirror_depth/depth/image_raw')
+    assert found.depth == '/mirror_depth/depth/image_raw'
