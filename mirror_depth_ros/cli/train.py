@@ -19,7 +19,7 @@ def train(
         metavar='DATA',
         help='What to train on: nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, '
         'frames:FOLDER, or a part of one, such as bag:FOLDER[:50%]. Of a recording with several '
-        'cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info, lidar, '
+        'cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info, lidar, range, motion, '
         'frame_id, odom_frame, odometry and tolerance_s.',
     ),
     val: str | None = typer.Option(
@@ -43,7 +43,8 @@ def train(
 ) -> None:
     """Train mirror and decoder on NYU Depth v2, KITTI or a robot's own recording.
 
-    A recording without depth teaches it by the camera's motion, where odometry or TF has that.
+    A recording without depth images teaches it by a lidar, by range sensors and by the camera's
+    motion, where odometry or TF has that.
 
     Leaves `model.safetensors` in the output folder, for `mirror_depth evaluate --model` and for
     the node's parameter `model`. Stopped at any moment, the same command goes on from the last

@@ -54,7 +54,7 @@ _OPTION_RULES = {
 class DepthData(lightning.LightningDataModule):
     """Images with true depth, from any source that ``mirror_depth evaluate`` knows.
 
-    Or images of a camera that moves, with its poses: depth is then learned from its motion.
+    Beside it or in its place, what range sensors measured, and the poses of a camera that moves.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class DepthData(lightning.LightningDataModule):
             train: Data to train on, such as nyu:FOLDER, kitti:FOLDER, bag:FOLDER or frames:FOLDER,
                 or a part of it, frames:FOLDER[:50%]; bag:FOLDER,image=TOPIC,depth=TOPIC where a
                 recording has several cameras, and bag:FOLDER,lidar=TOPIC where it has several
-                lidars.
+                lidars, of which lidar=TOPIC+TOPIC takes two.
             val: Data to validate on. By default the test split of NYU and KITTI, or the last fifth
                 of a recording, which is then not trained on.
             protocol: What counts in validation, a protocol of mirror_depth evaluate; by default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
 from mirror_depth_ros.training.depth_training import (
     DepthTraining,
@@ -18,7 +20,9 @@ from mirror_depth_ros.training.depth_training import (
     adamw_warmup_cosine,
     warmed_up_average,
 )
+from mirror_depth_ros.training.lessons import Lesson
 from mirror_depth_ros.training.loss import log_l1_loss
+from mirror_depth_ros.training.photometric import Views, motion_loss
 from mirror_depth_ros.training.pictures import Picture
 
 
@@ -184,3 +188,37 @@ def test_clip_weights_from_elsewhere(
     assert len(fingerprints) == 1
     with pytest.raises(FileNotFoundError, match='expected an existing file or a tag'):
         MirrorDepthTraining(init=str(model))
+
+
+@pytest.mark.parametrize('has_depth', [True, False])
+def test_what_is_known_of_a_frame_adds_up(
+    tiny_network: dict[str, Any], monkeypatch: pytest.MonkeyPatch, has_depth: bool
+) -> None:
+    config = MirrorDepthConfig(**{**tiny_network, 'output': 'log'})
+    training = MirrorDepthTraining(config, loss='log_l1')
+    logged: dict[str, Any] = {}
+    monkeypatch.setattr(training, 'log', lambda name, value, **_: logged.update({name: value}))
+    canonical = torch.full((1, 1, 48, 64), 2.0)
+    monkeypatch.setattr(training, 'predict', lambda batch: (canonical, None))
+    focal_px = 1.5 * config.reference_focal_px  # 2 m of canonical depth are 3 m
+    metres = torch.full((1, 48, 64), 4.0 if has_depth else torch.nan)
+    camera = CameraModel(64, 48, focal_px, focal_px, 31.5, 23.5)
+    rays = torch.from_numpy(camera.rays.copy()).permute(2, 0, 1)[None]
+    views = Views(
+        torch.randint(256, (1, 3, 1, 48, 64), dtype=torch.uint8),
+        torch.tensor([[[focal_px, focal_px, 31.5, 23.5]] * 3]),
+        torch.eye(4).repeat(1, 3, 1, 1),
+    )
+    cones = torch.tensor([[[0, 0, 6.0, 0, 0, 1.0, 6.0, 0.1, 0.5]]])  # 6 m away
+    lesson = Lesson(batch(metres, focal_px), rays, views, cones)
+    loss = training.training_step(lesson, 0)
+    expected = (math.log(4 / 3) if has_depth else 0.0) + math.log(2)
+    photometric = motion_loss(1.5 * canonical, rays, views).item()
+    assert photometric > 0.01
+    assert loss.item() == pytest.approx(expected + photometric, rel=1e-5)
+    assert logged['range_loss'].item() == pytest.approx(math.log(2), rel=1e-5)
+    assert logged['photometric_loss'].item() == pytest.approx(photometric)
+    # Without sources and cones, depth is all that is left.
+    alone = lesson._replace(views=Views(*(v[:, :1] for v in views)), cones=cones[:, :0])
+    loss = training.training_step(alone, 0)
+    assert loss.item() == pytest.approx(math.log(4 / 3) if has_depth else 0.0)
