@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -36,7 +37,7 @@ OPTION_RULES: Mapping[str, Rule] = {
     'loss': Choice(tuple(LOSSES)),
     'lr': Number(0, 10, 'a learning rate', above=True),
     'weight_decay': Number(0, 10),
-    'gradient_weight': Number(0, 1000),
+    **dict.fromkeys(('gradient_weight', 'keep_shape'), Number(0, 1000)),
 }
 
 
@@ -86,6 +87,10 @@ class DepthTraining(lightning.LightningModule):
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return :meth:`canonical` and, of networks that say it, how far off it may be."""
+        return self.model.predict(*self.taps_of(batch))
+
+    def taps_of(self, batch: Batch) -> tuple[list[Tensor], tuple[int, int]]:
+        """Return what the frozen tower says of a batch, and its size in patches."""
         encoder = self.model.image_encoder
         if not isinstance(batch, EncodedPicture):
             size = batch.image.shape[-2:]
@@ -102,7 +107,7 @@ class DepthTraining(lightning.LightningModule):
         if self.training:
             self._pooled.extend(pool(taps[-1].detach()).half().cpu())
         rows, columns = (side // encoder.patch_size for side in size)
-        return self.model.predict(taps, (rows, columns))
+        return taps, (rows, columns)
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the frozen tower's taps of images ``[B, 3, H, W]`` in 0..1."""
@@ -217,6 +222,7 @@ class MirrorDepthTraining(DepthTraining):
         loss: Literal['silog', 'log_l1', 'relative'] = 'silog',
         lr: float = 1e-3,
         weight_decay: float = 0.01,
+        keep_shape: float = 0.0,
     ) -> None:
         """Build the network.
 
@@ -229,10 +235,14 @@ class MirrorDepthTraining(DepthTraining):
             loss: What is minimised, of the logarithm of depth.
             lr: Highest learning rate, after the warm-up.
             weight_decay: Of AdamW; biases and norms are spared.
+            keep_shape: Where a picture's depth is not known, and neither is motion, hold its shape
+                to that of the model that the training goes on from, with this weight.
         """
         # First: a CLIP takes long to load.
         check(
-            {'loss': loss, 'lr': lr, 'weight_decay': weight_decay}, OPTION_RULES, prefix='model.'
+            {'loss': loss, 'lr': lr, 'weight_decay': weight_decay, 'keep_shape': keep_shape},
+            OPTION_RULES,
+            prefix='model.',
         )
         if init is None:
             if clip_weights is not None:
@@ -241,14 +251,25 @@ class MirrorDepthTraining(DepthTraining):
         else:
             model = load_checkpoint(init, clip_weights=clip_weights, folded=False)
         super().__init__(model.train(), lr=lr, weight_decay=weight_decay, loss=loss)
+        self._keep_shape = keep_shape
+        # In a list, so that it is no part of the state.
+        self._before = [_frozen_copy(model)] if keep_shape and init is not None else []
 
     def training_step(self, batch: Batch | Lesson, index: int) -> Tensor:
         """Return the loss of one batch."""
-        if not isinstance(batch, Lesson):
-            return super().training_step(batch, index)
-        canonical, log_scale = self.predict(batch.seen)
-        loss = self.depth_loss(canonical, log_scale, batch.seen, may_be_empty=True)
-        for name, part in self._lesson_losses(canonical, batch).items():
+        lesson = batch if isinstance(batch, Lesson) else None
+        seen = batch.seen if isinstance(batch, Lesson) else batch
+        taps = self.taps_of(seen)
+        canonical, log_scale = self.model.predict(*taps)
+        loss = self.depth_loss(canonical, log_scale, seen, may_be_empty=lesson is not None)
+        others = {} if lesson is None else self._lesson_losses(canonical, lesson)
+        if self._before and 'photometric' not in others:
+            with torch.no_grad():
+                before = self._before[0].to(canonical.device).predict(*taps)[0]
+            others['shape'] = self._keep_shape * gradient_loss(
+                canonical, before, seen.depth.isnan()
+            )
+        for name, part in others.items():
             self.log(f'{name}_loss', part)
             loss = loss + part
         self.log('loss', loss, prog_bar=True)
@@ -274,6 +295,12 @@ class MirrorDepthTraining(DepthTraining):
             if batch.cones.shape[1]:
                 losses['range'] = range_loss(depth, batch.rays, batch.cones, batch.seen.focal_px)
         return losses
+
+
+def _frozen_copy(model: MirrorDepth) -> MirrorDepth:
+    """Return what a model is now, sharing its frozen towers."""
+    towers: list[Any] = [part for part in model.modules() if isinstance(part, Frozen)]
+    return deepcopy(model, {id(tower): tower for tower in towers}).eval().requires_grad_(False)
 
 
 def _frozen_parts(module: nn.Module) -> list[str]:

@@ -199,7 +199,7 @@ def test_what_is_known_of_a_frame_adds_up(
     logged: dict[str, Any] = {}
     monkeypatch.setattr(training, 'log', lambda name, value, **_: logged.update({name: value}))
     canonical = torch.full((1, 1, 48, 64), 2.0)
-    monkeypatch.setattr(training, 'predict', lambda batch: (canonical, None))
+    monkeypatch.setattr(training.model, 'predict', lambda taps, grid: (canonical, None))
     focal_px = 1.5 * config.reference_focal_px  # 2 m of canonical depth are 3 m
     metres = torch.full((1, 48, 64), 4.0 if has_depth else torch.nan)
     camera = CameraModel(64, 48, focal_px, focal_px, 31.5, 23.5)
@@ -222,3 +222,46 @@ def test_what_is_known_of_a_frame_adds_up(
     alone = lesson._replace(views=Views(*(v[:, :1] for v in views)), cones=cones[:, :0])
     loss = training.training_step(alone, 0)
     assert loss.item() == pytest.approx(math.log(4 / 3) if has_depth else 0.0)
+
+
+def test_where_depth_is_not_known_the_shape_is_kept(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = MirrorDepthTraining(init=str(tiny_model), loss='log_l1', keep_shape=2.0)
+    logged: dict[str, Any] = {}
+    monkeypatch.setattr(training, 'log', lambda name, value, **_: logged.update({name: value}))
+    depth = torch.full((1, 48, 64), torch.nan)
+    depth[0, 20] = 4.0
+    before = {k: v.clone() for k, v in training.state_dict().items()}
+    assert not any('before' in name for name in before)
+    training.training_step(batch(depth), 0)
+    assert logged['shape_loss'].item() == pytest.approx(0.0, abs=1e-6)
+    # Twice as far everywhere is no other shape; a step in the middle is, where nothing is known.
+    predict = training.model.predict
+    factor = torch.full((1, 1, 48, 64), 2.0)
+
+    def changed(taps: list[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        canonical, log_scale = predict(taps, grid)
+        return factor * canonical, log_scale
+
+    monkeypatch.setattr(training.model, 'predict', changed)
+    training.training_step(batch(depth), 0)
+    assert logged['shape_loss'].item() == pytest.approx(0.0, abs=1e-6)
+    factor[..., 32:] = 4.0
+    training.training_step(batch(depth), 0)
+    shape = logged['shape_loss'].item()
+    assert shape > 0.01
+    # With depth everywhere there is nothing to keep, and from the start no shape either.
+    training.training_step(batch(torch.full((1, 48, 64), 4.0)), 0)
+    assert logged['shape_loss'].item() == 0.0
+    assert shape < 2.0 * math.log(2)
+
+
+def test_only_a_model_to_go_on_from_has_a_shape_to_keep(tiny_network: dict[str, Any]) -> None:
+    config = MirrorDepthConfig(**{**tiny_network, 'output': 'log'})
+    training = MirrorDepthTraining(config, loss='log_l1', keep_shape=1.0)
+    training.log = lambda *args, **options: None  # type: ignore[method-assign]
+    depth = torch.full((1, 48, 64), 2.0)
+    assert training.training_step(batch(depth), 0).isfinite()
+    with pytest.raises(ValueError, match='got model.keep_shape=-1.0, expected a number from 0 to'):
+        MirrorDepthTraining(config, keep_shape=-1.0)
