@@ -187,11 +187,11 @@ class BagFrames(LazySequence[DepthSample]):
         rows = [('images', self.topics.image), ('calibration', self.topics.camera_info)]
         for source in self._sources:
             count = sum(source.topic in frame.measured for frame in self._samples)
-            rows += [*source.describe(), ('of them', f'with {count} of {n_images} images')]
+            rows += [*source.describe(), (f'with {source.kind}', f'{count} of {n_images} images')]
         if self._frames is not None and self._with_motion:
             count = sum(frame.pose is not None for frame in self._samples)
             rows.append(('motion', f'from {self._frames.fixed} -> {self._frames.camera}'))
-            rows.append(('of it', f'with {count} of {n_images} images'))
+            rows.append(('with pose', f'{count} of {n_images} images'))
         return rows + self._look()
 
     def _look(self) -> list[tuple[str, str]]:

@@ -28,6 +28,8 @@ class DepthImages:
 
     #: Synchronised cameras are closer in time [s].
     tolerance_s = 0.02
+    #: For people.
+    kind = 'depth'
 
     def __init__(self, reader: BagReader, topics: BagTopics) -> None:
         check_registration(reader, topics)

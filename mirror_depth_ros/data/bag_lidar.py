@@ -37,6 +37,8 @@ class LidarDepth:
 
     #: A lidar of 10 Hz is never farther from an image in time [s].
     tolerance_s = 0.05
+    #: For people.
+    kind = 'lidar'
 
     def __init__(self, reader: BagReader, image: str, topic: str, frames: CameraFrames) -> None:
         self._reader, self._image, self.topic, self._frames = reader, image, topic, frames

@@ -22,6 +22,8 @@ class RangeSensor:
 
     #: As of a lidar [s].
     tolerance_s = 0.05
+    #: For people.
+    kind = 'range'
 
     def __init__(self, reader: BagReader, topic: str, frames: CameraFrames) -> None:
         self._reader, self.topic, self._frames = reader, topic, frames

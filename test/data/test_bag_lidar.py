@@ -247,7 +247,7 @@ def test_depth_images_are_taken_in_place_of_a_lidar_or_with_it(record, scan, bag
         ('images', IMAGE),
         ('calibration', INFO),
         ('depth', '/depth'),
-        ('of them', 'with 1 of 3 images'),
+        ('with depth', '1 of 3 images'),
     ]
     assert len(known(BagFrames(folder, lidar=SCAN)[0].depth)) == 1
     both = BagFrames(folder, depth='/depth', lidar=SCAN)
@@ -283,9 +283,9 @@ def test_what_is_used_is_described(record, scan, driving):
         ('lidar', '/scan (LaserScan) in laser'),
         ('transform', 'laser -> camera, static'),
         ('motion between them', 'from odom -> camera'),
-        ('of them', 'with 2 of 3 images'),
+        ('with lidar', '2 of 3 images'),
         ('motion', 'from odom -> camera'),
-        ('of it', 'with 3 of 3 images'),
+        ('with pose', '3 of 3 images'),
         ('pixels with depth', '0.051 %'),
         # 0.1 m further on, 2 m ahead would be 1.9 m.
         ('motion / depth', 'median 0.95, 0.95 to 0.95 for 80 % of 1 pixels'),

@@ -75,7 +75,7 @@ def test_every_image_has_the_pose_of_its_stamp(bag_maker, pictures, mounting, od
         ('images', '/camera/image_raw'),
         ('calibration', '/camera/camera_info'),
         ('motion', 'from odom -> optical'),
-        ('of it', 'with 4 of 4 images'),
+        ('with pose', '4 of 4 images'),
     ]
     assert frames.has_hints
     assert not frames.has_depth(2)

@@ -64,7 +64,7 @@ def test_a_measurement_lies_where_it_is_at_the_images_time(record: Any) -> None:
     assert frames[0].depth is None
     assert [frames.has_depth(i) for i in range(3)] == [False] * 3
     assert ('range sensor', '/sonar in sonar') in frames.describe()
-    assert ('of them', 'with 2 of 3 images') in frames.describe()
+    assert ('with range', '2 of 3 images') in frames.describe()
 
 
 def test_measurements_of_nothing_are_left_out(record: Any) -> None:

@@ -308,7 +308,7 @@ def test_a_recording_with_a_lidar_says_what_is_used_of_it(
     data = set_up(DepthData(f'bag:{lidar_recording}', augmentation=VARIED, workers=0))
     printed = capsys.readouterr().out
     assert '              lidar  /scan (LaserScan) in laser\n' in printed
-    assert '             of them  with 10 of 10 images\n' in printed
+    assert '          with lidar  10 of 10 images\n' in printed
     assert 'training on 8 images of' in printed
     assert data.protocol.name == 'outdoor'
     assert data._train_data is not None
