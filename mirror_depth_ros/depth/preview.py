@@ -196,7 +196,9 @@ def comparison(
 
 def _thicken(depth: NDArray[np.floating]) -> NDArray[np.float32]:
     """Let every measured pixel cover its neighbourhood, the nearest on top."""
-    thick = cv2.erode(np.nan_to_num(depth, nan=np.inf), _brush(depth.shape[1]))
+    known = np.where(np.isnan(depth), np.inf, depth)
+    # By default OpenCV's border is finite, and so would be the picture's edge.
+    thick = cv2.erode(known, _brush(depth.shape[1]), borderType=cv2.BORDER_REPLICATE)
     return np.where(np.isfinite(thick), thick, np.nan).astype(np.float32)
 
 

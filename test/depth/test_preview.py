@@ -116,6 +116,17 @@ def test_a_sparse_truth_lies_over_the_image():
     assert not (dense == (30, 20, 10)).all(axis=-1).any()
 
 
+def test_points_of_a_large_picture_are_thicker_and_its_edge_is_none():
+    rgb, depth = np.full((48, 640, 3), 90, np.uint8), np.full((48, 640), 2.0, np.float32)
+    sparse = np.full((48, 640), np.nan, np.float32)
+    sparse[20, 300] = 2.0
+    drawn = comparison(rgb, depth, sparse, max_depth=10.0, height=48)
+    truth = drawn[-48:, 644:1284]
+    is_image = (truth == 30).all(axis=-1)
+    ys, xs = np.nonzero(~is_image)
+    assert (ys.min(), ys.max(), xs.min(), xs.max()) == (18, 22, 298, 302)  # 5 x 5 pixels
+
+
 def test_sections_stand_below_their_titles():
     red, blue = np.zeros((5, 21, 3), np.uint8), np.zeros((3, 9, 3), np.uint8)
     red[..., 0], blue[..., 2] = 200, 200
