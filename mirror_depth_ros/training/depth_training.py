@@ -29,6 +29,8 @@ from mirror_depth_ros.validation import Choice, Number, Rule, check
 
 Batch = Picture | EncodedPicture
 
+# Where less than this share of a picture's depth is known, it is a lidar's.
+_SPARSE = 0.2
 # Enough for a Gaussian over a few hundred numbers; they are part of every checkpoint.
 _POOLED_PICTURES = 4000
 
@@ -80,6 +82,11 @@ class DepthTraining(lightning.LightningModule):
         self._pooled = deque[Tensor](maxlen=_POOLED_PICTURES)
         self.register_state_dict_post_hook(_leave_out_frozen)
         self.register_load_state_dict_post_hook(_expect_nothing_frozen)
+
+    def on_fit_start(self) -> None:
+        """Make what learns faster, where a CPU does it."""
+        if self.device.type == 'cpu':
+            suit_cpu(self.model)
 
     def canonical(self, batch: Batch) -> Tensor:
         """Return the depth that is predicted for the reference focal length, ``[B, 1, h, w]``."""
@@ -235,8 +242,8 @@ class MirrorDepthTraining(DepthTraining):
             loss: What is minimised, of the logarithm of depth.
             lr: Highest learning rate, after the warm-up.
             weight_decay: Of AdamW; biases and norms are spared.
-            keep_shape: Where a picture's depth is not known, and neither is motion, hold its shape
-                to that of the model that the training goes on from, with this weight.
+            keep_shape: Where little of a picture's depth is known, and no motion, hold its shape to
+                that of the model that the training goes on from, with this weight.
         """
         # First: a CLIP takes long to load.
         check(
@@ -264,11 +271,7 @@ class MirrorDepthTraining(DepthTraining):
         loss = self.depth_loss(canonical, log_scale, seen, may_be_empty=lesson is not None)
         others = {} if lesson is None else self._lesson_losses(canonical, lesson)
         if self._before and 'photometric' not in others:
-            with torch.no_grad():
-                before = self._before[0].to(canonical.device).predict(*taps)[0]
-            others['shape'] = self._keep_shape * gradient_loss(
-                canonical, before, seen.depth.isnan()
-            )
+            others['shape'] = self._keep_shape * self._shape_loss(canonical, taps, seen)
         for name, part in others.items():
             self.log(f'{name}_loss', part)
             loss = loss + part
@@ -284,6 +287,18 @@ class MirrorDepthTraining(DepthTraining):
         name, loss = f'{self.kinds[dataloader_idx]}/photometric', losses['photometric'].item()
         self.log_validation(name, loss, is_shown=True)
 
+    def _shape_loss(
+        self, canonical: Tensor, taps: tuple[list[Tensor], tuple[int, int]], seen: Batch
+    ) -> Tensor:
+        """Return how much sparsely known pictures' shape differs from what it was at first."""
+        is_open = seen.depth.isnan()
+        is_open &= is_open.float().mean(dim=(1, 2, 3), keepdim=True) > 1 - _SPARSE
+        before = canonical.detach()
+        if is_open.any():  # elsewhere it costs two thirds of a step, and says nothing
+            with torch.no_grad():
+                before = self._before[0].to(canonical.device).predict(*taps)[0]
+        return gradient_loss(canonical, before, is_open)
+
     def _lesson_losses(self, canonical: Tensor, batch: Lesson) -> dict[str, Tensor]:
         """Return what motion and range sensors say, by name, of a prediction ``[B, 1, h, w]``."""
         scale = batch.seen.focal_px / self.model.config.reference_focal_px
@@ -297,10 +312,31 @@ class MirrorDepthTraining(DepthTraining):
         return losses
 
 
+def suit_cpu(model: nn.Module) -> None:
+    """Lay out a model's learning convolutions as CPUs compute them fastest, in place.
+
+    In channels-last order, and depthwise ones in fp32: in bf16 their gradients take four times as
+    long. A step of the built-in model then takes 0.33 s in place of 0.74 s (16 pictures of 192 x
+    256 on two cores with AMX).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
+            module.to(memory_format=torch.channels_last)
+            if module.groups > 1:
+                module.__class__ = _Fp32Conv2d
+
+
+class _Fp32Conv2d(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
 def _frozen_copy(model: MirrorDepth) -> MirrorDepth:
     """Return what a model is now, sharing its frozen towers."""
     towers: list[Any] = [part for part in model.modules() if isinstance(part, Frozen)]
-    return deepcopy(model, {id(tower): tower for tower in towers}).eval().requires_grad_(False)
+    copied = deepcopy(model, {id(tower): tower for tower in towers})
+    return copied.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def _frozen_parts(module: nn.Module) -> list[str]:

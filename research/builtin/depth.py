@@ -104,8 +104,6 @@ def train_depth(
         gradient_weight=options['gradient_weight'],
         kinds=names,
     )
-    model.decoder.to(memory_format=torch.channels_last)
-    depthwise_in_fp32(model.decoder)
     last, report = work / 'last.ckpt', _Report(work)
     trainer = lightning.Trainer(
         max_epochs=1,
@@ -126,19 +124,6 @@ def train_depth(
     trainer.validate(training, loaders, verbose=False)
     write_bytes(work / 'trained.safetensors', save(trained_weights(model)))
     return report.figures
-
-
-def depthwise_in_fp32(decoder: torch.nn.Module) -> None:
-    """Keep depthwise convolutions in fp32: in bf16 their gradients take four times as long."""
-    for module in decoder.modules():
-        if isinstance(module, torch.nn.Conv2d) and module.groups > 1:
-            module.__class__ = _Fp32Conv2d
-
-
-class _Fp32Conv2d(torch.nn.Conv2d):
-    def forward(self, input: Tensor) -> Tensor:
-        with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float())
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, Tensor]:
