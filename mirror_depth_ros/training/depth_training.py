@@ -335,8 +335,9 @@ class _Fp32Conv2d(nn.Conv2d):
 def _frozen_copy(model: MirrorDepth) -> MirrorDepth:
     """Return what a model is now, sharing its frozen towers."""
     towers: list[Any] = [part for part in model.modules() if isinstance(part, Frozen)]
-    copied = deepcopy(model, {id(tower): tower for tower in towers})
-    return copied.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    copied = deepcopy(model, {id(tower): tower for tower in towers}).eval().requires_grad_(False)
+    copied.decoder.to(memory_format=torch.channels_last)
+    return copied
 
 
 def _frozen_parts(module: nn.Module) -> list[str]:
