@@ -242,8 +242,8 @@ class MirrorDepthTraining(DepthTraining):
             loss: What is minimised, of the logarithm of depth.
             lr: Highest learning rate, after the warm-up.
             weight_decay: Of AdamW; biases and norms are spared.
-            keep_shape: Where little of a picture's depth is known, and no motion, hold its shape to
-                that of the model that the training goes on from, with this weight.
+            keep_shape: Where little of a picture's depth is known, and no motion, hold its shape
+                to that of the model that the training goes on from, with this weight.
         """
         # First: a CLIP takes long to load.
         check(
