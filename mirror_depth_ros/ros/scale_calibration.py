@@ -116,7 +116,9 @@ class ScaleCalibration:
         try:
             scale = await self._measure()
             factor = round(scale.factor, 4)
-            self._set(factor)
+            (result,) = self._node.set_parameters([Parameter('depth_scale', value=factor)])
+            if not result.successful:
+                raise ValueError(f'got a factor of {factor}, which is refused: {result.reason}')
         except ValueError as error:
             response.success, response.message = False, str(error)
             self._node.get_logger().warning(f'depth_scale is left as it is: {error}')
@@ -183,11 +185,6 @@ class ScaleCalibration:
                 f'got no subscription to {topic} ({describe_error(error)}); remap it: -r '
                 f'{values.scale_source}:=TOPIC'
             ) from None
-
-    def _set(self, factor: float) -> None:
-        (result,) = self._node.set_parameters([Parameter('depth_scale', value=factor)])
-        if not result.successful:
-            raise ValueError(f'got a factor of {factor}, which is refused: {result.reason}')
 
     def _check(self) -> None:
         """End the waiting where it is in vain."""

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -66,10 +66,12 @@ class Viewer(Node):
             camera = camera_from_info(
                 info, rectified=False, size=(metres.shape[1], metres.shape[0])
             )
-            rgb = _resized(decode_image(image), metres.shape)
+            rgb = decode_image(image)
         except ValueError as error:
             self.get_logger().error(str(error), throttle_duration_sec=5.0)
             return
+        if rgb.shape[:2] != metres.shape:
+            rgb = cv2.resize(rgb, metres.shape[::-1])
         self._viewer.log(stamp_ns / 1e9, rgb, metres, camera)
 
     def _show_health(self, message: DiagnosticArray) -> None:
@@ -78,13 +80,6 @@ class Viewer(Node):
             if status.name.startswith(self._node.strip('/')):
                 level = int.from_bytes(status.level, 'little')
                 self._viewer.log_health(stamp_s, status.name, level, status.message)
-
-
-def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Return an image at the depth's own size, height and width."""
-    import cv2
-
-    return rgb if rgb.shape[:2] == size else cv2.resize(rgb, size[::-1])
 
 
 def main(arguments: list[str] | None = None) -> int:
