@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -156,7 +156,8 @@ class Children:
             for process in running:
                 process.send_signal(signal_number)
             for process in running:
-                _wait(process)
+                with suppress(subprocess.TimeoutExpired):  # the next signal is stronger
+                    process.wait(_GRACE_S)
         for child in self._children:
             if child.process.stdout is not None:
                 child.process.stdout.close()
@@ -187,13 +188,6 @@ def lines_of(stream: IO[str] | None) -> Iterator[str]:
 def _message(line: str) -> str:
     """Return a line of a ROS log without its level, time and logger."""
     return line.rsplit(']: ', 1)[-1]
-
-
-def _wait(process: subprocess.Popen[str]) -> None:
-    try:
-        process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
-        return  # the next signal is stronger
 
 
 def _die_with_parent() -> Callable[[], None] | None:

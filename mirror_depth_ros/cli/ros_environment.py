@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from mirror_depth_ros.inference.process_tuning import PROFILES
 from mirror_depth_ros.model.resources import config_file
 
 # RTPS: the ports of domain d begin at 7400 + 250 d.
@@ -17,8 +18,6 @@ _FIRST_UNICAST_PORT = 10
 # Above 101 they may meet ephemeral ports; 0 is what everybody has who chooses none.
 _DOMAINS: Sequence[int] = range(1, 102)
 
-# What names the profile: of Fast DDS from 3 on, and before.
-_PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 _KILTED_RCLPY = 9
 
 
@@ -51,7 +50,7 @@ def private_environment(environment: Mapping[str, str], log_folder: Path) -> dic
             private['ROS_LOCALHOST_ONLY'] = '1'
         else:
             private['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    is_chosen = any(name in environment for name in (*_PROFILES, 'FASTDDS_BUILTIN_TRANSPORTS'))
+    is_chosen = any(name in environment for name in (*PROFILES, 'FASTDDS_BUILTIN_TRANSPORTS'))
     if not is_chosen:
         private[profile_variable(environment)] = str(config_file('fastdds.xml'))
     return {**private, **environment}
@@ -65,11 +64,11 @@ def profile_variable(environment: Mapping[str, str]) -> str:
     """
     distribution = environment.get('ROS_DISTRO')
     if distribution is not None:
-        return _PROFILES[distribution in ('humble', 'iron', 'jazzy')]
+        return PROFILES[distribution in ('humble', 'iron', 'jazzy')]
     try:
-        return _PROFILES[int(version('rclpy').partition('.')[0]) < _KILTED_RCLPY]
+        return PROFILES[int(version('rclpy').partition('.')[0]) < _KILTED_RCLPY]
     except (PackageNotFoundError, ValueError):
-        return _PROFILES[0]
+        return PROFILES[0]
 
 
 def free_domain() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,9 @@ def view(
     )
     if save is None and not window:
         typer.echo('All is shown; Ctrl-C ends the page.')
-        _wait()
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
     viewer.close()
 
 
@@ -133,11 +136,3 @@ def _view_node(
             raise typer.Exit(process.wait())
         except KeyboardInterrupt:  # the process must come to its end: a file is to be closed
             process.send_signal(signal.SIGINT)
-
-
-def _wait() -> None:
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        return

@@ -163,13 +163,18 @@ def read_rgb(
     :raises ValueError: if it is no whole image of 8 or 16 bits, or too large.
     """
     try:
-        image = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, upright=upright)
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        image = decode_pixels(Path(path).read_bytes(), flags, upright=upright)
     except PictureError as error:
         raise ValueError(
             f'got {path}, which {error}, expected a whole image; copy or convert it again'
         ) from error
     if image.dtype == np.uint16:
-        image = _to_8_bits(image, path, levels or GreyLevels())
+        levels = levels or GreyLevels()
+        before = levels.description
+        image = levels.convert(image)
+        if levels.description != before:
+            _log.warning('values of %s fill %s', path, levels.description)
     elif image.dtype != np.uint8:
         raise ValueError(
             f'got {path} of {image.dtype}, expected an image of 8 or 16 bits; convert it'
@@ -185,7 +190,7 @@ def read_depth(path: str | os.PathLike[str], scale: float) -> NDArray[np.float32
     :raises ValueError: if it is no whole 16-bit image of one channel.
     """
     try:
-        image = _decode(path, cv2.IMREAD_UNCHANGED)
+        image = decode_pixels(Path(path).read_bytes(), cv2.IMREAD_UNCHANGED)
     except PictureError as error:
         raise ValueError(
             f'got {path}, which {error}, expected a 16-bit PNG of one channel'
@@ -267,18 +272,3 @@ def _read_meta(path: Path) -> dict[str, Any]:
     if not isinstance(meta, dict):
         raise ValueError(f'got a {type(meta).__name__} in {path}, expected a JSON object')
     return meta
-
-
-def _decode(path: str | os.PathLike[str], flags: int, *, upright: bool = False) -> NDArray[Any]:
-    return decode_pixels(Path(path).read_bytes(), flags, upright=upright)
-
-
-def _to_8_bits(
-    image: NDArray[np.uint16], path: str | os.PathLike[str], levels: GreyLevels
-) -> NDArray[np.uint8]:
-    """Return an image of 16 bits in 8, and say in the log where that means something new."""
-    before = levels.description
-    converted = levels.convert(image)
-    if levels.description != before:
-        _log.warning('values of %s fill %s', path, levels.description)
-    return converted

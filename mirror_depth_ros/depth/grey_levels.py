@@ -45,19 +45,13 @@ class GreyLevels:
         self._low, self._high = min(self._low, float(low)), max(self._high, float(high))
         bits = next(bits for bits in _DEPTHS if self._largest < 2**bits)
         white = 2**bits - 1
-        if self._is_narrow(white):
+        extent = self._high - self._low
+        if _MIN_RANGE <= extent < _NARROW * white and extent < self._low:
             self.description = f'a narrow range within {bits} of 16 bits, stretched'
-            return self._stretch(pixels)
+            factor = 255 / extent
+            return _scaled(pixels.clip(self._low, self._high), factor, -self._low * factor)
         self.description = f'{bits} of 16 bits'
         return _scaled(pixels, 255 / white)
-
-    def _is_narrow(self, white: int) -> bool:
-        extent = self._high - self._low
-        return _MIN_RANGE <= extent < _NARROW * white and extent < self._low
-
-    def _stretch(self, pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        factor = 255 / (self._high - self._low)
-        return _scaled(pixels.clip(self._low, self._high), factor, -self._low * factor)
 
 
 def _scaled(values: NDArray[Any], factor: float, offset: float = 0.0) -> NDArray[np.uint8]:

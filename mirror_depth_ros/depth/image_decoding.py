@@ -91,7 +91,9 @@ def decode_image(
     if layout.code is None:
         return pixels
     try:
-        return _convert(pixels, message, layout.code, levels or GreyLevels())
+        if message.encoding == 'mono16':
+            pixels = (levels or GreyLevels()).convert(pixels.astype(np.uint16))
+        return cv2.cvtColor(pixels, layout.code)
     except cv2.error as error:
         raise ValueError(
             f'got a {message.width} x {message.height} image in {message.encoding} that cannot be '
@@ -220,11 +222,3 @@ def _check_sizes(message: Any, layout: Layout) -> None:
             f'got {len(message.data)} bytes of data, expected {step * n_rows} (step {step} x '
             f'{n_rows} rows in {encoding}); the message was cut short: check the publisher'
         )
-
-
-def _convert(
-    pixels: NDArray[Any], message: Any, code: int, levels: GreyLevels
-) -> NDArray[np.uint8]:
-    if message.encoding == 'mono16':
-        pixels = levels.convert(pixels.astype(np.uint16))
-    return cv2.cvtColor(pixels, code)

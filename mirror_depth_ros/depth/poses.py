@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -62,16 +62,27 @@ def check_pose(pose: NDArray[np.floating]) -> None:
     )
 
 
-def interpolate_pose(
-    before: NDArray[np.float64], after: NDArray[np.float64], share: float
-) -> NDArray[np.float64]:
-    """Return a pose ``[4, 4]`` between two: on a straight line and about one axis (slerp).
+def pose_at(
+    stamps_ns: Sequence[int], pose_of: Callable[[int], NDArray[np.float64]], stamp_ns: int
+) -> NDArray[np.float64] | None:
+    """Return the pose ``[4, 4]`` at a time, between two on a straight line and about one axis.
 
-    :param share: how much of the way is gone, 0 to 1.
+    :param stamps_ns: those at which it is known, the earliest first.
+    :param pose_of: returns the pose at one of them, by its number.
+    :returns: None before the first and after the last, and between two that are more than
+        :data:`MAX_GAP_NS` apart: nothing is extrapolated.
     """
+    i = bisect_left(stamps_ns, stamp_ns)
+    if i == len(stamps_ns):
+        return None
+    if stamps_ns[i] == stamp_ns:
+        return pose_of(i)
+    if i == 0 or stamps_ns[i] - stamps_ns[i - 1] > MAX_GAP_NS:
+        return None
+    share = (stamp_ns - stamps_ns[i - 1]) / (stamps_ns[i] - stamps_ns[i - 1])
+    before, after, pose = pose_of(i - 1), pose_of(i), np.eye(4)
     axis_angle, _ = cv2.Rodrigues(before[:3, :3].T @ after[:3, :3])
-    turn, _ = cv2.Rodrigues(share * axis_angle)
-    pose = np.eye(4)
+    turn, _ = cv2.Rodrigues(share * axis_angle)  # slerp
     pose[:3, :3] = before[:3, :3] @ turn
     pose[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
     return pose
@@ -97,19 +108,5 @@ class PoseTrack:
         self._poses.append(pose)
 
     def find(self, stamp_ns: int) -> NDArray[np.float64] | None:
-        """Return the pose ``[4, 4]`` at a time, interpolated between two.
-
-        :returns: None before the first pose and after the last, and between two that are more
-            than :data:`MAX_GAP_NS` apart: nothing is extrapolated.
-        """
-        i = bisect_left(self._stamps_ns, stamp_ns)
-        if i == len(self._stamps_ns):
-            return None
-        after_ns, after = self._stamps_ns[i], self._poses[i]
-        if after_ns == stamp_ns:
-            return after
-        if i == 0 or after_ns - self._stamps_ns[i - 1] > MAX_GAP_NS:
-            return None
-        before_ns, before = self._stamps_ns[i - 1], self._poses[i - 1]
-        share = (stamp_ns - before_ns) / (after_ns - before_ns)
-        return interpolate_pose(before, after, share)
+        """Return the pose ``[4, 4]`` at a time, if it is known: see :func:`pose_at`."""
+        return pose_at(self._stamps_ns, self._poses.__getitem__, stamp_ns)

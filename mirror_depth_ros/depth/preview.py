@@ -188,7 +188,8 @@ def comparison(
         if np.isfinite(truth).mean() < _SPARSE:
             thick = _thicken(truth)
             shown = colorize_depth(thick, max_depth=max_depth)
-            shown, error = _over(rgb, shown, np.isfinite(thick)), _thicken_colours(error)
+            shown = np.where(np.isfinite(thick)[..., None], shown, rgb // 3)
+            error = np.asarray(cv2.dilate(error, _brush(truth.shape[1])), np.uint8)
         panels.insert(1, ('truth', shown))
         panels.append(('relative error 0..0.5', error))
     return side_by_side(panels, height=height)
@@ -200,17 +201,6 @@ def _thicken(depth: NDArray[np.floating]) -> NDArray[np.float32]:
     # By default OpenCV's border is finite, and so would be the picture's edge.
     thick = cv2.erode(known, _brush(depth.shape[1]), borderType=cv2.BORDER_REPLICATE)
     return np.where(np.isfinite(thick), thick, np.nan).astype(np.float32)
-
-
-def _over(
-    rgb: NDArray[np.uint8], colours: NDArray[np.uint8], known: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    """Return colours where they are known, and elsewhere the image at a third of its light."""
-    return np.where(known[..., None], colours, rgb // 3)
-
-
-def _thicken_colours(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.dilate(image, _brush(image.shape[1])), np.uint8)
 
 
 def _brush(width: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.depth.poses import MAX_GAP_NS, interpolate_pose, pose_matrix
+from mirror_depth_ros.depth.poses import MAX_GAP_NS, pose_at, pose_matrix
 
 # Publishers of one transform may be out of step by less than this; more is time that jumps [ns].
 _JUMP_NS = 1_000_000_000
@@ -229,25 +229,21 @@ class _Edge:
                     *map(stamp_text, self._jump)
                 )
             )
-        stamps_ns = self._stamps_ns
+        pose, stamps_ns = pose_at(self._stamps_ns, self._pose, stamp_ns), self._stamps_ns
+        if pose is not None:
+            return pose
         i = bisect_left(stamps_ns, stamp_ns)
-        if i < len(stamps_ns) and stamps_ns[i] == stamp_ns:
-            return self._pose(i)
         if not 0 < i < len(stamps_ns):
             raise ExtrapolationError(
                 f'got the time {stamp_text(stamp_ns)} s, expected one from '
                 f'{stamp_text(stamps_ns[0])} to {stamp_text(stamps_ns[-1])} s, in which the '
                 'transform is known'
             )
-        before_ns, after_ns = stamps_ns[i - 1], stamps_ns[i]
-        if after_ns - before_ns > MAX_GAP_NS:
-            raise ExtrapolationError(
-                f'got the time {stamp_text(stamp_ns)} s in a gap from {stamp_text(before_ns)} to '
-                f'{stamp_text(after_ns)} s, expected at most {MAX_GAP_NS / 1e9} s between '
-                'transforms'
-            )
-        share = (stamp_ns - before_ns) / (after_ns - before_ns)
-        return interpolate_pose(self._pose(i - 1), self._pose(i), share)
+        raise ExtrapolationError(
+            f'got the time {stamp_text(stamp_ns)} s in a gap from {stamp_text(stamps_ns[i - 1])} '
+            f'to {stamp_text(stamps_ns[i])} s, expected at most {MAX_GAP_NS / 1e9} s between '
+            'transforms'
+        )
 
     def _pose(self, i: int) -> NDArray[np.float64]:
         values = self._values[7 * i : 7 * i + 7]

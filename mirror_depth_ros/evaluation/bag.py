@@ -106,7 +106,12 @@ class BagDepth:
             fov_deg=settings.fov_deg,
             prefix=settings.prefix,
         )
-        self._check_outputs()
+        taken = [topic for topic in self.topics if topic in self._reader.topics]
+        if taken:
+            raise ValueError(
+                f'got {self._reader.path}, which has messages on {taken[0]} already, expected '
+                'none; give the new topics another beginning with --prefix'
+            )
         #: So many images go through the model.
         self.n_images = sum(
             connection.msgcount
@@ -252,11 +257,3 @@ class BagDepth:
         settings = asdict(self._settings)
         del settings['images']
         return {f'mirror_depth_{key}': str(value) for key, value in (settings | facts).items()}
-
-    def _check_outputs(self) -> None:
-        taken = [topic for topic in self.topics if topic in self._reader.topics]
-        if taken:
-            raise ValueError(
-                f'got {self._reader.path}, which has messages on {taken[0]} already, expected '
-                'none; give the new topics another beginning with --prefix'
-            )

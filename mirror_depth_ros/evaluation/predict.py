@@ -55,10 +55,6 @@ class Prediction:
     #: Files written, by what they are: ``depth``, ``confidence``, ``preview``, ``cloud``.
     files: dict[str, str] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, object]:
-        """Return it as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Failure:
@@ -151,7 +147,7 @@ def summarize(predictions: Sequence[Prediction], failures: Sequence[Failure]) ->
     """Return everything that was done as plain values, with the mean of the figures."""
     measured = [p.metrics for p in predictions if p.metrics is not None]
     return {
-        'predictions': [p.as_json() for p in predictions],
+        'predictions': [asdict(p) for p in predictions],
         'failures': [asdict(f) for f in failures],
         'measured': len(measured),
         'mean': mean_metrics(measured) if measured else None,

@@ -32,8 +32,8 @@ _OUT_OF_MEMORY = (
 # Where Linux has this process's memory, and the shared memory of all.
 _STATM = Path('/proc/self/statm')
 SHM_FOLDER = Path('/dev/shm')
-# What names the profile: of Fast DDS from 3 on, and before.
-_PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+#: What names the profile: of Fast DDS from 3 on, and before.
+PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # Of the segment, what Fast DDS adds to manage it; and its ports beside it, by process [bytes].
 _OVERHEAD, _BESIDE_BYTES = 1.05, 700_000
 
@@ -162,7 +162,7 @@ def _segment_bytes(environment: Mapping[str, str]) -> int | None:
     middleware = environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
     if not middleware.startswith('rmw_fastrtps'):
         return None
-    profile = next((environment[name] for name in _PROFILES if environment.get(name)), '')
+    profile = next((environment[name] for name in PROFILES if environment.get(name)), '')
     try:
         elements = ElementTree.parse(profile).iter() if profile else ()
         sizes = [int(e.text or '') for e in elements if e.tag.endswith('}segment_size')]

@@ -71,7 +71,10 @@ class CameraMotion:
             TF is late.
         """
         stamp = Time.from_msg(header.stamp)
-        self._forget_if_back(stamp.nanoseconds)
+        if self._latest_ns - stamp.nanoseconds > _JUMP_NS:  # as of a recording played again
+            self._transforms.clear()
+            self._latest_ns = 0
+        self._latest_ns = max(self._latest_ns, stamp.nanoseconds)
         pose = self._from_tf(self._odom_frame, header.frame_id, stamp)
         if pose is not None:
             self._is_known_to_tf = True
@@ -80,13 +83,6 @@ class CameraMotion:
         self._n_unknown = 0 if pose is not None else self._n_unknown + 1
         self.lack = self._explain(header.frame_id) if self._n_unknown >= _PATIENCE else ''
         return pose
-
-    def _forget_if_back(self, stamp_ns: int) -> None:
-        """Clear TF after a jump back in time, as of a recording that is played again."""
-        if self._latest_ns - stamp_ns > _JUMP_NS:
-            self._transforms.clear()
-            self._latest_ns = 0
-        self._latest_ns = max(self._latest_ns, stamp_ns)
 
     def _take(self, message: Odometry) -> None:
         position, turn = message.pose.pose.position, message.pose.pose.orientation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -127,19 +127,16 @@ def warn_of_unknown(node: Node, *, prefix: str = '') -> None:
 
     :param prefix: looks at those that begin with it; without one, at all but QoS overrides.
     """
-    known = node.list_parameters([], 0).names
-    for name in sorted(node._parameter_overrides):
-        is_meant = name.startswith(prefix) if prefix else not name.startswith(QOS_PREFIX)
-        if is_meant and name not in known:
-            node.get_logger().warning(
-                _describe_unknown(name, known, node.get_fully_qualified_name())
-            )
-
-
-def _describe_unknown(name: str, known: Iterable[str], node: str) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1)
-    remedy = f'did you mean {nearest[0]}?' if nearest else f'see: ros2 param list {node}'
-    return f'got a value for {name}, which is no parameter of {node} and changes nothing; {remedy}'
+    known, full_name = node.list_parameters([], 0).names, node.get_fully_qualified_name()
+    for name in sorted(node._parameter_overrides.keys() - known):
+        if not (name.startswith(prefix) if prefix else not name.startswith(QOS_PREFIX)):
+            continue
+        nearest = difflib.get_close_matches(name, known, n=1)
+        remedy = f'did you mean {nearest[0]}?' if nearest else f'see: ros2 param list {full_name}'
+        node.get_logger().warning(
+            f'got a value for {name}, which is no parameter of {full_name} and changes nothing; '
+            f'{remedy}'
+        )
 
 
 def _declare(node: Node, name: str, default: Any, spec: ParameterSpec) -> Any:

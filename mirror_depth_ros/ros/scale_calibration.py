@@ -86,12 +86,8 @@ class ScaleCalibration:
         self._pending: _Pending | None = None
         # A group of its own, for until a callback has its answer, those of its group wait, and the
         # images among them; reentrant, so that a second call can be refused meanwhile.
-        node.create_service(
-            Trigger,
-            service,
-            self._calibrate,
-            callback_group=ReentrantCallbackGroup(),
-        )
+        group = ReentrantCallbackGroup()
+        node.create_service(Trigger, service, self._calibrate, callback_group=group)
         self._timer = node.create_timer(_CHECK_PERIOD_S, self._check, clock=clock)
         self._timer.cancel()
 
@@ -120,7 +116,9 @@ class ScaleCalibration:
         try:
             scale = await self._measure()
             factor = round(scale.factor, 4)
-            self._set(factor)
+            (result,) = self._node.set_parameters([Parameter('depth_scale', value=factor)])
+            if not result.successful:
+                raise ValueError(f'got a factor of {factor}, which is refused: {result.reason}')
         except ValueError as error:
             response.success, response.message = False, str(error)
             self._node.get_logger().warning(f'depth_scale is left as it is: {error}')
@@ -145,8 +143,7 @@ class ScaleCalibration:
                 'wait for its answer'
             )
         self._check_height()
-        obstacle = self._obstacle()
-        if obstacle:
+        if obstacle := self._obstacle():
             raise ValueError(obstacle)
         pending = _Pending(ScaleMeasurement(self._listen()), Future())
         self._pending = pending
@@ -189,18 +186,12 @@ class ScaleCalibration:
                 f'{values.scale_source}:=TOPIC'
             ) from None
 
-    def _set(self, factor: float) -> None:
-        (result,) = self._node.set_parameters([Parameter('depth_scale', value=factor)])
-        if not result.successful:
-            raise ValueError(f'got a factor of {factor}, which is refused: {result.reason}')
-
     def _check(self) -> None:
         """End the waiting where it is in vain."""
         pending = self._pending
         if pending is None or pending.ended.done():
             return
-        obstacle = self._obstacle() or self._overdue(pending)
-        if obstacle:
+        if obstacle := self._obstacle() or self._overdue(pending):
             taken = f'{pending.measurement.n_taken} of {pending.measurement.n_images} images'
             pending.ended.set_result(f'got depth of {taken}; {obstacle}')
 

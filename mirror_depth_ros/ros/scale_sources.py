@@ -152,12 +152,14 @@ class SensorSource(ScaleSource):
 
     def factor(self, depth: NDArray[np.float32], camera: CameraModel, header: Header) -> float:
         """Return the factor of one image; see :class:`ScaleSource`."""
-        message = self._nearest(header)
-        pose = self._pose(message.header.frame_id, header)
+        message, pose = self._nearest(header), np.eye(4)
+        frame_id, stamp = message.header.frame_id, Time.from_msg(header.stamp)
+        if frame_id != header.frame_id:
+            pose = self._transforms.find(header.frame_id, frame_id, stamp)
         try:
             return self._sensor.scale(depth, message, camera, pose)
         except ValueError as error:
-            frames = f'frame {message.header.frame_id!r}, for images in {header.frame_id!r}'
+            frames = f'frame {frame_id!r}, for images in {header.frame_id!r}'
             raise ValueError(f'{error} ({self._topic}, {frames})') from None
 
     def destroy(self) -> None:
@@ -185,12 +187,6 @@ class SensorSource(ScaleSource):
                 f'{1 / _MAX_OFFSET_S:.1f} Hz or more, and that one clock stamps both'
             )
         return message
-
-    def _pose(self, frame_id: str, header: Header) -> NDArray[np.float64]:
-        """Return the pose of a frame in an image's, ``[4, 4]``."""
-        if frame_id == header.frame_id:
-            return np.eye(4)
-        return self._transforms.find(header.frame_id, frame_id, Time.from_msg(header.stamp))
 
 
 def _offset_s(one: Header, other: Header) -> float:

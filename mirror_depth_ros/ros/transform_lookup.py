@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Transform
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
@@ -45,7 +44,8 @@ class TransformLookup:
                 f'got no transform from {source!r} to {target!r}, expected it in TF ({error}); '
                 'publish it, for what does not move: ros2 run tf2_ros static_transform_publisher'
             ) from None
-        return _matrix(found.transform)
+        shift, turn = found.transform.translation, found.transform.rotation
+        return pose_matrix((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))
 
     def clear(self) -> None:
         """Forget all transforms but those that do not change."""
@@ -66,8 +66,3 @@ def _listen(node: Node) -> tuple[Any, Any]:
         return None, None
     buffer = Buffer()
     return buffer, TransformListener(buffer, node)
-
-
-def _matrix(transform: Transform) -> NDArray[np.float64]:
-    shift, turn = transform.translation, transform.rotation
-    return pose_matrix((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -39,33 +39,26 @@ class Viewer(Node):
         """
         super().__init__('viewer', **node_options)
         self._viewer, self._node = viewer, node
-        self._images: OrderedDict[int, Image] = OrderedDict()
-        self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
-        self._depths: OrderedDict[int, Image] = OrderedDict()
+        #: What has come, by its stamp.
+        self._parts: dict[int, dict[str, Any]] = {}
         latest = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        for kind, name, kept in (
-            (Image, 'image', self._images),
-            (CameraInfo, f'{node}/depth/camera_info', self._infos),
-            (Image, f'{node}/depth/image', self._depths),
+        for part, kind, topic in (
+            ('image', Image, 'image'),
+            ('info', CameraInfo, f'{node}/depth/camera_info'),
+            ('depth', Image, f'{node}/depth/image'),
         ):
-            self.create_subscription(
-                kind, name, lambda message, kept=kept: self._take(message, kept), latest
-            )
+            self.create_subscription(kind, topic, partial(self._take, part), latest)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._show_health, 10)
 
-    def _take(self, message: Any, kept: OrderedDict[int, Any]) -> None:
+    def _take(self, part: str, message: Any) -> None:
         """Keep a message until the others of its stamp are here."""
         stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
-        kept[stamp_ns] = message
-        while len(kept) > _WAITING:
-            kept.popitem(last=False)
-        parts = [kept.pop(stamp_ns, None) for kept in (self._infos, self._depths)]
-        if None not in parts and stamp_ns in self._images:
-            self._show(stamp_ns, self._images.pop(stamp_ns), *parts)
-            return
-        for part, back in zip(parts, (self._infos, self._depths)):
-            if part is not None:
-                back[stamp_ns] = part
+        parts = self._parts.setdefault(stamp_ns, {})
+        parts[part] = message
+        if len(parts) == 3:
+            self._show(stamp_ns, **self._parts.pop(stamp_ns))
+        elif len(self._parts) > _WAITING:
+            del self._parts[next(iter(self._parts))]
 
     def _show(self, stamp_ns: int, image: Image, info: CameraInfo, depth: Image) -> None:
         try:
@@ -73,10 +66,12 @@ class Viewer(Node):
             camera = camera_from_info(
                 info, rectified=False, size=(metres.shape[1], metres.shape[0])
             )
-            rgb = _resized(decode_image(image), metres.shape)
+            rgb = decode_image(image)
         except ValueError as error:
             self.get_logger().error(str(error), throttle_duration_sec=5.0)
             return
+        if rgb.shape[:2] != metres.shape:
+            rgb = cv2.resize(rgb, metres.shape[::-1])
         self._viewer.log(stamp_ns / 1e9, rgb, metres, camera)
 
     def _show_health(self, message: DiagnosticArray) -> None:
@@ -85,13 +80,6 @@ class Viewer(Node):
             if status.name.startswith(self._node.strip('/')):
                 level = int.from_bytes(status.level, 'little')
                 self._viewer.log_health(stamp_s, status.name, level, status.message)
-
-
-def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Return an image at the depth's own size, height and width."""
-    import cv2
-
-    return rgb if rgb.shape[:2] == size else cv2.resize(rgb, size[::-1])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -80,15 +80,10 @@ def torch_precision(name: str, device: torch.device) -> str:
     if device.type == 'cuda':
         # Of that very device; is_bf16_supported() looks at the current one and counts emulation.
         return 'bf16' if torch.cuda.get_device_capability(device) >= (8, 0) else 'fp16'
-    if device.type == 'cpu' and _cpu_has_bf16():
-        return 'bf16'
-    return 'fp32'
-
-
-def _cpu_has_bf16() -> bool:
-    """Tell whether the CPU multiplies bf16 natively; elsewhere autocast only costs time."""
+    # Where the CPU does not multiply bf16 natively, autocast only costs time.
     checks = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
-    return any(getattr(torch.cpu, check, bool)() for check in checks)  # bool() is False
+    has_bf16 = any(getattr(torch.cpu, check, bool)() for check in checks)  # bool() is False
+    return 'bf16' if device.type == 'cpu' and has_bf16 else 'fp32'
 
 
 def _hold_products(network: nn.Module, dtype: torch.dtype) -> None:

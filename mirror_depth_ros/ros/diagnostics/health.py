@@ -137,16 +137,14 @@ def _camera_issues(camera: CameraStatus) -> Iterator[Issue]:
     yield from _output_issues(camera.publishers)
     yield from _node_issues(node)
     yield from _age_issues(camera.statistics)
-    yield from _speed_issues(node, camera.statistics)
-    yield from _strangeness_issues(camera.statistics)
+    yield from _model_issues(node, camera.statistics)
 
 
 def _image_issues(camera: CameraStatus, topic: SubscriptionStatus) -> Iterator[Issue]:
     statistics, recent = camera.statistics, camera.statistics.recent
     if _is_silent(topic, statistics.since_image_s, statistics.elapsed_s):
         if not recent['skipped']:  # else the reason for that is what matters
-            message = _silence(topic, camera.name, statistics.since_image_s, recent['lost'])
-            yield Issue(Level.ERROR, Cause.IMAGE, message)
+            yield Issue(Level.ERROR, Cause.IMAGE, _silence(topic, camera, 'image'))
     # Only what the middleware says it lost proves that: where this process is busy, an image gives
     # way to the next before it is taken, and its CameraInfo does not.
     elif recent['lost'] > max(1.0, _LOST_RATIO * (recent['received'] + recent['lost'])):
@@ -167,7 +165,7 @@ def _calibration_issues(camera: CameraStatus, topic: SubscriptionStatus) -> Iter
         )
         yield Issue(Level.OK, Cause.CALIBRATION, message)
     elif not camera.has_calibration and _is_silent(topic, None, camera.statistics.elapsed_s):
-        yield Issue(Level.ERROR, Cause.CAMERA_INFO, _silence(topic, camera.name))
+        yield Issue(Level.ERROR, Cause.CAMERA_INFO, _silence(topic, camera, 'camera_info'))
 
 
 def _work_issues(camera: CameraStatus, info_topic: str) -> Iterator[Issue]:
@@ -269,7 +267,8 @@ def _age_issues(statistics: Statistics) -> Iterator[Issue]:
     yield Issue(level, cause, message)
 
 
-def _speed_issues(node: NodeStatus, statistics: Statistics) -> Iterator[Issue]:
+def _model_issues(node: NodeStatus, statistics: Statistics) -> Iterator[Issue]:
+    """Say that the model is slower than it could be, or sees what it does not know."""
     n_dropped, n_processed = statistics.recent['dropped'], statistics.recent['processed']
     is_slow = n_dropped > _SLOW_RATIO * (n_dropped + n_processed)
     # Not while the first image is at work, which takes longer than the others.
@@ -280,15 +279,12 @@ def _speed_issues(node: NodeStatus, statistics: Statistics) -> Iterator[Issue]:
             'install PyTorch for the GPU, or let the camera send fewer images'
         )
         yield Issue(Level.WARN, Cause.SLOW, message)
-
-
-def _strangeness_issues(statistics: Statistics) -> Iterator[Issue]:
-    strangeness = statistics.strangeness
-    if strangeness is not None and strangeness > 1.0:
+    if (statistics.strangeness or 0.0) > 1.0:
         message = (
-            f'the images are unlike those that the model was trained on ({strangeness:.1f} times '
-            'as far from their mean as nearly all of those), so depth, its scale above all, may '
-            'be far off; adapt the model to this camera: mirror_depth train --config bag'
+            'the images are unlike those that the model was trained on '
+            f'({statistics.strangeness:.1f} times as far from their mean as nearly all of those), '
+            'so depth, its scale above all, may be far off; adapt the model to this camera: '
+            'mirror_depth train --config bag'
         )
         yield Issue(Level.WARN, Cause.STRANGE, message)
 
@@ -309,14 +305,13 @@ def _is_silent(topic: SubscriptionStatus, since_s: float | None, elapsed_s: floa
     return topic.is_refused or is_of_other_type or elapsed_s > SILENCE_S
 
 
-def _silence(
-    status: SubscriptionStatus, camera: str, since_s: float | None = None, n_lost: int = 0
-) -> str:
-    """Say that nothing comes, why, and what to do."""
-    topic, kind = status.topic, status.type_name.rpartition('/')[2]
-    what, name = ('CameraInfo', 'camera_info') if kind == 'CameraInfo' else ('image', 'image')
-    lack = f'got no {what} on {topic}' + ('' if since_s is None else f' for {since_s:.0f} s')
-    remap = f'remap {input_name(camera, name)} to'
+def _silence(status: SubscriptionStatus, camera: CameraStatus, name: str) -> str:
+    """Say that nothing comes, why, and what to do; the name is that which remaps the input."""
+    topic, remap = status.topic, f'remap {input_name(camera.name, name)} to'
+    lack, n_lost = f'got no CameraInfo on {topic}', 0
+    if name == 'image':
+        since_s, n_lost = camera.statistics.since_image_s, camera.statistics.recent['lost']
+        lack = f'got no image on {topic}' + ('' if since_s is None else f' for {since_s:.0f} s')
     if status.is_refused:  # by what was forced: as it is, the node asks for no more
         return (
             f'{lack}: its publisher and this node differ in QoS (reliability); '
@@ -327,7 +322,7 @@ def _silence(
     if status.n_publishers:
         return f'{lack}, though somebody publishes there; see: ros2 topic hz {topic}'
     if status.alternative:
-        transport = 'raw' if kind == 'CompressedImage' else 'compressed'
+        transport = 'raw' if status.type_name.endswith('CompressedImage') else 'compressed'
         place = 'there' if status.alternative == topic else f'on {status.alternative}'
         return (
             f'{lack}, but {transport} images are published {place}; set the parameter '

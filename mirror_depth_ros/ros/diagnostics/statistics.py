@@ -7,11 +7,10 @@ the reader.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -45,6 +44,8 @@ FATES: dict[Fate, str] = {
     'left_out': 'images left out by max_rate_hz',
 }
 
+# What is kept beside the times of an image that was processed.
+_STRANGENESS = 'strangeness'
 # What ends the work on an image.
 _ENDS = ('processed', 'skipped', 'ignored')
 
@@ -71,10 +72,10 @@ class LatestImage:
     size: tuple[int, int] | None = None
 
     @property
-    def age_s(self) -> float:
-        """How old it was then; NaN where that is unknown [s]."""
+    def age_s(self) -> float | None:
+        """How old it was then; None where that is unknown [s]."""
         is_known = self.stamp_ns and self.clock_ns
-        return (self.clock_ns - self.stamp_ns) / 1e9 if is_known else math.nan
+        return (self.clock_ns - self.stamp_ns) / 1e9 if is_known else None
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,6 @@ class _Sample(NamedTuple):
     n_images: int
     #: What else is known of them.
     fact: Any
-
-
-class _Work(NamedTuple):
-    """What is known of an image that was processed."""
-
-    #: By the names of :data:`TIMES` [s].
-    times: Mapping[str, float]
-    strangeness: float | None
 
 
 class Measurements:
@@ -178,9 +171,12 @@ class Measurements:
         total_s = sum(durations.values())
         with self._lock:
             self._working_s += total_s
-        age_s = LatestImage(stamp_ns, clock_ns).age_s
-        times = {**durations, 'total': total_s, PUBLISHING_AGE: age_s}
-        self.count('processed', fact=_Work(times, strangeness))
+        known = {
+            'total': total_s,
+            PUBLISHING_AGE: LatestImage(stamp_ns, clock_ns).age_s,
+            _STRANGENESS: strangeness,
+        }
+        self.count('processed', fact={**durations, **known})
 
     def count(self, fate: Fate, n_images: int = 1, *, fact: Any = None) -> None:
         """Record what became of images.
@@ -206,10 +202,9 @@ class Measurements:
             infos = {stamp_ns for time_s, stamp_ns in self._infos if now_s - time_s <= WINDOW_S}
         facts = {fate: [sample.fact for sample in samples] for fate, samples in recent.items()}
         stage, reason = facts['skipped'][-1] if facts['skipped'] else ('', '')
-        timed = [
-            *(work.times for work in facts['processed']),
-            *({ARRIVAL_AGE: i.age_s} for i in facts['received']),
-        ]
+        arrivals = [{ARRIVAL_AGE: image.age_s} for image in facts['received']]
+        spreads = _spreads([*arrivals, *facts['processed']])
+        strangeness = spreads.pop(_STRANGENESS, None)
         return Statistics(
             counts=counts,
             recent=Counter({fate: sum(s.n_images for s in recent[fate]) for fate in FATES}),
@@ -219,8 +214,8 @@ class Measurements:
             working_s=working_s,
             input_hz=_rate_hz(recent['received']),
             output_hz=_rate_hz(recent['processed']),
-            times=_latencies(timed),
-            strangeness=_median([work.strangeness for work in facts['processed']]),
+            times=spreads,
+            strangeness=None if strangeness is None else strangeness.p50,
             latest=None if last is None else last.fact,
             skip_stage=stage,
             skip_reason=reason,
@@ -244,20 +239,13 @@ def _rate_hz(samples: Sequence[_Sample]) -> float:
     return float((len(samples) - 1) / between_s) if between_s else 0.0
 
 
-def _latencies(timed: Sequence[Mapping[str, float]]) -> dict[str, LatencyStats]:
-    """Return those of each name, without what is NaN."""
-    found = {}
-    for name in TIMES:
-        values = [times[name] for times in timed if not math.isnan(times.get(name, math.nan))]
-        if values:
-            found[name] = LatencyStats(*np.percentile(values, [50, 95]).tolist())
-    return found
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    """Return that of the values that are known; None if none is."""
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
+def _spreads(figures: Sequence[Mapping[str, float | None]]) -> dict[str, LatencyStats]:
+    """Return those of each name, without what is not known."""
+    known: dict[str, list[float]] = defaultdict(list)
+    for name, value in (item for figure in figures for item in figure.items()):
+        if value is not None:
+            known[name].append(value)
+    return {n: LatencyStats(*np.percentile(v, [50, 95]).tolist()) for n, v in known.items()}
 
 
 @dataclass(frozen=True)

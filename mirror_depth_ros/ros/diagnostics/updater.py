@@ -78,13 +78,15 @@ class Diagnostics:
             node, message = self._observe(), DiagnosticArray()
             if any(stream.name for stream in self._logs):
                 health = check_node_health(node, len(self._logs))
-                message.status.append(
-                    _message(node, 'depth', health, node.device, node_values(node))
-                )
+                message.status.append(_status(node, health, node_values(node), node.device))
             for stream, log in self._logs.items():
                 camera = stream.observe(node)
                 health = check_health(camera)
-                message.status.append(_camera_message(camera, health))
+                values = camera_values(camera)
+                if not camera.name:
+                    values = node_values(node) | values
+                status = _status(node, health, values, _hardware_id(camera), camera.name)
+                message.status.append(status)
                 for issue in log.choose(health.issues, time.monotonic()):
                     stream.logger.warning(issue.message)
             message.header.stamp = self._node.get_clock().now().to_msg()
@@ -124,25 +126,21 @@ class IssueLog:
         return chosen
 
 
-def _camera_message(camera: CameraStatus, health: Health) -> DiagnosticStatus:
-    """Return the message of a camera; where it is the only one, with all that is the node's."""
-    latest, values = camera.statistics.latest, camera_values(camera)
-    hardware_id = '' if latest is None else latest.frame_id
-    if not hardware_id and camera.image is not None:
-        hardware_id = camera.image.topic
-    if not camera.name:
-        values = node_values(camera.node) | values
-    return _message(camera.node, camera.name or 'depth', health, hardware_id, values)
+def _hardware_id(camera: CameraStatus) -> str:
+    """Return the frame of a camera's images; its topic where that is not known."""
+    latest, topic = camera.statistics.latest, '' if camera.image is None else camera.image.topic
+    return topic if latest is None else latest.frame_id or topic
 
 
-def _message(
-    node: NodeStatus, name: str, health: Health, hardware_id: str, values: dict[str, str]
+def _status(
+    node: NodeStatus, health: Health, values: dict[str, str], hardware_id: str, name: str = ''
 ) -> DiagnosticStatus:
+    """Return the message of a camera of this name, or of the node."""
     if health.level > Level.OK and len(health.issues) > 1:
         values['also'] = ' | '.join(issue.message for issue in health.issues[1:])
     return DiagnosticStatus(
         level=bytes([health.level]),
-        name=f'{node.name}: {name}'.lstrip('/'),
+        name=f'{node.name}: {name or "depth"}'.lstrip('/'),
         message=health.message,
         hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
@@ -154,13 +152,9 @@ def _message(
 
 def node_values(node: NodeStatus) -> dict[str, str]:
     """Return those that are the same for all cameras of a node."""
-    values = {
-        'state': node.state,
-        'model': node.model,
-        'device': node.device + ' (no GPU found)' * node.lacks_gpu,
-        'precision': node.precision,
-        'backend': node.backend,
-    }
+    names = ('state', 'model', 'device', 'precision', 'backend')
+    values = {name: str(getattr(node, name)) for name in names}
+    values['device'] += ' (no GPU found)' * node.lacks_gpu
     for name, n_bytes in (('resident', node.resident_bytes), ('GPU', node.gpu_bytes)):
         values[f'{name} memory [MB]'] = '' if n_bytes is None else f'{n_bytes / 1e6:.1f}'
     return {name: value or _UNKNOWN for name, value in values.items()}
