@@ -160,8 +160,13 @@ def network_fingerprint(network: DepthNetwork) -> str:
 def _source_fingerprint() -> str:
     """Return a hash of the code that an engine was made of, for those who change it."""
     digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for folder in ('model', 'engines'):
-        for path in sorted((package / folder).rglob('*.py')):
-            digest.update(path.read_bytes())
+    for path in engine_sources():
+        digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def engine_sources() -> list[Path]:
+    """Return the files whose code decides what an engine computes."""
+    engines = Path(__file__).parent
+    folders = (engines.parents[1] / 'model', engines)
+    return [path for folder in folders for path in sorted(folder.rglob('*.py'))]
