@@ -36,7 +36,7 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-research soak performance test-jazzy lint format builtin clean
+.PHONY: help demo test test-research test-gpu soak performance test-jazzy lint format builtin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ test: lint ## linters, types, import arrows and all tests of the package
 
 test-research: $(RESEARCH_STAMP) ## the tests of research/
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest test/research $(PYTEST_ARGS)
+
+# Nothing is installed for it: on a machine with a GPU and its own PyTorch, PYTHON has what there is.
+test-gpu: ## the tests that need a GPU, with .venv or, where there is none, with PYTHON
+	HF_HUB_OFFLINE=1 $(or $(wildcard $(BIN)/python),$(PYTHON)) -m pytest -m gpu $(PYTEST_ARGS)
 
 soak: export RELIABILITY = write
 soak: export MIRROR_DEPTH_DRAWS = fresh

@@ -114,6 +114,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture(scope='session')
+def cuda() -> str:
+    """Return the name of a GPU; what asks for it is skipped where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip('no CUDA device')
+    return 'cuda:0'
+
+
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Return where a test computes: on the CPU, then once more on a GPU."""
+    return 'cpu' if request.param == 'cpu' else request.getfixturevalue('cuda')
+
+
+@pytest.fixture(scope='session')
 def make_cloud() -> Callable[..., SimpleNamespace]:
     """Return a maker of what has the fields of ``sensor_msgs/PointCloud2``."""
 

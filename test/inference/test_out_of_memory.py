@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,16 @@ IMAGE = np.random.default_rng(5).integers(0, 256, (47, 75, 3), np.uint8)
 
 
 @pytest.fixture
-def estimator(tiny_model: Path) -> DepthEstimator:
-    return DepthEstimator.load(tiny_model, device='cpu', precision='fp32', degrade_on_oom=True)
+def estimator(tiny_model: Path, device: str) -> DepthEstimator:
+    return DepthEstimator.load(tiny_model, device=device, precision='fp32', degrade_on_oom=True)
 
 
-def too_large(*_: object) -> None:
-    torch.empty(2**60, dtype=torch.uint8)  # an exabyte: PyTorch's own error
+def too_large(device: str, *_: object) -> None:
+    torch.empty(2**60, dtype=torch.uint8, device=device)  # an exabyte: PyTorch's own error
 
 
 def test_the_input_is_shrunk_once(
-    estimator: DepthEstimator, monkeypatch: pytest.MonkeyPatch
+    estimator: DepthEstimator, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = estimator.estimate(IMAGE, 60.0)
     assert estimator.notice == ''
@@ -37,23 +38,24 @@ def test_the_input_is_shrunk_once(
         # Trained at 48 x 64: 12 patches of 16 pixels. Half of them: sqrt(6 * 256 / (47 * 75)) is
         # 0.66, so 31.0 x 49.5 pixels, which is 1.9 x 3.1 patches.
         if estimator.input_size(47, 75) != (32, 48):
-            too_large()
+            too_large(device)
         return predict(*arguments)
 
     monkeypatch.setattr(estimator, '_predict', predict_what_is_small)
     depth = estimator.estimate(IMAGE, 60.0)
     assert estimator.notice == (
-        'the model ran out of memory on cpu and sees images at 48 x 32 pixels now, in place of '
-        '64 x 48: depth is coarser; free memory, then clean up and configure the node'
+        f'the model ran out of memory on {device} and sees images at 48 x 32 pixels now, in place '
+        'of 64 x 48: depth is coarser; free memory, then clean up and configure the node'
     )
     assert depth.shape == whole.shape == (47, 75)
     assert (depth != whole).any()
     assert (
         0.5 < np.median(depth) / np.median(whole) < 2.0
     )  # still metres: the focal length shrinks
-    monkeypatch.setattr(estimator, '_predict', too_large)
+    monkeypatch.setattr(estimator, '_predict', partial(too_large, device))
+    reason = 'allocate memory' if device == 'cpu' else 'CUDA out of memory'
     message = (
-        "got too little memory on cpu .*allocate memory.*, expected room for the model's input"
+        f"got too little memory on {device} .*{reason}.*, expected room for the model's input"
     )
     with pytest.raises(MemoryError, match=message):
         estimator.estimate(IMAGE, 60.0)
@@ -84,7 +86,7 @@ def test_unasked_the_input_is_not_shrunk(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     estimator = DepthEstimator.load(tiny_model, device='cpu', precision='fp32')
-    monkeypatch.setattr(estimator, '_predict', too_large)
+    monkeypatch.setattr(estimator, '_predict', partial(too_large, 'cpu'))
     with pytest.raises(RuntimeError, match='allocate memory'):
         estimator.estimate(IMAGE, 60.0)
     assert (estimator.notice, estimator.input_size(47, 75)) == ('', (48, 64))
@@ -191,7 +193,7 @@ class SmallRoom:
 
 
 def test_images_that_have_no_room_together_go_one_by_one_from_then_on(
-    estimator: DepthEstimator, monkeypatch: pytest.MonkeyPatch
+    estimator: DepthEstimator, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = SmallRoom(estimator, most=1)
     images = [IMAGE, IMAGE[::-1]]
@@ -201,9 +203,11 @@ def test_images_that_have_no_room_together_go_one_by_one_from_then_on(
         depths = [found.depth for found in estimator.estimate_batch(images, [60.0, 90.0])]
         np.testing.assert_array_equal(depths, expected)
     assert room.passes == [2, 1, 1, 1, 1]
-    assert estimator.notice.startswith('the model ran out of memory on cpu for 2 images at once')
+    assert estimator.notice.startswith(
+        f'the model ran out of memory on {device} for 2 images at once'
+    )
     room.most = 0
-    with pytest.raises(MemoryError, match='on cpu .CUDA out of memory. Tried .* 2 GiB..,'):
+    with pytest.raises(MemoryError, match=f'on {device} .CUDA out of memory. Tried .* 2 GiB..,'):
         estimator.estimate_batch(images, [60.0, 90.0])
 
 

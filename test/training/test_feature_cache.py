@@ -50,9 +50,12 @@ def encoder(tiny_clip: str) -> FrozenImageEncoder:
     return FrozenImageEncoder(load_clip(tiny_clip), (0, 2))
 
 
-def test_a_cached_picture_is_what_it_was(encoder: FrozenImageEncoder, tmp_path: Path) -> None:
+def test_a_cached_picture_is_what_it_was(
+    encoder: FrozenImageEncoder, tiny_clip: str, device: str, tmp_path: Path
+) -> None:
     album = Album(35)  # more than one batch of 32
-    cached = cache_pictures(album, 35, encoder, tmp_path / 'features')
+    there = FrozenImageEncoder(load_clip(tiny_clip), (0, 2)).to(device)
+    cached = cache_pictures(album, 35, there, tmp_path / 'features')
     assert len(cached) == 35
     picture, encoded = Album(35)[33], cached[33]
     with torch.inference_mode():

@@ -10,7 +10,7 @@ import torch
 
 from mirror_depth_ros.inference.engines import engine_set, selection
 from mirror_depth_ros.inference.engines.engine_set import EngineSet
-from mirror_depth_ros.inference.engines.selection import EngineMaker
+from mirror_depth_ros.inference.engines.selection import EngineMaker, find_device
 from mirror_depth_ros.inference.engines.torch_engine import TorchEngine
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import load_checkpoint
@@ -251,3 +251,8 @@ def test_nothing_is_resolved_or_compiled_twice_while_loading(
         'make_compiler',
         'prepare',
     }
+
+
+def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert find_device('auto') == torch.device('cpu')
