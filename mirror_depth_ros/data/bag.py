@@ -70,10 +70,9 @@ class BagFrames(LazySequence[DepthSample]):
     of which nothing is known are left out.
 
     Raw and compressed images are understood. Depth comes from images, see :class:`.DepthImages`;
-    where there are none, from the points of lidars, see :class:`.LidarDepth`. Beside those, or
-    alone, range sensors and the camera's own motion are known, from ``/tf``, ``/tf_static`` and
-    odometry: enough to learn from, and no true depth. Of several that measure a pixel's depth, the
-    first counts.
+    where there are none, from the points of lidars, see :class:`.LidarDepth`. Range sensors and
+    the camera's own motion, from ``/tf``, ``/tf_static`` and odometry, are enough to learn from,
+    and no true depth. Of several that measure a pixel's depth, the first counts.
 
     :param path: a folder with ``metadata.yaml``, or one ``.db3`` or ``.mcap`` file.
     :param image: topic of the images; found if there is only one.
@@ -81,7 +80,7 @@ class BagFrames(LazySequence[DepthSample]):
     :param camera_info: topic of the images' CameraInfo; the one beside ``image`` by default.
     :param lidar: topic of a lidar, or several joined by ``+``.
     :param range_sensor: topic of a range sensor, or several joined by ``+``.
-    :param motion: whether to take the images' poses; by default where there are no depth images.
+    :param motion: whether to take the images' poses; by default without depth images and lidar.
     :param frame_id: the images' optical frame, where they name another.
     :param odom_frame: the frame that does not move; ``odom`` by default, if the recording has it.
     :param odometry: topic of ``nav_msgs/Odometry``, where several could say where the robot is.
@@ -121,7 +120,8 @@ class BagFrames(LazySequence[DepthSample]):
             lidar=lidar,
             range_sensor=range_sensor,
         )
-        self._with_motion = not self.topics.depth if motion is None else motion
+        has_depth = bool(self.topics.depth or self.topics.lidars)
+        self._with_motion = not has_depth if motion is None else motion
         self._frames = self._open_frames(
             frame_id=frame_id, odom_frame=odom_frame, odometry=odometry
         )

@@ -242,7 +242,7 @@ class MirrorDepthTraining(DepthTraining):
             loss: What is minimised, of the logarithm of depth.
             lr: Highest learning rate, after the warm-up.
             weight_decay: Of AdamW; biases and norms are spared.
-            keep_shape: Where little of a picture's depth is known, and no motion, hold its shape
+            keep_shape: Where little of a picture's depth is known, as by a lidar, hold its shape
                 to that of the model that the training goes on from, with this weight.
         """
         # First: a CLIP takes long to load.
@@ -270,7 +270,7 @@ class MirrorDepthTraining(DepthTraining):
         canonical, log_scale = self.model.predict(*taps)
         loss = self.depth_loss(canonical, log_scale, seen, may_be_empty=lesson is not None)
         others = {} if lesson is None else self._lesson_losses(canonical, lesson)
-        if self._before and 'photometric' not in others:
+        if self._before:
             others['shape'] = self._keep_shape * self._shape_loss(canonical, taps, seen)
         for name, part in others.items():
             self.log(f'{name}_loss', part)
@@ -292,7 +292,8 @@ class MirrorDepthTraining(DepthTraining):
     ) -> Tensor:
         """Return how much sparsely known pictures' shape differs from what it was at first."""
         is_open = seen.depth.isnan()
-        is_open &= is_open.float().mean(dim=(1, 2, 3), keepdim=True) > 1 - _SPARSE
+        known = (~is_open).float().mean(dim=(1, 2, 3), keepdim=True)
+        is_open &= (known > 0) & (known < _SPARSE)
         before = canonical.detach()
         if is_open.any():  # elsewhere it costs two thirds of a step, and says nothing
             with torch.no_grad():

@@ -276,7 +276,8 @@ def test_depth_that_is_not_registered_leads_to_the_lidar(record, scan, bag_maker
 
 def test_what_is_used_is_described(record, scan, driving):
     # One pixel of 37 x 53 = 1961: 0.051 %
-    frames = BagFrames(record(scan(2.1), scan(2.1, 100), *driving))
+    frames_folder = record(scan(2.1), scan(2.1, 100), *driving)
+    frames = BagFrames(frames_folder)
     assert frames.describe() == [
         ('images', IMAGE),
         ('calibration', INFO),
@@ -284,6 +285,10 @@ def test_what_is_used_is_described(record, scan, driving):
         ('transform', 'laser -> camera, static'),
         ('motion between them', 'from odom -> camera'),
         ('with lidar', '2 of 3 images'),
+        ('pixels with depth', '0.051 %'),
+    ]
+    with_motion = BagFrames(frames_folder, motion=True).describe()
+    assert with_motion[6:] == [
         ('motion', 'from odom -> camera'),
         ('with pose', '3 of 3 images'),
         ('pixels with depth', '0.051 %'),

@@ -458,7 +458,7 @@ def test_lidar_motion_and_range_sensor_together(
         return [scan] * (i % 2) + [sonar] * (i % 3 == 0)
 
     recording = driving(measure)
-    data = set_up(DepthData(f'bag:{recording}', batch_size=8, workers=0))
+    data = set_up(DepthData(f'bag:{recording},motion=yes', batch_size=8, workers=0))
     output = capsys.readouterr().out
     assert '[:80%]: learning from range sensors, 3 of 8 images' in output
     assert '[:80%]: learning from motion, 8 of 8 images beside others' in output
@@ -469,7 +469,7 @@ def test_lidar_motion_and_range_sensor_together(
     assert batch.cones.isfinite().all(dim=2).sum() == 3
     # Of the last two images, one has a scan; it is what is validated on.
     assert len(data.val_dataloader()) == 1
-    for without in (',motion=no', ',lidar=/scan,motion=no'):
+    for without in ('', ',lidar=/scan'):
         data = set_up(DepthData(f'bag:{recording}{without}', batch_size=4, workers=0))
         batch = next(iter(data.train_dataloader()))
         if 'lidar' in without:
@@ -484,7 +484,7 @@ def test_a_robot_that_stands_still_learns_from_its_lidar(
     recording = driving(
         lambda i, stamp_ns: [('/scan', bag_maker.scan([3.0], stamp_ns))], step_m=0.0
     )
-    data = set_up(DepthData(f'bag:{recording}', batch_size=8, workers=0))
+    data = set_up(DepthData(f'bag:{recording},motion=yes', batch_size=8, workers=0))
     assert 'not learning from motion: got 8 images' in capsys.readouterr().out
     batch = next(iter(data.train_dataloader()))
     assert batch.views.pictures.shape[1] == 1
