@@ -27,6 +27,7 @@ _OUT_OF_MEMORY = (
     "can't allocate memory",
     'not enough memory',
     'STATUS_ALLOC_FAILED',
+    'NVML_SUCCESS == r INTERNAL ASSERT FAILED',  # PyTorch's of a Jetson whose memory is full
     'bad_alloc',
 )
 # Where Linux has this process's memory, and the shared memory of all.

@@ -99,6 +99,7 @@ def test_unasked_the_input_is_not_shrunk(
         (torch.OutOfMemoryError('CUDA out of memory.'), True),
         (RuntimeError('MPS backend out of memory (MPS allocated: 1 GB)'), True),
         (RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`'), True),
+        (RuntimeError('NVML_SUCCESS == r INTERNAL ASSERT FAILED at "CUDACachingAllocator"'), True),
         (RuntimeError('mat1 and mat2 shapes cannot be multiplied'), False),
         (ValueError('out of memory'), False),
     ],

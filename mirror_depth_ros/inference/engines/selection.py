@@ -109,7 +109,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         if device.type not in _DEVICE_TYPES:
             raise RuntimeError('no depth runs there')
-        torch.empty(1, device=device)
+        torch.ones(1, device=device)  # which computes: a PyTorch made for other GPUs cannot
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition('\n')[0]
         raise ValueError(
