@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +30,18 @@ def describe_agreement(pairs: Iterable[tuple[Depth, Depth]]) -> str | None:
     return f'median {middle:.2f}, {low:.2f} to {high:.2f} for 80 % of {len(known)} pixels'
 
 
-def describe_motion(samples: Sequence[DepthSample]) -> str | None:
-    """Say how large depths are against the next image's, moved there as poses have it.
+def describe_motion(pairs: Iterable[tuple[DepthSample, DepthSample]]) -> str | None:
+    """Say how large depths are against those of another image, moved there as poses have it.
 
-    :returns: None where no two samples with depth and pose show the same.
+    :param pairs: which show the same; those without depth or pose do not count.
+    :returns: None where no pixel has both.
     """
-    known = [s for s in samples if s.depth is not None and s.pose is not None]
-    return describe_agreement(_moved(one, other) for one, other in pairwise(known))
+    return describe_agreement(
+        _moved(*pair)
+        for pair in pairs
+        if pair[0].name != pair[1].name
+        and all(sample.depth is not None and sample.pose is not None for sample in pair)
+    )
 
 
 def _moved(sample: DepthSample, other: DepthSample) -> tuple[Depth, Depth]:

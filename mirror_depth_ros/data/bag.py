@@ -22,7 +22,7 @@ from mirror_depth_ros.data.bag_range import RangeSensor
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import LIDAR_TYPES, find_topics, list_topics, to_add
 from mirror_depth_ros.data.bag_transforms import CameraFrames
-from mirror_depth_ros.data.sample import DepthSample, LazySequence, open_each
+from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.camera_info import resize_camera
 from mirror_depth_ros.depth.grey_levels import GreyLevels
@@ -85,7 +85,8 @@ class BagFrames(LazySequence[DepthSample]):
     :param odom_frame: the frame that does not move; ``odom`` by default, if the recording has it.
     :param odometry: topic of ``nav_msgs/Odometry``, where several could say where the robot is.
     :param tolerance_s: how far apart in time an image and its depth may be [s]; by default 0.02,
-        and 0.05 between an image and the middle of a lidar's turn.
+        and 0.05 between an image and the middle of a lidar's turn. Of depth images beside a lidar,
+        the default counts.
     :raises FileNotFoundError: if there is no recording at the path.
     :raises ValueError: for a file that is no recording or is damaged, topics that are missing or
         ambiguous, an uncalibrated camera, depth that is not registered, a lidar that no transform
@@ -122,6 +123,8 @@ class BagFrames(LazySequence[DepthSample]):
         )
         has_depth = bool(self.topics.depth or self.topics.lidars)
         self._with_motion = not has_depth if motion is None else motion
+        # What was found, and not asked for, may be left out.
+        self._needs_motion, self._needs_ranges = bool(motion), range_sensor is not None
         self._frames = self._open_frames(
             frame_id=frame_id, odom_frame=odom_frame, odometry=odometry
         )
@@ -174,7 +177,7 @@ class BagFrames(LazySequence[DepthSample]):
     @property
     def has_hints(self) -> bool:
         """Whether more than depth is known: poses, or range sensors' measurements."""
-        return self._with_motion or bool(self.topics.ranges)
+        return self._with_motion or any(isinstance(s, RangeSensor) for s in self._sources)
 
     @property
     def is_of_lidar(self) -> bool:
@@ -197,42 +200,53 @@ class BagFrames(LazySequence[DepthSample]):
     def _look(self) -> list[tuple[str, str]]:
         """Return what a few images say of how much depth there is and how well it agrees."""
         numbers = [i for i in range(len(self)) if self.has_depth(i)]
-        numbers = numbers[:: max(1, len(numbers) // _PROBED)]
-        if not self.is_of_lidar or not numbers:
+        if not (self.is_of_lidar or self._with_motion):
             return []
-        # Who reads all of them says which cannot be.
-        samples = [*open_each(self, numbers, broken=[])]
-        depths = [sample.depth for sample in samples if sample.depth is not None]
-        share = float(np.mean([np.isfinite(depth).mean() for depth in depths]))
-        rows = [('pixels with depth', f'{100 * share:.2g} %')]
-        frames = [self._samples[i] for i in numbers]
-        first, *others = (
-            source for source in self._sources if not isinstance(source, RangeSensor)
-        )
+        # Each with the next, which shows the same.
+        looks = [*zip(numbers, [*numbers[1:], *numbers[-1:]])][:: max(1, len(numbers) // _PROBED)]
+        opened = {look[0]: pair for look in looks if (pair := self._try_open(*look)) is not None}
+        if not opened:
+            return []
+        depths = [one.depth for one, _ in opened.values() if one.depth is not None]
+        percent = 100 * float(np.mean([np.isfinite(depth).mean() for depth in depths]))
+        rows = [('pixels with depth', f'{percent:.2g} %' if percent < 10 else f'{percent:.0f} %')]
+        first, *others = (s for s in self._sources if not isinstance(s, RangeSensor))
+        frames = [(self._samples[i], one.camera) for i, (one, _) in opened.items()]
         for other in others:
-            pairs = [
-                (
-                    self._depth(other, frame, sample.camera),
-                    self._depth(first, frame, sample.camera),
-                )
-                for frame, sample in zip(frames, samples)
-                if {first.topic, other.topic} <= {*frame.measured}
+            both = [
+                (self._depth(other, *frame), self._depth(first, *frame))
+                for frame in frames
+                if {first.topic, other.topic} <= {*frame[0].measured}
             ]
-            if (agreement := describe_agreement(pairs)) is not None:
+            if (agreement := describe_agreement(both)) is not None:
                 rows.append((f'{other.topic} / {first.topic}', agreement))
-        if (agreement := describe_motion(samples)) is not None:
+        if (agreement := describe_motion(opened.values())) is not None:
             rows.append(('motion / depth', agreement))
         return rows
+
+    def _try_open(self, number: int, other: int) -> tuple[DepthSample, DepthSample] | None:
+        """Read two images; None where one cannot be, which is for those to say who need it."""
+        try:
+            return self[number], self[other]
+        except (OSError, ValueError):
+            return None
 
     def _open_frames(self, **options: str | None) -> CameraFrames | None:
         """Return where the frames were to the camera, where that is of use."""
         topics = self.topics
         if topics.lidars or topics.ranges or self._with_motion:
             frames = CameraFrames(self._reader, topics.image, **options)
+            if self._needs_motion and frames.unknown is not None:
+                raise ValueError(
+                    f'got motion=yes for {self._reader.path}, which does not say where its camera '
+                    'was, expected /tf and /tf_static, or odometry; record one of them, or where '
+                    'the frame that does not move has another name than odom, '
+                    f'{to_add(self._reader, "odom_frame", ["FRAME"])}: {frames.unknown}'
+                )
             self._with_motion &= frames.unknown is None
             return frames
         unused = [name for name, value in options.items() if value is not None]
-        if unused:
+        if unused and topics.depth:
             raise ValueError(
                 f'got {" and ".join(unused)} for the depth images on {topics.depth} in '
                 f'{self._reader.path}, expected that with a lidar, a range sensor or motion only; '
@@ -248,8 +262,21 @@ class BagFrames(LazySequence[DepthSample]):
             sources.append(DepthImages(reader, topics))
         if frames is not None:
             sources += [LidarDepth(reader, topics.image, topic, frames) for topic in topics.lidars]
-            sources += [RangeSensor(reader, topic, frames) for topic in topics.ranges]
+            for topic in topics.ranges:
+                try:
+                    sources.append(RangeSensor(reader, topic, frames))
+                except ValueError as error:
+                    self._do_without(topic, error)
         return sources
+
+    def _do_without(self, topic: str, error: ValueError) -> None:
+        """Leave a range sensor out that nobody asked for.
+
+        :raises ValueError: for one that somebody did.
+        """
+        if self._needs_ranges:
+            raise ValueError(f'{error}; or {to_add(self._reader, "range", ["no"])}') from None
+        _log.warning('left out %s in %s: %s', topic, self._reader.path, error)
 
     def _depth_sources(self, frame: _Frame) -> list[_DepthSource]:
         return [
@@ -298,15 +325,30 @@ class BagFrames(LazySequence[DepthSample]):
         camera_of_image = [numbers[index.calibrations[i].camera] for i in info_of]
         poses = self._poses(index.images)
         measured: list[dict[str, Times]] = [{} for _ in index.images]
-        for source in self._sources:
+        for source in [*self._sources]:
             entries = index.measured[source.topic]
-            within_s = source.tolerance_s if tolerance_s is None else tolerance_s
-            near = nearest_in_time(
-                self._reader, self.topics.image, source.topic, index.images, entries, within_s
-            )
-            pairs = [Pair(i, index.images[i], entry, camera_of_image[i]) for i, entry in near]
-            for pair in source.usable(pairs, self._cameras):
+            within_s = source.tolerance_s
+            # What a lidar needs is too much for depth images beside it.
+            if tolerance_s is not None and not (
+                isinstance(source, DepthImages) and len(self._sources) > 1
+            ):
+                within_s = tolerance_s
+            try:
+                near = nearest_in_time(
+                    self._reader, self.topics.image, source.topic, index.images, entries, within_s
+                )
+                pairs = [Pair(i, index.images[i], entry, camera_of_image[i]) for i, entry in near]
+                usable = source.usable(pairs, self._cameras)
+            except ValueError as error:
+                if not isinstance(source, RangeSensor):
+                    raise
+                self._do_without(source.topic, error)
+                self._sources.remove(source)
+                continue
+            for pair in usable:
                 measured[pair.number][source.topic] = pair.depth
+        if not self._sources and not any(pose is not None for pose in poses):
+            raise ValueError(self._without_anything(None))
         return [
             _Frame(i, *known)
             for i, known in enumerate(zip(index.images, camera_of_image, measured, poses))

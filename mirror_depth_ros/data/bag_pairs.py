@@ -37,7 +37,7 @@ class Times(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Where one sample lies."""
+    """An image and what one sensor measured of it."""
 
     #: The image's number among all images of the recording, by stamp.
     number: int

@@ -104,6 +104,8 @@ def find_topics(
         ('range', range_sensor, RANGE_TYPES),
     ):
         several.append(tuple(topics.split('+')) if topics not in (None, '', NONE) else ())
+        if len({*several[-1]}) < len(several[-1]):
+            raise ValueError(f'got {name} {topics}, expected each topic once; leave one out')
         for topic in several[-1]:
             check_type(reader, name, topic, kinds)
     return BagTopics(image, camera_info, '' if depth in (None, NONE) else depth, *several)

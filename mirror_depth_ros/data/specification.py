@@ -59,9 +59,9 @@ def open_data(specification: str, *, split: str = 'test', needs_depth: bool = Tr
     """Open a data set, or a part of it.
 
     A part is written behind, as ``[FROM:TO]``: see :func:`part_bounds`. It is one of the samples
-    in their order; in recordings, of those of which anything is known, so that a part is the same
-    images whether they are learned from or measured on. A file or folder whose own name ends in
-    such brackets is opened whole.
+    in their order; in recordings, of those of which anything is known with these options, so that
+    with the same ones a part is the same images, to learn from or to measure on. A file or folder
+    whose own name ends in such brackets is opened whole.
 
     Between a recording and its part may stand arguments of :class:`BagFrames`, such as
     ``bag:FOLDER,image=/left/image,tolerance_s=0.04[80%:]``.
@@ -79,32 +79,32 @@ def open_data(specification: str, *, split: str = 'test', needs_depth: bool = Tr
     brackets = _BRACKETS.fullmatch(where)
     if brackets is None or Path(where).exists():
         data = _open_whole(kind, where, specification, split=split)
-        return _with_depth(data, specification) if needs_depth else data
-    whole, part = brackets['whole'], brackets['part']
-    _parse(part)  # a typing error there should not cost the reading of a recording
-    data = _open_whole(kind, whole, specification, split=split)
-    start, stop = part_bounds(part, len(data.samples))
-    data = replace(data, samples=Selection(data.samples, range(start, stop)))
-    return _with_depth(data, specification) if needs_depth else data
+        part = range(len(data.samples))
+    else:
+        _parse(brackets['part'])  # a typing error there should not cost the reading of a recording
+        data = _open_whole(kind, brackets['whole'], specification, split=split)
+        part = range(*part_bounds(brackets['part'], len(data.samples)))
+    if needs_depth and kind == 'bag':  # other data sets say themselves which have none
+        return _with_depth(data, part, specification)
+    whole = len(part) == len(data.samples) and brackets is None
+    return data if whole else replace(data, samples=Selection(data.samples, part))
 
 
-def _with_depth(data: DataSet, specification: str) -> DataSet:
-    """Return a recording's images with true depth; other data sets say themselves which have none.
+def _with_depth(data: DataSet, part: range, specification: str) -> DataSet:
+    """Return those images of a recording's part that have true depth.
 
     :raises ValueError: if there is none.
     """
-    if not specification.startswith('bag:'):
-        return data
-    numbers = [i for i in range(len(data.samples)) if data.samples.has_depth(i)]
-    if len(numbers) == len(data.samples):
-        return data
+    has_depth = [data.samples.has_depth(i) for i in range(len(data.samples))]
+    numbers = [i for i in part if has_depth[i]]
     if not numbers:
         raise ValueError(
-            f'got {specification}, of whose {len(data.samples)} images none has depth, expected '
-            'depth images or a lidar; record one too, or add ,depth=TOPIC or ,lidar=TOPIC'
+            f'got {specification}, of whose {len(part)} images none has depth, expected depth '
+            'images or a lidar; record one too, or add ,depth=TOPIC or ,lidar=TOPIC'
         )
-    left_out = data.left_out + len(data.samples) - len(numbers)
-    return replace(data, samples=Selection(data.samples, numbers), left_out=left_out)
+    left_out = data.left_out + has_depth.count(False)
+    samples = data.samples if len(numbers) == len(has_depth) else Selection(data.samples, numbers)
+    return replace(data, samples=samples, left_out=left_out)
 
 
 def part_bounds(part: str, count: int) -> tuple[int, int]:

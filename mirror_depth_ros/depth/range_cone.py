@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mirror_depth_ros.depth.camera import CameraModel
 from mirror_depth_ros.depth.lidar import is_any_in_view
 
-# A beam is taken to be at least so wide to either side, to show in some pixels [pixels].
-_MIN_RADIUS_PX = 2.0
+#: A beam is taken to be at least so wide to either side, to show in some pixels [pixels].
+MIN_RADIUS_PX = 2.0
 # By the constants of sensor_msgs/Range.
 _ULTRASOUND = 0
 # The first echo is that of what is nearest in the cone: there are the largest ratios. In cones of
@@ -55,7 +55,7 @@ class RangeCone(NamedTuple):
         centre, axis = np.array(self.centre), np.array(self.axis)
         rays = np.dstack([camera.rays, np.ones_like(nothing)])  # [H, W, 3]
         radius = self.distance * math.tan(
-            max(self.half_angle, math.atan(_MIN_RADIUS_PX / camera.focal_px))
+            max(self.half_angle, math.atan(MIN_RADIUS_PX / camera.focal_px))
         )
         with np.errstate(divide='ignore', invalid='ignore'):
             depth = (axis @ centre) / (rays @ axis)

@@ -206,10 +206,13 @@ class DepthData(lightning.LightningDataModule):
         say = rank_zero_only(partial(print, flush=True))
         if n_cones:
             say(f'{name}: learning from range sensors, {n_cones} of {count} images')
+        is_enough = bool(n_cones) or any(map(samples.has_depth, range(count)))
+        if is_enough and len({*known.track.sequences}) == count:  # no pose is known
+            return known, {}
         try:
             sources = choose_sources(known.track, median_depth(network, samples))
         except ValueError as error:
-            if not (n_cones or any(map(samples.has_depth, range(count)))):
+            if not is_enough:
                 raise
             say(f'{name}: not learning from motion: {error}')
             return known, {}

@@ -155,7 +155,7 @@ def _write_views(samples: LazySequence[DepthSample], size: tuple[int, int], fold
         # One whose place is not known is compared with no other.
         pose, sequence = sample.pose, sample.sequence
         if pose is None:
-            pose, sequence = np.eye(4), f'{sequence}/{number}'
+            pose, sequence = np.eye(4), f'//{number}'  # which no folder is called
         lens = lenses.setdefault(sample.camera, Lens(sample.camera))
         grey = cv2.cvtColor(lens.rectify(sample.rgb), cv2.COLOR_RGB2GRAY)
         pictures.append(cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA)[None, None])

@@ -18,6 +18,9 @@ from mirror_depth_ros.training.loading import Draw
 from mirror_depth_ros.training.photometric import Views
 from mirror_depth_ros.training.pictures import Picture
 
+# Where a frame without sources is put in place of those [m].
+_FAR_BEHIND = -1e6
+
 
 class Lesson(NamedTuple):
     """What the network sees of a frame, and what its depth is held against."""
@@ -62,10 +65,12 @@ class Lessons(Dataset[Lesson]):
         seen, frame = self._seen[draw], self._frames[draw.number // self._variants]
         size = (seen.depth.shape[-2], seen.depth.shape[-1])
         rays = self._known.lenses[frame].rays(seen.to_camera, size)
-        # A frame is seen from its own place as it is, whatever depth it has: nothing is learned.
         beside = self._sources.get(frame, (frame, frame)) if self._sources else ()
+        views = self._known.of((frame, *beside))
+        if frame not in self._sources:
+            views.poses[1:, 2, 3] = _FAR_BEHIND  # nothing of it is seen from there
         cones = cone_rows(self._known, frame, self._n_cones)
-        return Lesson(seen, rays, self._known.of((frame, *beside)), torch.from_numpy(cones))
+        return Lesson(seen, rays, views, torch.from_numpy(cones))
 
 
 def cone_rows(known: FrameViews, frame: int, count: int) -> NDArray[np.float32]:

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-# A beam is taken to be at least so wide to either side, to show in some pixels [pixels].
-_MIN_RADIUS_PX = 2.0
+from mirror_depth_ros.depth.range_cone import MIN_RADIUS_PX
 
 
 def silog_loss(
@@ -131,6 +130,7 @@ def range_loss(depth: Tensor, rays: Tensor, cones: Tensor, focal_px: Tensor) -> 
 
     A sensor has one number for all of its cone, so it says by which factor depth is off there, see
     :class:`.RangeCone`, and nothing of its shape: that factor's gradient is shared by all pixels.
+    A cone that is not all within the picture does not count.
 
     :param depth: metres along Z, ``[B, 1, h, w]``.
     :param rays: the viewing rays of its pixels, ``(x/z, y/z)``, ``[B, 2, h, w]``.
@@ -144,16 +144,23 @@ def range_loss(depth: Tensor, rays: Tensor, cones: Tensor, focal_px: Tensor) -> 
         along = torch.einsum('bihw,bi->bhw', directions, axis)
         surface = (centre * axis).sum(dim=1)[:, None, None] / along  # [B, h, w]
         off_axis = (surface[:, None] * directions - centre[..., None, None]).norm(dim=1)
-        radius = distance[:, 0] * slope[:, 0].maximum(_MIN_RADIUS_PX / focal_px)
+        radius = distance[:, 0] * slope[:, 0].maximum(MIN_RADIUS_PX / focal_px)
         in_cone = (surface > 0) & (off_axis <= radius[:, None, None])  # nowhere, of NaN
         for inside, measured, estimated, level in zip(in_cone, surface, log_depth, quantile):
+            if _touches_edge(inside):  # what was measured may be in the part that is not seen
+                continue
             ratios = measured[inside].log() - estimated[inside]
             if len(ratios):
                 factor, mean = ratios.detach().quantile(level.item()), ratios.mean()
                 errors.append((factor + mean - mean.detach()).abs())
     count = torch.tensor(len(errors), device=depth.device)
-    total, count = _totals(sum(errors, depth.new_zeros(())), count, may_be_empty=True)
+    # From the graph without a cone, too: of several processes, all must go back through it.
+    total, count = _totals(sum(errors, (0 * depth).sum()), count, may_be_empty=True)
     return total / count.clamp(min=1)
+
+
+def _touches_edge(inside: Tensor) -> bool:
+    return bool(inside[[0, -1]].any() or inside[:, [0, -1]].any())
 
 
 def _log_ratio(prediction: Tensor, truth: Tensor, valid: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ def motion_loss(depth: Tensor, rays: Tensor, views: Views, *, scales: int = 4) -
     camera, or has no texture, would else ask for a depth. What no source shows does not count.
 
     It is the mean over several scales, each half as large, since a wrong depth is recognised only
-    where it is off by no more pixels than a thing is wide.
+    where it is off by no more pixels than a thing is wide. A frame of which no source shows
+    anything learns nothing.
 
     :param depth: metres along Z of what the network saw, ``[B, 1, h, w]``.
     :param rays: the viewing rays of the same pixels in the frame's camera, ``(x/z, y/z)``,
@@ -66,7 +67,10 @@ def motion_loss(depth: Tensor, rays: Tensor, views: Views, *, scales: int = 4) -
         frame, error, counted = _compare(inverse, rays, pictures, cameras, views.poses)
         total = total + mean_of_pictures(error * counted, counted, may_be_empty=True) / scales
         if not scale:
-            total = total + _SMOOTHNESS * smoothness(inverse, frame)
+            is_compared = counted.flatten(1).any(dim=1)[:, None, None, None]
+            total = total + _SMOOTHNESS * smoothness(
+                inverse.where(is_compared, inverse.detach()), frame
+            )
     return total
 
 

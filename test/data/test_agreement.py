@@ -45,11 +45,11 @@ def seen(z: float, metres: float | None) -> DepthSample:
 
 def test_depth_moved_by_odometry_is_that_of_the_next_image() -> None:
     # Of 5 x 3 pixels, 3 x 3 are still in view.
-    assert describe_motion([seen(0.0, 4.0), seen(1.0, 3.0), seen(2.0, None)]) == (
-        'median 1.00, 1.00 to 1.00 for 80 % of 9 pixels'
-    )
+    assert describe_motion(
+        [(seen(0.0, 4.0), seen(1.0, 3.0)), (seen(1.0, 3.0), seen(2.0, None))]
+    ) == ('median 1.00, 1.00 to 1.00 for 80 % of 9 pixels')
     # Odometry has twice the way: what is 4 m away would be 2 m away, and is 3 m.
-    assert describe_motion([seen(0.0, 4.0), seen(2.0, 3.0)]) == (
+    assert describe_motion([(seen(0.0, 4.0), seen(2.0, 3.0))]) == (
         'median 0.67, 0.67 to 0.67 for 80 % of 3 pixels'
     )
-    assert describe_motion([seen(0.0, 4.0)]) is None
+    assert describe_motion([]) is None

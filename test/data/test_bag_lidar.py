@@ -261,6 +261,20 @@ def test_depth_images_are_taken_in_place_of_a_lidar_or_with_it(record, scan, bag
         BagFrames(folder, odom_frame='odom')
 
 
+def test_damaged_depth_is_no_reason_not_to_describe(record, scan, bag_maker):
+    whole, cut = (
+        bag_maker.image(np.full((H, W), 1500, np.uint16), '16UC1', START_NS + t * MS)
+        for t in (0, 100)
+    )
+    cut.data = cut.data[:100]
+    folder = record(scan(2.1), scan(2.1, 100), scan(2.1, 200), ('/depth', whole), ('/depth', cut))
+    frames = BagFrames(folder, depth='/depth', lidar=SCAN)
+    # Of the third alone: the other two are looked at together with the damaged one.
+    assert frames.describe()[-1] == ('pixels with depth', '0.051 %')
+    with pytest.raises(ValueError, match='got lidar /scan\\+/scan, expected each topic once'):
+        BagFrames(folder, lidar='/scan+/scan')
+
+
 def test_scans_without_any_point_are_an_error(record, scan):
     with pytest.raises(ValueError, match='got no point on /scan in .* that is finite and within'):
         BagFrames(record(scan(np.inf), scan(np.nan, 100)))

@@ -72,13 +72,34 @@ def test_measurements_of_nothing_are_left_out(record: Any) -> None:
     assert [len(sample.cones) for sample in frames] == [0, 1, 0]
     with pytest.raises(
         ValueError,
-        match=r'got nothing on /sonar in .* in view of the camera, .*got a range of 4.1',
+        match=r'got nothing on /sonar in .* in view of the camera, .*got a range of 4.1.*; or add '
+        r',range=no to bag:',
     ):
-        BagFrames(record((0, 4.1), name='far'))
+        BagFrames(record((0, 4.1), name='far'), range_sensor='/sonar')
 
 
-def test_a_sensor_that_looks_elsewhere_is_an_error(record: Any) -> None:
-    behind = (0.0, 0.0, 1.0, 0.0)
+def test_a_sensor_that_looks_elsewhere_is_left_out_unless_it_is_named(
+    record: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    behind = record((0, 2.0), turn=(0.0, 0.0, 1.0, 0.0))
+    frames = BagFrames(behind)
+    assert [sample.cones for sample in frames] == [(), (), ()]
+    assert frames[0].pose is not None
+    assert 'left out /sonar in ' in caplog.text
     with pytest.raises(ValueError, match='got nothing on /sonar in .* let the sensor look where'):
-        BagFrames(record((0, 2.0), turn=behind))
+        BagFrames(behind, range_sensor='/sonar')
+    with pytest.raises(ValueError, match='that may be the depth'):
+        BagFrames(behind, motion=False)
     assert BagFrames(record((0, 2.0), name='ahead'), range_sensor='/sonar')[0].cones
+
+
+def test_motion_that_is_asked_for_and_not_known(bag_maker: Any) -> None:
+    rgb = bag_maker.image(np.zeros((H, W, 3), np.uint8), 'rgb8', START_NS)
+    depth = bag_maker.image(np.full((H, W), 1500, np.uint16), '16UC1', START_NS)
+    info = bag_maker.info(W, H, START_NS)
+    recording = bag_maker.write(
+        [('/camera/image_raw', rgb), ('/camera/camera_info', info), ('/depth', depth)]
+    )
+    assert not BagFrames(recording).has_hints
+    with pytest.raises(ValueError, match=r'got motion=yes for .*, which does not say where its c'):
+        BagFrames(recording, motion=True)

@@ -94,9 +94,27 @@ def test_the_first_echo_is_that_of_the_nearest_in_the_cone() -> None:
     assert range_loss(depth, rays, beam, focal_px).item() == pytest.approx(math.log(2), rel=1e-5)
 
 
+def test_a_cone_that_is_cut_off_says_nothing() -> None:
+    # A post 2 m away, in a cone before a wall: without the post, the wall would be asked to be it.
+    camera = CameraModel(53, 37, 50.0, 52.0, 26.0, 18.0)
+    rays = torch.from_numpy(camera.rays.copy()).permute(2, 0, 1)[None]
+    depth = torch.full((1, 1, 37, 53), 4.0)
+    depth[..., 22:27] = 2.0
+    cones = torch.tensor([[cone((0.0, 0.0, 2.0), 2.0, 0.95)]])
+    focal_px = torch.tensor([camera.focal_px])
+    assert range_loss(depth[..., 27:], rays[..., 27:], cones, focal_px).item() == 0.0
+    depth[..., 22:27] = 1.0
+    assert range_loss(depth, rays, cones, focal_px).item() == pytest.approx(math.log(2), rel=1e-5)
+
+
 def test_without_any_measurement_there_is_no_loss() -> None:
-    depth, rays = torch.ones(2, 1, 3, 5), torch.zeros(2, 2, 3, 5)
-    assert range_loss(depth, rays, torch.full((2, 1, 9), math.nan), torch.ones(2)).item() == 0.0
+    depth, rays = torch.ones(2, 1, 3, 5, requires_grad=True), torch.zeros(2, 2, 3, 5)
+    loss = range_loss(depth, rays, torch.full((2, 1, 9), math.nan), torch.ones(2))
+    assert loss.item() == 0.0
+    # Of several processes, all go back through the graph, or those with cones wait for ever.
+    loss.backward()
+    assert depth.grad is not None
+    assert not depth.grad.any()
 
 
 def test_losses_of_nothing_are_0_where_that_may_be() -> None:

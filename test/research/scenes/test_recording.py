@@ -50,7 +50,7 @@ def test_it_is_read_back(tmp_path: Path) -> None:
     samples = [seen(i) for i in range(5)]
     exact = OdometryErrors(1.0, 0.0, 0.0)
     write_recording(samples, tmp_path / 'bag', scan=True, rings=4, depth=True, odometry=exact)
-    frames = BagFrames(tmp_path / 'bag', lidar='/scan+/points')
+    frames = BagFrames(tmp_path / 'bag', lidar='/scan+/points', motion=True)
     assert len(frames) == 5
     known = np.isfinite(frames[2].depth)
     assert 100 < np.count_nonzero(known) <= 49 + 64
