@@ -104,6 +104,7 @@ class AdaptiveSubscription:
         self._reliability = reliability
         self._on_lost = on_lost
         self._subscriptions: dict[_Offer, Subscription] = {}
+        self._topic = self._topics[0]
         for topic in self._topics:
             self._override(topic)
         self._look()
@@ -112,14 +113,16 @@ class AdaptiveSubscription:
     @property
     def topic(self) -> str:
         """The full name of the topic subscribed to."""
-        return next(iter(self._subscriptions)).topic
+        return self._topic
 
     def observe(self) -> SubscriptionStatus:
         """Return who publishes on the topic, and what keeps them from being heard."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         types = {info.topic_type for info in publishers}
+        # Another thread may be at changing them.
+        asked = [offer.reliability for offer in [*self._subscriptions]]
         offered = self._offered(self.topic)
-        is_reliable = all(o.reliability == ReliabilityPolicy.RELIABLE for o in self._subscriptions)
+        is_reliable = all(reliability == ReliabilityPolicy.RELIABLE for reliability in asked)
         is_refused = is_reliable and offered and all(map(_is_lossy, offered))
         forced_by = self._forced_by()
         return SubscriptionStatus(
@@ -136,6 +139,7 @@ class AdaptiveSubscription:
     def _look(self) -> None:
         """Subscribe anew if the publishers have changed."""
         offers = self._offers()
+        self._topic = offers[0].topic
         # The others first: for a moment, two subscriptions would have each message twice.
         for offer in self._subscriptions.keys() - offers:
             self._node.destroy_subscription(self._subscriptions.pop(offer))

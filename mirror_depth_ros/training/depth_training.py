@@ -83,9 +83,9 @@ class DepthTraining(lightning.LightningModule):
         self.register_state_dict_post_hook(_leave_out_frozen)
         self.register_load_state_dict_post_hook(_expect_nothing_frozen)
 
-    def on_fit_start(self) -> None:
-        """Make what learns faster, where a CPU does it."""
-        if self.device.type == 'cpu':
+    def setup(self, stage: str) -> None:
+        """Make what learns faster, where a CPU does it; before processes share its gradients."""
+        if self.trainer.strategy.root_device.type == 'cpu':
             suit_cpu(self.model)
 
     def canonical(self, batch: Batch) -> Tensor:

@@ -208,6 +208,21 @@ def test_without_publishers_it_waits_on_the_first_topic(make_subscriber):
     assert (facts.n_publishers, facts.other_types) == (0, ())
 
 
+def test_between_two_subscriptions_there_is_a_topic_all_the_same(make_subscriber, monkeypatch):
+    subscriber = make_subscriber(topics=('/cam/compressed', '/cam'))
+    subscription = subscriber.subscription
+    seen, subscribe = [], type(subscription)._subscribe
+
+    def look_first(self, offer):
+        seen.append(self.observe().topic)
+        return subscribe(self, offer)
+
+    monkeypatch.setattr(type(subscription), '_subscribe', look_first)
+    subscriber.publish(RELIABLE, topic='/cam')
+    subscriber.wait_asked(RELIABLE, topic='/cam')
+    assert seen == ['/cam']
+
+
 def test_where_losses_are_not_counted_the_subscription_is_made(make_subscriber, monkeypatch):
     def refuse(*_, **__):
         raise UnsupportedEventTypeError('not by this middleware')
