@@ -39,7 +39,7 @@ OPTION_RULES: Mapping[str, Rule] = {
     'loss': Choice(tuple(LOSSES)),
     'lr': Number(0, 10, 'a learning rate', above=True),
     'weight_decay': Number(0, 10),
-    **dict.fromkeys(('gradient_weight', 'keep_shape'), Number(0, 1000)),
+    'gradient_weight': Number(0, 1000),
 }
 
 
@@ -248,7 +248,7 @@ class MirrorDepthTraining(DepthTraining):
         # First: a CLIP takes long to load.
         check(
             {'loss': loss, 'lr': lr, 'weight_decay': weight_decay, 'keep_shape': keep_shape},
-            OPTION_RULES,
+            {**OPTION_RULES, 'keep_shape': Number(0, 1000)},
             prefix='model.',
         )
         if init is None:
