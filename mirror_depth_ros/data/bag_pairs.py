@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.data.bag_reader import BagReader
+from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import to_add
 from mirror_depth_ros.depth.transforms import stamp_text
 
@@ -100,6 +100,21 @@ def nearest_in_time(
             *(_range(off_ns[~is_near]), ', '.join(names[:_NAMED]), more),
         )
     return [(int(i), depths[int(depth_of[i])]) for i in np.flatnonzero(is_near)]
+
+
+def with_messages(
+    reader: BagReader, topic: str, pairs: Iterable[Pair]
+) -> Iterator[tuple[Any, Pair]]:
+    """Yield what a sensor measured, with each pair that takes it, in one pass.
+
+    :param topic: the sensor's.
+    """
+    waiting: dict[tuple[int, int], list[Pair]] = {}
+    for pair in pairs:
+        waiting.setdefault((pair.depth.stamp_ns, pair.depth.log_ns), []).append(pair)
+    for _, log_ns, message in reader.messages({topic}):
+        for pair in waiting.pop((stamp_of(message), log_ns), ()):
+            yield message, pair
 
 
 def _range(off_ns: NDArray[np.int64]) -> str:

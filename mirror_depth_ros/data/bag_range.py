@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mirror_depth_ros.data.bag_pairs import Pair, Times
+from mirror_depth_ros.data.bag_pairs import Pair, Times, with_messages
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_transforms import CameraFrames, with_transform
 from mirror_depth_ros.depth.camera import CameraModel
@@ -43,23 +43,18 @@ class RangeSensor:
 
         :raises ValueError: if there is none, saying why.
         """
-        waiting: dict[tuple[int, int], list[Pair]] = {}
-        for pair in with_transform(
-            self._frames, self._frame, pairs, self.topic, self._reader.path
-        ):
-            waiting.setdefault((pair.depth.stamp_ns, pair.depth.log_ns), []).append(pair)
+        known = with_transform(self._frames, self._frame, pairs, self.topic, self._reader.path)
         seen, error = [], None
-        for _, log_ns, message in self._reader.messages({self.topic}):
-            for pair in waiting.pop((stamp_of(message), log_ns), ()):
-                try:
-                    if self.cone(message, pair.image).is_in_view(cameras[pair.camera]):
-                        seen.append(pair)
-                except ValueError as nothing:  # most sonars say so by the largest range
-                    error = nothing
+        for message, pair in with_messages(self._reader, self.topic, known):
+            try:
+                if self.cone(message, pair.image).is_in_view(cameras[pair.camera]):
+                    seen.append(pair)
+            except ValueError as nothing:  # most sonars say so by the largest range
+                error = nothing
         if not seen:
             raise ValueError(
                 f'got nothing on {self.topic} in {self._reader.path} that is measured in view of '
-                f'the camera, expected some; let the sensor look where the camera does'
+                'the camera, expected some; let the sensor look where the camera does'
                 + (f' ({error})' if error is not None else '')
             )
         return sorted(seen)

@@ -400,31 +400,6 @@ def test_a_camera_that_stands_is_refused(
         set_up(DepthData(f'frames:{folder}'))
 
 
-def test_a_recording_with_odometry_and_no_depth(
-    bag_maker: Any, set_up: Callable[..., DepthData], capsys: Any
-) -> None:
-    mounting = bag_maker.transform('base_link', 'optical', quaternion=(-0.5, 0.5, -0.5, 0.5))
-    messages = [('/tf_static', mounting)]
-    for i in range(10):
-        stamp_ns = 10**9 + i * 10**8
-        rgb = np.random.default_rng(i).integers(0, 256, (51, 69, 3), np.uint8)
-        messages += [
-            ('/camera/image', bag_maker.image(rgb, 'rgb8', stamp_ns, 'optical')),
-            ('/camera/camera_info', bag_maker.info(69, 51, stamp_ns)),
-            ('/odom', bag_maker.odometry(stamp_ns, xyz=(0.25 * i, 0, 0))),
-        ]
-    data = set_up(DepthData(f'bag:{bag_maker.write(messages)}', batch_size=8, workers=0))
-    output = capsys.readouterr().out
-    assert 'motion  from odom -> optical' in output
-    assert '[:80%]: learning from motion, 8 of 8 images beside others' in output
-    batch = next(iter(data.train_dataloader()))
-    # The camera moves along its axis, by a multiple of 0.25 m.
-    steps = batch.views.poses[:, 1:, 2, 3] / 0.25
-    assert (steps.abs() > 0.9).all()
-    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-5)
-    assert (batch.views.poses[:, :, :2, 3].abs() < 1e-6).all()
-
-
 @pytest.fixture
 def driving(bag_maker: Any) -> Callable[..., Path]:
     """Record ten images of a robot that drives ahead, and what else is given of each."""
@@ -447,6 +422,22 @@ def driving(bag_maker: Any) -> Callable[..., Path]:
         return bag_maker.write(messages)
 
     return record
+
+
+def test_a_recording_with_odometry_and_no_depth(
+    driving: Callable[..., Path], set_up: Callable[..., DepthData], capsys: Any
+) -> None:
+    recording = driving(lambda i, stamp_ns: [])
+    data = set_up(DepthData(f'bag:{recording}', batch_size=8, workers=0))
+    output = capsys.readouterr().out
+    assert 'motion  from odom -> optical' in output
+    assert '[:80%]: learning from motion, 8 of 8 images beside others' in output
+    batch = next(iter(data.train_dataloader()))
+    # The camera moves along its axis, by a multiple of 0.25 m.
+    steps = batch.views.poses[:, 1:, 2, 3] / 0.25
+    assert (steps.abs() > 0.9).all()
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-5)
+    assert (batch.views.poses[:, :, :2, 3].abs() < 1e-6).all()
 
 
 def test_lidar_motion_and_range_sensor_together(

@@ -18,7 +18,6 @@ from mirror_depth_ros.training.depth_training import (
     DepthTraining,
     MirrorDepthTraining,
     adamw_warmup_cosine,
-    suit_cpu,
     warmed_up_average,
 )
 from mirror_depth_ros.training.lessons import Lesson
@@ -266,19 +265,3 @@ def test_only_a_model_to_go_on_from_has_a_shape_to_keep(tiny_network: dict[str, 
     assert training.training_step(batch(depth), 0).isfinite()
     with pytest.raises(ValueError, match='got model.keep_shape=-1.0, expected a number from 0 to'):
         MirrorDepthTraining(config, keep_shape=-1.0)
-
-
-def test_learning_convolutions_suit_a_cpu() -> None:
-    learning = nn.Sequential(
-        nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 2, 1)
-    )
-    images = torch.randn(2, 4, 7, 9)
-    expected = learning(images)
-    frozen = nn.Conv2d(4, 4, 3, groups=4).requires_grad_(False)
-    suit_cpu(nn.ModuleList([learning, frozen]))
-    torch.testing.assert_close(learning(images), expected)
-    assert learning[0].weight.is_contiguous(memory_format=torch.channels_last)
-    with torch.autocast('cpu', torch.bfloat16):
-        assert learning[:2](images).dtype == torch.float32
-        assert learning(images).dtype == torch.bfloat16
-        assert frozen(images).dtype == torch.bfloat16
