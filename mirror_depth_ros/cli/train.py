@@ -19,8 +19,8 @@ def train(
         metavar='DATA',
         help='What to train on: nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, '
         'frames:FOLDER, or a part of one, such as bag:FOLDER[:50%]. Of a recording with several '
-        'cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info, lidar, range, motion, '
-        'frame_id, odom_frame, odometry and tolerance_s.',
+        'cameras: bag:FOLDER,image=TOPIC, likewise depth, camera_info, lidar, range, floor, '
+        'motion, frame_id, odom_frame, odometry and tolerance_s.',
     ),
     val: str | None = typer.Option(
         None,

@@ -20,7 +20,13 @@ from mirror_depth_ros.data.bag_messages import decode_colour
 from mirror_depth_ros.data.bag_pairs import Pair, Times, middles, nearest, nearest_in_time
 from mirror_depth_ros.data.bag_range import RangeSensor
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
-from mirror_depth_ros.data.bag_topics import LIDAR_TYPES, find_topics, list_topics, to_add
+from mirror_depth_ros.data.bag_topics import (
+    LIDAR_TYPES,
+    SCAN_TYPE,
+    find_topics,
+    list_topics,
+    to_add,
+)
 from mirror_depth_ros.data.bag_transforms import CameraFrames
 from mirror_depth_ros.data.sample import DepthSample, LazySequence
 from mirror_depth_ros.depth.camera import CameraModel
@@ -80,6 +86,8 @@ class BagFrames(LazySequence[DepthSample]):
     :param camera_info: topic of the images' CameraInfo; the one beside ``image`` by default.
     :param lidar: topic of a lidar, or several joined by ``+``.
     :param range_sensor: topic of a range sensor, or several joined by ``+``.
+    :param floor: a frame that lies on the floor, such as ``base_footprint``, to take the floor
+        under the beams of a ``LaserScan`` for measured.
     :param motion: whether to take the images' poses; by default without depth images and lidar.
     :param frame_id: the images' optical frame, where they name another.
     :param odom_frame: the frame that does not move; ``odom`` by default, if the recording has it.
@@ -103,6 +111,7 @@ class BagFrames(LazySequence[DepthSample]):
         camera_info: str | None = None,
         lidar: str | None = None,
         range_sensor: str | None = None,
+        floor: str | None = None,
         motion: bool | None = None,
         frame_id: str | None = None,
         odom_frame: str | None = None,
@@ -128,7 +137,7 @@ class BagFrames(LazySequence[DepthSample]):
         self._frames = self._open_frames(
             frame_id=frame_id, odom_frame=odom_frame, odometry=odometry
         )
-        self._sources = self._open_sources()
+        self._sources = self._open_sources(floor)
         if tolerance_s is not None and not self._sources:
             raise ValueError(
                 f'got tolerance_s for {path}, which has no depth to be near in time, expected it '
@@ -254,19 +263,27 @@ class BagFrames(LazySequence[DepthSample]):
             )
         return None
 
-    def _open_sources(self) -> list[_Source]:
+    def _open_sources(self, floor: str | None) -> list[_Source]:
         """Return what measured depth, the best first."""
         reader, topics, frames = self._reader, self.topics, self._frames
         sources: list[_Source] = []
         if topics.depth:
             sources.append(DepthImages(reader, topics))
         if frames is not None:
-            sources += [LidarDepth(reader, topics.image, topic, frames) for topic in topics.lidars]
+            sources += [
+                LidarDepth(reader, topics.image, topic, frames, floor=floor)
+                for topic in topics.lidars
+            ]
             for topic in topics.ranges:
                 try:
                     sources.append(RangeSensor(reader, topic, frames))
                 except ValueError as error:
                     self._do_without(topic, error)
+        if floor is not None and not any(isinstance(s, LidarDepth) and s.is_flat for s in sources):
+            raise ValueError(
+                f'got floor={floor} for {reader.path} without a lidar of one beam, expected it '
+                f'with one ({SCAN_TYPE}); leave it out, or {to_add(reader, "lidar", ["TOPIC"])}'
+            )
         return sources
 
     def _do_without(self, topic: str, error: ValueError) -> None:

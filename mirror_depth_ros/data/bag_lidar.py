@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror_depth_ros.data.bag_pairs import Pair, Times
+from mirror_depth_ros.data.bag_pairs import Pair, Times, with_messages
 from mirror_depth_ros.data.bag_reader import BagReader, stamp_of
 from mirror_depth_ros.data.bag_topics import SCAN_TYPE, to_add
 from mirror_depth_ros.data.bag_transforms import CameraFrames, with_transform
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.lidar import LidarPoints, is_any_in_view, lidar_points, sparse_depth
+from mirror_depth_ros.depth.lidar import (
+    LidarPoints,
+    free_floor,
+    is_any_in_view,
+    lidar_points,
+    sparse_depth,
+)
 from mirror_depth_ros.depth.poses import move_points
 
 # Poses that are looked up in a turn of the lidar; between them, each point's is interpolated.
@@ -32,7 +38,9 @@ class LidarDepth:
     :param reader: the recording.
     :param image: topic of the images.
     :param topic: that of the lidar.
-    :raises ValueError: if the frames of lidar and camera are not joined by transforms.
+    :param floor: a frame that lies on the floor: of a lidar of one beam, the floor under its
+        beams is depth as well, see :func:`.free_floor`.
+    :raises ValueError: if the frames of lidar, floor and camera are not joined by transforms.
     """
 
     #: A lidar of 10 Hz is never farther from an image in time [s].
@@ -40,12 +48,23 @@ class LidarDepth:
     #: For people.
     kind = 'lidar'
 
-    def __init__(self, reader: BagReader, image: str, topic: str, frames: CameraFrames) -> None:
+    def __init__(
+        self,
+        reader: BagReader,
+        image: str,
+        topic: str,
+        frames: CameraFrames,
+        *,
+        floor: str | None = None,
+    ) -> None:
         self._reader, self._image, self.topic, self._frames = reader, image, topic, frames
         self._frame: str = reader.first(topic).header.frame_id
         self._is_moving = not frames.is_static(self._frame)
         #: Whether it has one beam, which sees a line of the image.
         self.is_flat = reader.topics[topic] == SCAN_TYPE
+        self._floor = floor if self.is_flat else None
+        if self._floor is not None:
+            frames.is_static(self._floor)  # they are joined
 
     def describe(self) -> list[tuple[str, str]]:
         """Return what is used of the recording, as the rows of a table."""
@@ -54,11 +73,14 @@ class LidarDepth:
         if frames.stands_still(frames.camera):
             motion = 'not accounted for: no transform from a frame that stands, such as odom'
         how = 'moving' if self._is_moving else 'static'
-        return [
+        rows = [
             ('lidar', f'{self.topic} ({kind}) in {self._frame}'),
             ('transform', f'{self._frame} -> {frames.camera}, {how}'),
             ('motion between them', motion),
         ]
+        if self._floor is not None:
+            rows.append(('floor', f'under its beams, where {self._floor} is'))
+        return rows
 
     def times(self, message: Any, log_ns: int) -> Times:
         """Return when a scan was measured."""
@@ -81,22 +103,23 @@ class LidarDepth:
         :raises TransformError: where no transform is known.
         """
         points = self._points(message, image.stamp_ns)
-        return sparse_depth(points, camera, is_flat=self.is_flat)
+        depth = sparse_depth(points, camera, is_flat=self.is_flat)
+        if self._floor is None:
+            return depth
+        lidar = self._frames.find(image.stamp_ns, self._frame, stamp_of(message))
+        floor = self._frames.find(image.stamp_ns, self._floor, image.stamp_ns)
+        return np.where(np.isnan(depth), free_floor(message, camera, lidar, floor), depth)
 
     def _in_view(self, pairs: Sequence[Pair], cameras: Sequence[CameraModel]) -> list[Pair]:
         """Return the pairs whose image has a point, which one pass through the lidar tells."""
-        waiting: dict[tuple[int, int], list[Pair]] = {}
-        for pair in pairs:
-            waiting.setdefault((pair.depth.stamp_ns, pair.depth.log_ns), []).append(pair)
         seen: list[Pair] = []
         median: NDArray[np.float64] | None = None
-        for _, log_ns, message in self._reader.messages({self.topic}):
-            for pair in waiting.pop((stamp_of(message), log_ns), ()):
-                points = self._points(message, pair.image.stamp_ns)
-                if is_any_in_view(points, cameras[pair.camera]):
-                    seen.append(pair)
-                elif len(points):
-                    median = np.median(points, axis=0)
+        for message, pair in with_messages(self._reader, self.topic, pairs):
+            points = self._points(message, pair.image.stamp_ns)
+            if is_any_in_view(points, cameras[pair.camera]):
+                seen.append(pair)
+            elif len(points):
+                median = np.median(points, axis=0)
         if not seen:
             if median is not None:
                 raise ValueError(self._none_in_view(median))

@@ -24,8 +24,8 @@ FORMS = (
 # No topic has a comma in its name, and what is no option may belong to the folder's.
 _OPTIONS = re.compile(r'(?P<path>.+?)(?P<options>(?:,[A-Za-z_]+=[^,]*)+)')
 _OPTION_NAMES = (
-    *('image', 'depth', 'camera_info', 'lidar', 'range', 'motion', 'frame_id', 'odom_frame'),
-    *('odometry', 'tolerance_s'),
+    *('image', 'depth', 'camera_info', 'lidar', 'range', 'floor', 'motion', 'frame_id'),
+    *('odom_frame', 'odometry', 'tolerance_s'),
 )
 
 # Of BagFrames, where they have another name there.

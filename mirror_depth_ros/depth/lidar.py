@@ -34,6 +34,11 @@ _REACH = 1.5
 # So many points are looked at first, to say whether any is in view.
 _PROBED = 2000
 
+# The floor counts up to so far before what a beam hits [m], where its foot may stand, and up to so
+# many heights of the camera: half a degree more or less of its tilt is 7 % of the depth there.
+_BEFORE_HIT_M = 0.1
+_FLOOR_HEIGHTS = 8.0
+
 
 class LidarPoints(NamedTuple):
     """What a lidar measured in one turn."""
@@ -66,15 +71,19 @@ def lidar_points(message: Any) -> LidarPoints:
 def _points_of_scan(message: Any) -> LidarPoints:
     ranges = np.asarray(message.ranges, np.float64)
     number = np.arange(len(ranges))
-    with np.errstate(invalid='ignore'):
-        valid = np.isfinite(ranges) & (ranges >= message.range_min)
-        valid &= (ranges <= message.range_max) & (ranges > 0)
+    valid = _is_measured(ranges, message)
     angles = (message.angle_min + number * message.angle_increment)[valid]
     ranges = ranges[valid]
     xyz = np.stack([ranges * np.cos(angles), ranges * np.sin(angles), 0 * ranges], axis=-1)
     if not message.time_increment:
         return LidarPoints(xyz, None)
     return LidarPoints(xyz, _plausible(np.rint(number[valid] * message.time_increment * 1e9)))
+
+
+def _is_measured(ranges: NDArray[np.float64], message: Any) -> NDArray[np.bool_]:
+    with np.errstate(invalid='ignore'):
+        valid = np.isfinite(ranges) & (ranges >= message.range_min)
+        return valid & (ranges <= message.range_max) & (ranges > 0)
 
 
 def _points_of_cloud(message: Any) -> LidarPoints:
@@ -131,6 +140,55 @@ def sparse_depth(
     depth[_is_hidden_flat(depth) if is_flat else _is_hidden(depth)] = np.inf
     depth[np.isinf(depth)] = np.nan
     return depth
+
+
+def free_floor(
+    scan: Any, camera: CameraModel, lidar: NDArray[np.floating], floor: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Return the depth of the level floor under the beams of a scan.
+
+    Where a beam passes until it hits something, nothing as high as the lidar stands on the floor;
+    what is lower, such as a step or a cable, is taken for the floor. Beams without return say
+    nothing, for glass and black things have none either.
+
+    :param scan: with the fields of ``sensor_msgs/LaserScan``.
+    :param lidar: pose of the scan's frame in the camera's optical one, ``[4, 4]``.
+    :param floor: pose of a frame whose x and y axes lie on the floor in the optical one,
+        ``[4, 4]``; z is up.
+    :returns: metres along Z, ``[H, W]``, NaN where it is no floor or not known.
+    :raises ValueError: if the camera or the lidar is below the floor.
+    """
+    up = floor[:3, 2]
+    height, lidar_height = -up @ floor[:3, 3], up @ (lidar[:3, 3] - floor[:3, 3])
+    if min(height, lidar_height) <= 0:
+        raise ValueError(
+            f'got the camera {height:.2f} m and the lidar {lidar_height:.2f} m above the floor, '
+            'expected both above it; name the frame that lies on the floor, such as base_footprint'
+        )
+    rays = camera.rays
+    falls = -(rays @ up[:2].astype(np.float32) + np.float32(up[2]))  # for a metre of depth
+    with np.errstate(invalid='ignore'):
+        chosen = np.nonzero(falls * (_FLOOR_HEIGHTS * height) > height)
+    depth = np.full(rays.shape[:2], np.nan, np.float32)
+    deep = height / falls[chosen]
+    points = np.column_stack([deep[:, None] * rays[chosen], deep])
+    x, y = ((points - lidar[:3, 3]) @ lidar[:3, :2]).T
+    free = np.hypot(x, y) < _reach(scan, np.arctan2(y, x))
+    depth[chosen] = np.where(free, deep, np.nan)
+    return depth
+
+
+def _reach(scan: Any, angles: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return how far a scan is free in some directions [m], negative where it does not say."""
+    ranges = np.asarray(scan.ranges, np.float64)
+    ranges = np.where(_is_measured(ranges, scan), ranges, 0.0)
+    # What lies between two beams was passed by both.
+    beside = np.pad(ranges, 1, constant_values=0.0)
+    least = np.minimum(np.minimum(beside[:-2], beside[2:]), ranges) - _BEFORE_HIT_M
+    turn = 2 * np.pi / abs(scan.angle_increment)
+    number = np.rint((angles - scan.angle_min) / scan.angle_increment % turn)
+    is_seen = number < len(ranges)
+    return np.where(is_seen, least[np.where(is_seen, number, 0).astype(np.intp)], -1.0)
 
 
 def is_any_in_view(points: NDArray[np.floating], camera: CameraModel) -> bool:

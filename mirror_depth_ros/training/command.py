@@ -24,6 +24,7 @@ from safetensors.torch import save
 from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.checkpoint import checkpoint_facts
 from mirror_depth_ros.model.clip_loading import load_clip, needs_weights
+from mirror_depth_ros.model.processor import has_native_bf16
 from mirror_depth_ros.training.callbacks import (
     CHECKPOINT_FILE,
     MODEL_FILE,
@@ -128,6 +129,7 @@ class _RecipeLine(LightningCLI):
             check_unchanged(values, note)
         else:  # whatever kept an earlier attempt from its first checkpoint may be mended
             _write_recipe(note, values)
+        self.config.trainer.precision = _native_precision(self.config.trainer)
         network = self.config.model.network
         if self.config.model.init is None and needs_weights(network.clip):
             weights = self.config.model.clip_weights or network.clip_weights
@@ -247,6 +249,21 @@ def _flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
         inner = _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else None
         flat |= inner or {f'{prefix}{name}': value}
     return flat
+
+
+def _native_precision(trainer: Any) -> Any:
+    """Return the precision asked for, but on a CPU without bf16 single precision in its place.
+
+    Emulated, a training takes many times as long, for the same result.
+
+    :param trainer: Lightning's options.
+    """
+    has_other = torch.cuda.is_available() or torch.backends.mps.is_available()
+    is_cpu = trainer.accelerator == 'cpu' or (trainer.accelerator == 'auto' and not has_other)
+    if trainer.precision == 'bf16-mixed' and is_cpu and not has_native_bf16():
+        rank_zero_only(print)('this CPU has no bf16 of its own: training in fp32', flush=True)
+        return '32-true'
+    return trainer.precision
 
 
 @rank_zero_only

@@ -22,11 +22,14 @@ from torch.utils.data import Dataset
 
 from mirror_depth_ros.depth.files import write_bytes
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder, ImageEncoder
+from mirror_depth_ros.model.processor import has_native_bf16
 from mirror_depth_ros.training.disk_cache import RowFile, RowWriter, atomic_path
 from mirror_depth_ros.training.loading import Draw
 from mirror_depth_ros.training.pictures import Picture
 
 _BATCH = 32
+# Of a convolutional tower on a CPU: what stays in its cache is convolved three times as fast.
+_CPU_BATCH = 4
 
 
 class EncodedPicture(NamedTuple):
@@ -137,13 +140,19 @@ def split_features(features: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[
 def _encode(encoder: ImageEncoder, images: Tensor) -> NDArray[np.uint16]:
     """Return the features of images ``[B, 3, H, W]`` in 0..255, as they are kept."""
     device = encoder.image_mean.device
-    with torch.autocast(device.type, dtype=torch.bfloat16):
-        taps = encoder(images.to(device) / 255.0)
-    shape = (len(images), *_feature_shape(encoder, tuple(images.shape[-2:])))
-    if isinstance(encoder, FrozenConvEncoder):
-        stacked = torch.cat([tap.to(torch.bfloat16).flatten(1) for tap in taps], dim=1)
+    is_conv, is_cpu = isinstance(encoder, FrozenConvEncoder), device.type == 'cpu'
+    batches = [images]
+    if is_conv and is_cpu:
+        encoder.to(memory_format=torch.channels_last)
+        batches = [*images.contiguous(memory_format=torch.channels_last).split(_CPU_BATCH)]
+    with torch.autocast(device.type, torch.bfloat16, enabled=not is_cpu or has_native_bf16()):
+        parts = [encoder(batch.to(device) / 255.0) for batch in batches]
+    taps = [torch.cat(tap).to(torch.bfloat16) for tap in zip(*parts)]
+    if is_conv:
+        stacked = torch.cat([tap.flatten(1) for tap in taps], dim=1)
     else:
-        stacked = torch.stack(taps, dim=1).to(torch.bfloat16).reshape(shape)
+        shape = (len(images), *_feature_shape(encoder, tuple(images.shape[-2:])))
+        stacked = torch.stack(taps, dim=1).reshape(shape)
     return stacked.cpu().view(torch.uint16).numpy()
 
 

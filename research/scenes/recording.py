@@ -18,7 +18,8 @@ from scipy.spatial.transform import Rotation
 
 from mirror_depth_ros.data.frames import FrameFolder
 from mirror_depth_ros.data.sample import DepthSample
-from mirror_depth_ros.depth.camera import CameraModel
+from mirror_depth_ros.depth.camera import CameraModel, back_project
+from mirror_depth_ros.depth.ground_plane import fit_ground_plane
 
 #: Images a second.
 RATE_HZ = 10
@@ -26,6 +27,8 @@ _START_NS = 1_700_000_000 * 10**9
 # Of a camera that looks ahead, and of the lidar beside it: x right, y down, z ahead in x ahead, y
 # left, z up (REP-103).
 _OPTICAL = Rotation.from_quat([-0.5, 0.5, -0.5, 0.5])
+_BODY_OF_OPTICAL = np.eye(4)
+_BODY_OF_OPTICAL[:3, :3] = _OPTICAL.as_matrix()
 _BEAM_RAD = np.radians(0.25)
 
 
@@ -72,6 +75,50 @@ def scan_ranges(sample: DepthSample) -> tuple[float, NDArray[np.float32]]:
     return float(first), np.nan_to_num(ranges, nan=np.inf).astype(np.float32)
 
 
+class LevelLidar:
+    """A lidar under the camera that turns in a plane above the floor, which is found in depth.
+
+    :param height: its own above the floor [m].
+    """
+
+    # A beam hits what reaches so far above or below its plane [m].
+    _THICKNESS_M = 0.03
+
+    def __init__(self, height: float) -> None:
+        self._height = height
+        #: In the frame on the floor, ``[4, 4]``.
+        self.pose = np.eye(4)
+        self.pose[2, 3] = height
+
+    def floor(self, sample: DepthSample) -> NDArray[np.float64]:
+        """Return the pose of the place on the floor under the camera in its optical frame.
+
+        :raises ValueError: if no floor is in view.
+        """
+        plane = fit_ground_plane(_depth_of(sample), sample.camera)
+        ahead = np.array([0.0, 0.0, 1.0]) - plane.normal[2] * plane.normal
+        ahead /= np.linalg.norm(ahead)
+        pose = np.eye(4)
+        pose[:3, :3] = np.column_stack([ahead, np.cross(plane.normal, ahead), plane.normal])
+        pose[:3, 3] = -plane.distance * plane.normal
+        return pose
+
+    def ranges(
+        self, sample: DepthSample, floor: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float32]]:
+        """Return what it measures of what the camera sees, as :func:`scan_ranges` does."""
+        points = back_project(_depth_of(sample), sample.camera.rays).reshape(-1, 3)
+        x, y, z = ((points - floor[:3, 3]) @ floor[:3, :3]).T
+        with np.errstate(invalid='ignore'):
+            is_hit = np.abs(z - self._height) < self._THICKNESS_M
+        angles, distances = np.arctan2(y, x)[is_hit], np.hypot(x, y)[is_hit]
+        first = float(angles.min())
+        numbers = np.round((angles - first) / _BEAM_RAD).astype(int)
+        ranges = np.full(numbers.max() + 1, np.inf, np.float32)
+        np.minimum.at(ranges, numbers, distances.astype(np.float32))
+        return first, ranges
+
+
 def ring_points(sample: DepthSample, rings: int, *, step: int = 3) -> NDArray[np.float32]:
     """Return the points of a lidar of several rows, in body axes, ``[N, 3]`` [m].
 
@@ -91,14 +138,15 @@ def write_recording(
     samples: Sequence[DepthSample],
     folder: Path,
     *,
-    scan: bool,
+    scan: bool | LevelLidar,
     rings: int,
     depth: bool,
     odometry: OdometryErrors | None,
 ) -> None:
     """Write samples as a recording of one MCAP file.
 
-    :param scan: with what a lidar of one beam measures, ``/scan``.
+    :param scan: with what a lidar of one beam measures, ``/scan``, in the camera's place or as
+        that lidar has it.
     :param rings: with ``/points`` of a lidar of so many rows, where not 0.
     :param depth: with depth images.
     :param odometry: with ``/odom``, as these errors have it.
@@ -117,8 +165,11 @@ def write_recording(
                 connections[topic] = writer.add_connection(topic, kind, typestore=store)
             writer.write(connections[topic], stamp_ns, store.serialize_cdr(message, kind))
 
-        for child, turn in (('camera_optical', _OPTICAL), ('laser', Rotation.identity())):
-            write('/tf_static', _START_NS, make.transform('base_link', child, turn, _START_NS))
+        lidar = ('base_link', 'laser', np.eye(4))
+        if isinstance(scan, LevelLidar):
+            lidar = ('base_footprint', 'laser', scan.pose)
+        for mounted in (('base_link', 'camera_optical', _BODY_OF_OPTICAL), lidar):
+            write('/tf_static', _START_NS, make.transform(*mounted, _START_NS))
         poses = [_pose_of(sample) for sample in samples] if odometry is not None else []
         for i, sample in enumerate(samples):
             stamp_ns = _START_NS + i * 10**9 // RATE_HZ
@@ -126,7 +177,12 @@ def write_recording(
             write('/camera/camera_info', stamp_ns, make.info(sample.camera, stamp_ns))
             if depth:
                 write('/camera/depth/image_raw', stamp_ns, make.depth(_depth_of(sample), stamp_ns))
-            if scan:
+            if isinstance(scan, LevelLidar):
+                floor = scan.floor(sample)
+                place = ('base_link', 'base_footprint', _BODY_OF_OPTICAL @ floor)
+                write('/tf', stamp_ns, make.transform(*place, stamp_ns))
+                write('/scan', stamp_ns, make.scan(*scan.ranges(sample, floor), stamp_ns))
+            elif scan:
                 write('/scan', stamp_ns, make.scan(*scan_ranges(sample), stamp_ns))
             if rings:
                 write('/points', stamp_ns, make.cloud(ring_points(sample, rings), stamp_ns))
@@ -238,11 +294,12 @@ class _Messages:
             is_dense=True,
         )
 
-    def transform(self, parent: str, child: str, turn: Rotation, stamp_ns: int) -> Any:
+    def transform(self, parent: str, child: str, pose: NDArray[np.float64], stamp_ns: int) -> Any:
+        turn = Rotation.from_matrix(pose[:3, :3]).as_quat()
         transform = self.make(
             'geometry_msgs/Transform',
-            translation=self._numbers('Vector3', (0, 0, 0)),
-            rotation=self._numbers('Quaternion', turn.as_quat()),
+            translation=self._numbers('Vector3', pose[:3, 3].tolist()),
+            rotation=self._numbers('Quaternion', turn),
         )
         stamped = self.make(
             'geometry_msgs/TransformStamped',
@@ -281,6 +338,9 @@ def main(
     frames: Annotated[Path, typer.Option(help='Folder of frames with depth, and poses.')],
     output: Annotated[Path, typer.Option(help='The new recording.')],
     scan: Annotated[bool, typer.Option(help='With a lidar of one beam.')] = False,
+    level_scan: Annotated[
+        float, typer.Option(help='With one so high above the floor, and where that is [m].')
+    ] = 0.0,
     rings: Annotated[int, typer.Option(help='With a lidar of so many rows.')] = 0,
     depth: Annotated[bool, typer.Option(help='With depth images.')] = False,
     odometry: Annotated[bool, typer.Option(help='With odometry.')] = False,
@@ -292,7 +352,7 @@ def main(
     write_recording(
         FrameFolder(frames),
         output,
-        scan=scan,
+        scan=LevelLidar(level_scan) if level_scan else scan,
         rings=rings,
         depth=depth,
         odometry=OdometryErrors(scale, noise, heading_deg) if odometry else None,

@@ -314,6 +314,37 @@ def test_what_is_used_is_described(record, scan, driving):
     assert standing.describe()[4] == ('motion between them', none)
 
 
+def test_the_floor_under_the_beams_is_depth(record, scan, bag_maker):
+    # The camera is 0.5 m above base_link: in row 36, 18.5 below its centre, 0.5 * 52 / 18.5.
+    folder = record(scan(np.full(11, 2.4), angle_min=-0.48))
+    frames = BagFrames(folder, floor='base_link')
+    depth = known(frames[0].depth)
+    assert depth[36, 26] == pytest.approx(26 / 18.5)
+    # A beam hits 0.048 m to the left and 0.2 m below: 26.5 - 50 * 0.021, 17.5 + 52 * 0.087.
+    assert depth[22, 25] == pytest.approx(2.4 * np.cos(0.02) - 0.1)
+    assert frames.describe()[5] == ('floor', 'under its beams, where base_link is')
+    assert (36, 26) not in known(BagFrames(folder)[0].depth)
+    whole = open_data(f'bag:{folder},floor=base_link').samples[0].depth
+    np.testing.assert_array_equal(whole, frames[0].depth)
+
+
+def test_a_floor_that_cannot_be_is_an_error(record, scan, bag_maker, make_cloud):
+    folder = record(scan(np.full(11, 2.4), angle_min=-0.5))
+    with pytest.raises(ValueError, match=r"got frame 'foot', which no transform names"):
+        BagFrames(folder, floor='foot')
+    # The lidar's own plane.
+    with pytest.raises(ValueError, match=r'0.20 m and the lidar 0.00 m above the floor'):
+        BagFrames(folder, floor='laser')[0]
+    point = np.array([(2.0, 0.0, 0.0)], [('x', 'f4'), ('y', 'f4'), ('z', 'f4')])
+    cloud = ('/points', bag_maker.cloud(make_cloud(point), START_NS))
+    with pytest.raises(
+        ValueError,
+        match=r'got floor=base_link for /.*cloud without a lidar of one beam, expected it with '
+        r'one \(sensor_msgs/msg/LaserScan\); leave it out, or add ,lidar=TOPIC to bag:/.*cloud$',
+    ):
+        BagFrames(record(cloud, name='cloud'), floor='base_link')
+
+
 def test_a_damaged_image_is_no_reason_not_to_describe(record, scan, bag_maker):
     images = [
         ('/jpeg/compressed', bag_maker.compressed(data, 'jpeg', START_NS + i * 100 * MS))

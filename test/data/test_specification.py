@@ -199,7 +199,7 @@ def test_a_recording_whose_name_looks_like_options(two_cameras: Path) -> None:
         (
             ',img=/a',
             r"got option 'img' of a recording, expected one of image, depth, camera_info, "
-            r'lidar, range, motion, frame_id, odom_frame, odometry, tolerance_s; correct '
+            r'lidar, range, floor, motion, frame_id, odom_frame, odometry, tolerance_s; correct '
             r'bag:.*,img=/a$',
         ),
         (',image=/a,image=/b', r"got option 'image' of a recording twice, expected it once"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from mirror_depth_ros.depth.camera import CameraModel
-from mirror_depth_ros.depth.lidar import is_any_in_view, lidar_points, sparse_depth
+from mirror_depth_ros.depth.lidar import free_floor, is_any_in_view, lidar_points, sparse_depth
 
 H, W = 37, 53
 CAMERA = CameraModel(W, H, fx=50.0, fy=52.0, cx=26.0, cy=18.0)
@@ -311,3 +312,79 @@ def test_what_only_the_lidar_sees_is_left_out(
     assert wrong_before / before > seen_through
     assert wrong / kept < most_wrong
     assert kept / before > least_kept
+
+
+def level(height: float) -> np.ndarray:
+    """Return the pose of body axes (x ahead, y left, z up) so far above a level camera."""
+    pose = np.eye(4)
+    pose[:3] = [(0, -1, 0, 0), (0, 0, -1, -height), (1, 0, 0, 0)]
+    return pose
+
+
+def around(ranges: dict[int, float]) -> SimpleNamespace:
+    """Return a scan of 11 beams, 0.1 rad apart and the sixth ahead, of 2.2 m but where said."""
+    beams = np.full(11, 2.2)
+    beams[list(ranges)] = list(ranges.values())
+    return scan(beams, angle_min=-0.5, angle_increment=0.1)
+
+
+def test_the_floor_is_measured_until_a_beam_hits() -> None:
+    # The camera is 0.5 m above the floor: in row 18 + n it is 0.5 * 52 / n ahead.
+    depth = free_floor(around({9: 1.5}), CAMERA, level(-0.3), level(-0.5))
+    assert depth.shape == (H, W)
+    assert depth.dtype == np.float32
+    # Ahead, until 0.1 m before 2.2 m: 2.0 m in row 31, 2.17 m in row 30.
+    ahead = np.full(H, np.nan)
+    ahead[31:] = 26 / np.arange(13, 19)
+    np.testing.assert_allclose(depth[:, 26], ahead, rtol=1e-6)
+    # 20 / 50 to the right the floor is 1.077 times as far away as it is deep: 2.15 m in row 31.
+    assert depth[32, 46] == pytest.approx(26 / 14)
+    assert np.isnan(depth[31, 46])
+    # As much to the left, the lowest row is 1.56 m away, and the beam hits something at 1.5 m.
+    assert np.isnan(depth[:, 6]).all()
+    # No beam passes beyond the outermost one.
+    assert np.isnan(depth[:, 52]).all()
+
+
+@pytest.mark.parametrize('nothing', [INF, NAN, 0.1, 9.0])
+def test_a_beam_without_return_says_nothing_of_the_floor(nothing: float) -> None:
+    depth = free_floor(around({5: nothing}), CAMERA, level(-0.3), level(-0.5))
+    assert np.isnan(depth[:, 26]).all()
+    assert np.isfinite(depth[36, 46])
+
+
+def test_the_floor_far_away_is_left_out() -> None:
+    far = scan(np.full(11, 7.9), angle_min=-0.5, angle_increment=0.1)
+    depth = free_floor(far, CAMERA, level(-0.3), level(-0.5))
+    # 8 times 0.5 m are 4 m: row 25 is at 3.71 m, row 24 at 4.33 m.
+    assert np.flatnonzero(np.isfinite(depth[:, 26])).tolist() == list(range(25, H))
+
+
+def test_the_floor_of_any_pose_and_lens_lies_in_its_plane() -> None:
+    turn = cv2.Rodrigues(np.array([0.3, 0.05, -0.1]))[0]
+    tilted = np.eye(4)
+    tilted[:3, :3] = turn
+    camera = CameraModel(
+        W, H, 50.0, 52.0, 26.0, 18.0, 'plumb_bob', (-0.2, 0.03, 0.001, 0.002, 0.0)
+    )
+    floor, lidar = tilted @ level(-0.6), tilted @ level(-0.25)
+    lidar[:3, 3] += 0.1 * floor[:3, 0]
+    # It turns the other way round, and all around.
+    scan_ = scan(np.full(63, 3.0), angle_min=np.pi, angle_increment=-0.1)
+    depth = free_floor(scan_, camera, lidar, floor)
+    rows, columns = np.nonzero(np.isfinite(depth))
+    assert len(rows) > 300
+    rays = np.column_stack([camera.rays[rows, columns], np.ones(len(rows))])
+    on_floor = (depth[rows, columns, None] * rays - floor[:3, 3]) @ floor[:3, :3]
+    np.testing.assert_allclose(on_floor[:, 2], 0.0, atol=1e-5)
+    assert np.hypot(on_floor[:, 0] - 0.1, on_floor[:, 1]).max() < 2.9
+
+
+@pytest.mark.parametrize(('lidar', 'floor'), [(-0.3, 0.1), (-0.7, -0.5)])
+def test_a_floor_that_is_none_is_an_error(lidar: float, floor: float) -> None:
+    with pytest.raises(
+        ValueError,
+        match=rf'camera {-floor:.2f} m and the lidar {lidar - floor:.2f} m above the floor, '
+        'expected both above it; name the frame that lies on the floor, such as base_footprint',
+    ):
+        free_floor(around({}), CAMERA, level(lidar), level(floor))

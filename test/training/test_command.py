@@ -15,10 +15,12 @@ import open_clip
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 
 from mirror_depth_ros.inference.estimator import DepthEstimator
 from mirror_depth_ros.model.checkpoint import checkpoint_facts, load_checkpoint
 from mirror_depth_ros.model.resources import recipe_directory, recipe_path
+from mirror_depth_ros.training import command
 from mirror_depth_ros.training.callbacks import DurableCheckpoints
 from mirror_depth_ros.training.command import check_unchanged, train
 from mirror_depth_ros.training.depth_training import DepthTraining
@@ -271,6 +273,32 @@ def test_until_there_is_a_checkpoint_options_can_be_mended(
     model = train([*arguments, '--data.batch_size=8'], tmp_path)
     assert checkpoint_facts(model)['steps'] == 1
     assert yaml.safe_load((tmp_path / 'recipe.yaml').read_text())['data']['batch_size'] == 8
+
+
+@pytest.mark.parametrize('has_bf16', [False, True])
+def test_bf16_is_not_emulated(
+    small_recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    has_bf16: bool,
+) -> None:
+    monkeypatch.setattr(command, 'has_native_bf16', lambda: has_bf16)
+    precisions = []
+
+    class Precision(Callback):
+        def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+            precisions.append(trainer.precision)
+
+    options = ('accelerator=cpu', 'precision=bf16-mixed', 'max_epochs=1')
+    arguments = [f'--config={small_recipe}', *(f'--trainer.{option}' for option in options)]
+    train(arguments, tmp_path, callbacks=[Precision()])
+    assert precisions == ['bf16-mixed' if has_bf16 else '32-true']
+    said = 'this CPU has no bf16 of its own: training in fp32' in capsys.readouterr().out
+    assert said != has_bf16
+    # It may be gone on with where there is one.
+    recipe = yaml.safe_load((tmp_path / 'recipe.yaml').read_text())
+    assert recipe['trainer']['precision'] == 'bf16-mixed'
 
 
 def test_a_damaged_image_is_named_whichever_process_read_it(

@@ -17,6 +17,7 @@ from mirror_depth_ros.data.sample import LazySequence
 from mirror_depth_ros.model.clip import FrozenImageEncoder
 from mirror_depth_ros.model.clip_loading import load_clip
 from mirror_depth_ros.model.mirror_depth import MirrorDepth, MirrorDepthConfig
+from mirror_depth_ros.training import feature_cache
 from mirror_depth_ros.training.depth_training import DepthTraining
 from mirror_depth_ros.training.feature_cache import (
     EncodedPicture,
@@ -71,6 +72,18 @@ def test_a_cached_picture_is_what_it_was(
     (tmp_path / 'features' / 'to_camera.npy').unlink()  # as of a cache of 0.1.0
     older = cache_pictures(Album(0), 35, encoder, tmp_path / 'features')[33]
     assert older.focal_px == 83.0
+
+
+def test_a_cpu_without_bf16_does_not_emulate_it(
+    encoder: FrozenImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_cache, 'has_native_bf16', lambda: False)
+    cached = cache_pictures(Album(1), 1, encoder, tmp_path)
+    with torch.inference_mode():
+        computed = torch.stack(encoder(Album(1)[0].image[None] / 255.0), dim=1)
+    # Rounded once, in the end: 8 bits of mantissa.
+    kept = cached[0].features.float()
+    torch.testing.assert_close(kept, computed.reshape(kept.shape), rtol=2**-8, atol=1e-6)
 
 
 def test_the_same_depth_from_features_and_from_pictures(

@@ -12,6 +12,7 @@ from mirror_depth_ros.model.clip import SelfAttention
 from mirror_depth_ros.model.conv_encoder import FrozenConvEncoder
 from mirror_depth_ros.model.depth_network import DepthNetwork
 from mirror_depth_ros.model.mirror_depth import MirrorDepth
+from mirror_depth_ros.model.processor import has_native_bf16
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -80,10 +81,7 @@ def torch_precision(name: str, device: torch.device) -> str:
     if device.type == 'cuda':
         # Of that very device; is_bf16_supported() looks at the current one and counts emulation.
         return 'bf16' if torch.cuda.get_device_capability(device) >= (8, 0) else 'fp16'
-    # Where the CPU does not multiply bf16 natively, autocast only costs time.
-    checks = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
-    has_bf16 = any(getattr(torch.cpu, check, bool)() for check in checks)  # bool() is False
-    return 'bf16' if device.type == 'cpu' and has_bf16 else 'fp32'
+    return 'bf16' if device.type == 'cpu' and has_native_bf16() else 'fp32'
 
 
 def _hold_products(network: nn.Module, dtype: torch.dtype) -> None:

@@ -11,6 +11,7 @@ from mirror_depth_ros.data.bag import BagFrames
 from mirror_depth_ros.data.sample import DepthSample
 from mirror_depth_ros.depth.camera import CameraModel
 from research.scenes.recording import (
+    LevelLidar,
     OdometryErrors,
     ring_points,
     scan_ranges,
@@ -79,3 +80,27 @@ def test_frames_that_know_too_little() -> None:
     bare = DepthSample(np.zeros((H, W, 3), np.uint8), None, CAMERA, 'a')
     with pytest.raises(ValueError, match='got a without depth, expected it to make a lidar of it'):
         scan_ranges(bare)
+
+
+def test_a_level_lidar_stands_on_the_floor_in_view(tmp_path: Path) -> None:
+    """The camera looks 20 degrees down, 1 m above the floor, at a wall 3 m away."""
+    rays = np.concatenate([CAMERA.rays, np.ones((H, W, 1))], axis=2)
+    tilt = np.radians(20)
+    down, ahead = np.array([0, np.cos(tilt), np.sin(tilt)]), [0, -np.sin(tilt), np.cos(tilt)]
+    with np.errstate(divide='ignore'):
+        floor = np.where(rays @ down > 0, 1.0 / (rays @ down), np.inf)
+    depth = np.minimum(floor, 3.0 / (rays @ ahead)).astype(np.float32)
+    sample = DepthSample(np.full((H, W, 3), 90, np.uint8), depth, CAMERA, '0')
+    lidar = LevelLidar(0.5)
+    pose = lidar.floor(sample)
+    np.testing.assert_allclose(pose[:3, 2], -down, atol=1e-3)
+    np.testing.assert_allclose(pose[:3, 3], down, atol=5e-3)
+    first, ranges = lidar.ranges(sample, pose)
+    angles = first + np.radians(0.25) * np.arange(len(ranges))
+    hit = np.isfinite(ranges)
+    np.testing.assert_allclose(ranges[hit] * np.cos(angles[hit]), 3.0, atol=0.03)
+    write_recording([sample], tmp_path / 'bag', scan=lidar, rings=0, depth=False, odometry=None)
+    read = BagFrames(tmp_path / 'bag')[0].depth
+    known = np.isfinite(read)
+    assert known.any()
+    np.testing.assert_allclose(read[known], depth[known], rtol=0.03)
