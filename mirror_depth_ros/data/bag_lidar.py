@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,7 +109,7 @@ class LidarDepth:
             return depth
         lidar = self._frames.find(image.stamp_ns, self._frame, stamp_of(message))
         floor = self._frames.find(image.stamp_ns, self._floor, image.stamp_ns)
-        return np.where(np.isnan(depth), free_floor(message, camera, lidar, floor), depth)
+        return _join_floor(depth, free_floor(message, camera, lidar, floor))
 
     def _in_view(self, pairs: Sequence[Pair], cameras: Sequence[CameraModel]) -> list[Pair]:
         """Return the pairs whose image has a point, which one pass through the lidar tells."""
@@ -154,6 +155,16 @@ class LidarDepth:
         knots = [first + (last - first) * i // (_KNOTS - 1) for i in range(_KNOTS)]
         poses = [frames.find(image_ns, self._frame, stamp_ns + knot) for knot in knots]
         return _move_each(points, np.array(knots), poses)
+
+
+def _join_floor(depth: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a scan's depth image with so much of the floor that neither outweighs the other."""
+    counts = [max(1, np.count_nonzero(~np.isnan(image))) for image in (floor, depth)]
+    step = math.ceil(math.sqrt(counts[0] / counts[1]))
+    thinned = np.full_like(floor, np.nan)
+    on_grid = np.s_[step // 2 :: step, step // 2 :: step]
+    thinned[on_grid] = floor[on_grid]
+    return np.where(np.isnan(depth), thinned, depth)
 
 
 def _move_each(

@@ -31,7 +31,7 @@ from mirror_depth_ros.validation import Choice, Number, Rule, check
 Batch = Picture | EncodedPicture
 
 # Where less than this share of a picture's depth is known, it is a lidar's.
-_SPARSE = 0.5
+_SPARSE = 0.2
 # Enough for a Gaussian over a few hundred numbers; they are part of every checkpoint.
 _POOLED_PICTURES = 4000
 
