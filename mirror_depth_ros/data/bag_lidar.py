@@ -159,8 +159,8 @@ class LidarDepth:
 
 def _join_floor(depth: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a scan's depth image with so much of the floor that neither outweighs the other."""
-    counts = [max(1, np.count_nonzero(~np.isnan(image))) for image in (floor, depth)]
-    step = math.ceil(math.sqrt(counts[0] / counts[1]))
+    more, fewer = (int(np.count_nonzero(~np.isnan(image))) for image in (floor, depth))
+    step = max(1, math.ceil(math.sqrt(more / max(1, fewer))))
     thinned = np.full_like(floor, np.nan)
     on_grid = np.s_[step // 2 :: step, step // 2 :: step]
     thinned[on_grid] = floor[on_grid]
