@@ -35,7 +35,8 @@ def evaluate(
         help='nyu:FOLDER, nyu:FILE.mat, kitti:FOLDER, bag:FOLDER, frames:FOLDER; a '
         'part of one with [FROM:TO] behind it, such as [:80%] or [10:20]. '
         'Of a recording with several cameras: bag:FOLDER,image=TOPIC, likewise depth, '
-        'camera_info, lidar, floor, frame_id, odom_frame, odometry and tolerance_s.',
+        'camera_info, lidar, range, floor, motion, frame_id, odom_frame, odometry and '
+        'tolerance_s.',
     ),
     model: Model = 'builtin',
     clip_weights: ClipWeights = None,
