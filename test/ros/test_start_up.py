@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# On a quiet computer it is active within 4 s of the clock, most of which is this.
-LIMIT_CPU_S = 8.0
+# What any such node must import takes 3 to 9 s by the machine; the rest is ours, 1 s or so.
+IMPORTS = 'import os, torch, open_clip, onnxruntime, rclpy; print(sum(os.times()[:2]))'
 
 
 def cpu_s(pid):
@@ -17,13 +17,12 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-@pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='reads Linux process times')
-@pytest.mark.usefixtures('model_packages')
-@pytest.mark.serial
-def test_a_node_with_the_builtin_model_is_active_soon(ros_domain_id):
+def start_up(environment):
+    """Start a node and return what it logged until it listened, and what that took [CPU s]."""
     node = subprocess.Popen(
         [sys.executable, '-m', 'mirror_depth_ros.ros.depth_node'],
         cwd=Path(__file__).parents[2],
+        env=environment,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -34,9 +33,24 @@ def test_a_node_with_the_builtin_model_is_active_soon(ros_domain_id):
             line = node.stdout.readline()
             assert line, log  # the end: it said why
             log.append(line)
-        taken_s = cpu_s(node.pid)
+        return log, cpu_s(node.pid)
     finally:
         node.kill()
         node.communicate()
+
+
+@pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='reads Linux process times')
+@pytest.mark.usefixtures('model_packages')
+@pytest.mark.serial
+def test_a_node_with_the_builtin_model_is_active_soon(ros_domain_id, tmp_path):
+    # The second start counts: some installations, and environments that forbid Python to write
+    # bytecode, have none of PyTorch, which then takes 5 s more to import.
+    environment = os.environ | {'PYTHONPYCACHEPREFIX': str(tmp_path)}
+    environment.pop('PYTHONDONTWRITEBYTECODE', None)
+    start_up(environment)
+    imports = subprocess.run(
+        [sys.executable, '-c', IMPORTS], env=environment, stdout=subprocess.PIPE, check=True
+    )
+    log, taken_s = start_up(environment)
     assert any('model builtin on' in line for line in log)
-    assert taken_s < LIMIT_CPU_S, log
+    assert taken_s < 2 * float(imports.stdout), log
