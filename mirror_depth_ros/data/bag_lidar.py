@@ -95,7 +95,9 @@ class LidarDepth:
         :param cameras: of the images, by their numbers.
         :raises ValueError: if there is no such pair, saying why.
         """
-        known = with_transform(self._frames, self._frame, pairs, self.topic, self._reader.path)
+        known = pairs
+        for frame in filter(None, (self._frame, self._floor)):
+            known = with_transform(self._frames, frame, known, self.topic, self._reader.path)
         return self._in_view(known, cameras)
 
     def depth(self, message: Any, image: Times, camera: CameraModel) -> NDArray[np.float32]:
@@ -108,7 +110,7 @@ class LidarDepth:
         if self._floor is None:
             return depth
         lidar = self._frames.find(image.stamp_ns, self._frame, stamp_of(message))
-        floor = self._frames.find(image.stamp_ns, self._floor, image.stamp_ns)
+        floor = self._frames.find(image.stamp_ns, self._floor, stamp_of(message))
         return _join_floor(depth, free_floor(message, camera, lidar, floor))
 
     def _in_view(self, pairs: Sequence[Pair], cameras: Sequence[CameraModel]) -> list[Pair]:

@@ -106,11 +106,19 @@ class LevelLidar:
     def ranges(
         self, sample: DepthSample, floor: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float32]]:
-        """Return what it measures of what the camera sees, as :func:`scan_ranges` does."""
+        """Return what it measures of what the camera sees, as :func:`scan_ranges` does.
+
+        :raises ValueError: if that is nothing.
+        """
         points = back_project(_depth_of(sample), sample.camera.rays).reshape(-1, 3)
         x, y, z = ((points - floor[:3, 3]) @ floor[:3, :3]).T
         with np.errstate(invalid='ignore'):
             is_hit = np.abs(z - self._height) < self._THICKNESS_M
+        if not is_hit.any():
+            raise ValueError(
+                f'got nothing {self._height} m above the floor in {sample.name}, expected what a '
+                'lidar hits there; give another height'
+            )
         angles, distances = np.arctan2(y, x)[is_hit], np.hypot(x, y)[is_hit]
         first = float(angles.min())
         numbers = np.round((angles - first) / _BEAM_RAD).astype(int)
@@ -151,6 +159,8 @@ def write_recording(
     :param depth: with depth images.
     :param odometry: with ``/odom``, as these errors have it.
     """
+    if rings and isinstance(scan, LevelLidar):
+        raise ValueError('got rings beside a level lidar, expected one of them; write two')
     from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 

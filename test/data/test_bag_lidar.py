@@ -331,6 +331,16 @@ def test_the_floor_under_the_beams_is_depth(record, scan, bag_maker):
     np.testing.assert_array_equal(whole, frames[0].depth)
 
 
+def test_images_at_whose_time_the_floor_is_unknown_are_left_out(record, scan, bag_maker, caplog):
+    ranges = np.full(11, 2.4)
+    feet = [('/tf', bag_maker.transform('base_link', 'foot', START_NS + t * MS)) for t in (0, 110)]
+    folder = record(*(scan(ranges, t, angle_min=-0.48) for t in (0, 100, 200)), *feet)
+    frames = BagFrames(folder, floor='foot')
+    assert len(frames) == 2
+    assert 'is known for 1 of 3 images' in caplog.text
+    assert known(frames[1].depth)[31, 24] == pytest.approx(26 / 13.5)
+
+
 def test_a_floor_that_cannot_be_is_an_error(record, scan, bag_maker, make_cloud):
     folder = record(scan(np.full(11, 2.4), angle_min=-0.5))
     with pytest.raises(ValueError, match=r"got frame 'foot', which no transform names"):

@@ -101,6 +101,10 @@ def test_a_level_lidar_stands_on_the_floor_in_view(tmp_path: Path) -> None:
     np.testing.assert_allclose(ranges[hit] * np.cos(angles[hit]), 3.0, atol=0.03)
     write_recording([sample], tmp_path / 'bag', scan=lidar, rings=0, depth=False, odometry=None)
     read = BagFrames(tmp_path / 'bag')[0].depth
+    with pytest.raises(ValueError, match='got rings beside a level lidar, expected one of them'):
+        write_recording([sample], tmp_path, scan=lidar, rings=4, depth=False, odometry=None)
+    with pytest.raises(ValueError, match='got nothing 9.0 m above the floor in 0, expected'):
+        LevelLidar(9.0).ranges(sample, pose)
     known = np.isfinite(read)
     assert known.any()
     np.testing.assert_allclose(read[known], depth[known], rtol=0.03)
